@@ -1,0 +1,115 @@
+"""One remote verb as a value, and what runs it.
+
+A platform's ``operations.py`` turns each verb into an `Operation`: what to ask and how to
+read the answer.  A *carrier* takes operations somewhere: over HTTP, or over the PAWS
+socket.  So no verb is written twice, and a client method is a sentence: build the operation,
+run it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Generic, Mapping, Protocol, TypeVar
+
+from attrs import field, frozen
+
+from txbridge.errors import (
+    AuthError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+    TooLarge,
+)
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+__all__ = ["Answer", "Carrier", "Operation", "rejection"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@frozen
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: The HTTP status, or its equivalent.
+        headers: Header name in lower case -> value.
+        body: The whole body; ``b""`` when there was none.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes = b""
+
+
+@frozen
+class Operation(Generic[T_co]):
+    """What to ask a platform, and how to read its answer.
+
+    Attributes:
+        name: The verb, such as ``"read_feed"``; errors and logs carry it.
+        method: ``"GET"``, ``"POST"``, ``"PUT"`` or ``"DELETE"``.
+        path: Segments below the API's base, not yet percent-encoded.
+        read: Turns an answer with a 2xx status into the result; raises `DecodeError` or
+            `RemoteProtocolError`.  Any other status never reaches it: see `rejection`.
+        query: Name and value pairs, not yet percent-encoded, in order.
+        headers: Extra headers of the request.
+        body: The body, or None for a request that has none.
+        explain: Reads ``(title, detail)`` from the body of a refusal.
+    """
+
+    name: str
+    method: str
+    path: tuple[str, ...]
+    read: Callable[[Answer], T_co] = field(repr=False)
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    explain: Callable[[Answer], tuple[str, str]] = field(default=lambda answer: ("", ""), repr=False)
+
+
+class Carrier(Protocol):
+    """Takes operations to a platform and brings their results back."""
+
+    def run(self, operation: Operation[T]) -> Deferred[T]:
+        """Run one operation under one deadline.
+
+        Raises:
+            ConnectError: No connection could be made.
+            ConnectionLost: It went while the operation was in flight.
+            TimedOut: The whole exchange took longer than the carrier's deadline.
+            RequestRejected: The platform refused; see `rejection` for the subclasses.
+            RemoteProtocolError: The answer cannot be understood.
+        """
+
+
+_BY_STATUS: Mapping[int, type[RequestRejected]] = {
+    401: AuthError,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+}
+
+
+def rejection(operation: Operation[Any], answer: Answer, *, retry_after: float | None = None) -> RequestRejected:
+    """Turn an answer whose status is not 2xx into the one error that names it.
+
+    Args:
+        operation: What was asked.
+        answer: The refusal.
+        retry_after: The seconds of its ``Retry-After`` header, already read by the carrier
+            (the header's date form needs a clock).
+    """
+    title, detail = operation.explain(answer)
+    status = answer.status
+    if status == 429 or (status == 403 and "rate limit" in detail.lower()):
+        return RateLimited(operation.name, status, title, detail, retry_after=retry_after)
+    if status >= 500:
+        return ServerFailed(operation.name, status, title, detail, retry_after=retry_after)
+    return _BY_STATUS.get(status, RequestRejected)(operation.name, status, title, detail)
