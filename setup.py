@@ -15,7 +15,7 @@ def read_version() -> str:
     text = (HERE / "txbridge" / "_version.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
     if match is None:
-        raise RuntimeError("txbridge/_version.py has no line __version__ = \"...\"")
+        raise RuntimeError('txbridge/_version.py has no line __version__ = "..."')
     return match.group(1)
 
 

@@ -1,0 +1,3 @@
+"""The machine txbridge runs on, read as a source of samples."""
+
+from __future__ import annotations
