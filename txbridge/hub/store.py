@@ -1,0 +1,365 @@
+"""The contract of the hub's storage.
+
+A store keeps accounts, keys, feeds, datastreams and history, and it is the only place an
+acknowledgement comes from: the Deferred of a write fires after the write is **durable**, and
+every write is all or nothing.  SQLite stands behind it out of the box; anything else that
+passes ``tests/contract/store.py`` may.
+
+*Points* are identified by (feed, datastream, instant to the microsecond); writing one again
+overwrites it.  *Current* is the newest point by instant, except that a value written without
+any instant always becomes current.  The extremes of a datastream grow with every numeric
+value.
+
+*Guards*: a write gets a callable that is shown the feed it is about to touch, inside the
+transaction.  What it raises is what the write fails with, and nothing is changed.  So the
+question "may this key do this to this feed" and the write are one step.
+
+*Snapshots*: when ``watched`` says that somebody listens to a feed, a write gives back the
+feed as it stood right after it, so that two writes sharing a commit are still two updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+from txbridge.model.accounts import Key
+from txbridge.model.structures import Datapoint, Datastream, Environment
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+__all__ = [
+    "DatastreamHistory",
+    "FeedRecord",
+    "FeedSearch",
+    "Guard",
+    "HistoryQuery",
+    "KeyRecord",
+    "Missing",
+    "Store",
+    "Taken",
+    "Written",
+]
+
+
+class Missing(Exception):
+    """There is no such feed, datastream or datapoint.
+
+    Attributes:
+        what: ``"feed"``, ``"datastream"`` or ``"datapoint"``.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class Taken(Exception):
+    """There is one with this id already.
+
+    Attributes:
+        id: The datastream id or login.
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+
+
+@frozen
+class KeyRecord:
+    """A key as it is stored: its digest, never its text.
+
+    Attributes:
+        digest: SHA-256 of the key.
+        login: The owner.
+        key: Label, expiry, private access and permissions; its ``api_key`` is None.
+    """
+
+    digest: bytes = field(repr=False)
+    login: str
+    key: Key
+
+
+@frozen
+class FeedRecord:
+    """A feed with what its document does not say.
+
+    Attributes:
+        owner: Login of the owner.
+        environment: The feed: metadata, and its datastreams with current values, by id.
+            ``private`` is always True or False; ``tags`` are sorted; members that depend on
+            the request (``feed``, ``creator``, ``status``, ``user``) are None.
+    """
+
+    owner: str
+    environment: Environment
+
+
+Guard = Callable[[FeedRecord], None]
+"""Called inside a write's transaction with the feed's metadata (no datastreams); raises to refuse."""
+
+
+@frozen
+class Written:
+    """What a write did.
+
+    Attributes:
+        feed_id: The feed.
+        changed: Datastreams whose current value was written or that recorded points at or after their
+            previous newest point.
+        created: Datastreams that are new.
+        removed: Datastreams that are gone.
+        recorded: Datastream id -> every point this write recorded, ascending, with its instant.
+        snapshot: The feed right after the write, when it is watched; None otherwise, and when it was deleted.
+        deleted: Whether the feed itself is gone.
+    """
+
+    feed_id: int
+    changed: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    recorded: Mapping[str, Sequence[Datapoint]] = field(factory=dict)
+    snapshot: FeedRecord | None = None
+    deleted: bool = False
+
+
+@frozen
+class HistoryQuery:
+    """Which points of the history.
+
+    Attributes:
+        start: The first instant, inclusive.
+        end: The last instant, inclusive.
+        limit: The most points per datastream; the earliest are kept.
+        interval: 0 for every stored point, else seconds between sampling instants on a grid
+            that starts at midnight UTC.
+        discrete: With an interval: points exactly on the grid, each with the value of the last
+            stored point at or before it, however old.  Without: the stored point itself, if it
+            lies within the interval before the grid instant and not before ``start``.
+        find_previous: Also the newest point before ``start``, in front.
+        function: With an interval: ``"average" "min" "max" "sum"`` of the numeric points of
+            each interval instead of its last point, at the grid instant that ends it.
+        skip: How many points of each datastream to leave out first (old-style paging).
+    """
+
+    start: datetime
+    end: datetime
+    limit: int = 100
+    interval: int = 0
+    discrete: bool = False
+    find_previous: bool = False
+    function: str | None = None
+    skip: int = 0
+
+
+@frozen
+class DatastreamHistory:
+    """Points of one datastream.
+
+    Attributes:
+        id: The datastream.
+        datapoints: Ascending by instant.
+    """
+
+    id: str
+    datapoints: Sequence[Datapoint]
+
+
+@frozen
+class FeedSearch:
+    """Which feeds, in which order, which page.
+
+    Attributes:
+        login: Who asks: their private feeds are visible, nobody else's are.
+        private_access: Whether the asking key may see its owner's private feeds.
+        feed_ids: Only these, when the key is limited to some.
+        text: Case-insensitive substring of title, description, tags, location name, or a datastream's id or tags.
+        tag: Feeds that have it, or have a datastream that has it.
+        user: Feeds of this login.
+        units: Feeds with a datastream of this unit (label or symbol, case-insensitive).
+        live_since: Only feeds updated at or after this instant.
+        frozen_since: Only feeds not updated since this instant.
+        near: (latitude, longitude, kilometres).
+        order: ``"created_at"``, ``"retrieved_at"`` (last update) or ``"relevance"``; all descending.
+        full: Whether datastreams are wanted.
+        offset: How many to skip.
+        limit: How many to give.
+    """
+
+    login: str
+    private_access: bool
+    feed_ids: tuple[int, ...] | None = None
+    text: str | None = None
+    tag: str | None = None
+    user: str | None = None
+    units: str | None = None
+    live_since: datetime | None = None
+    frozen_since: datetime | None = None
+    near: tuple[float, float, float] | None = None
+    order: str = "retrieved_at"
+    full: bool = True
+    offset: int = 0
+    limit: int = 50
+
+
+class Store(Protocol):
+    """What the hub needs of its storage.
+
+    Every write fires after it is durable.  Every method fails with `StoreError` when the
+    storage itself fails (disk full, file damaged), and then nothing of that write is kept.
+    Documents given to writes are already checked against the rules of the data model.
+    """
+
+    watched: Callable[[int], bool]
+    """Whether anybody listens to a feed; set by the hub; may be called from any thread."""
+
+    def close(self) -> Deferred[None]:
+        """Finish what was accepted, then close."""
+
+    def create_account(self, login: str, record: KeyRecord) -> Deferred[None]:
+        """Make an account and its first key.
+
+        Raises:
+            Taken: There is such an account.
+        """
+
+    def find_key(self, digest: bytes) -> Deferred[KeyRecord | None]:
+        """The key with this digest."""
+
+    def replace_keys(self, login: str, record: KeyRecord) -> Deferred[None]:
+        """Make this the only key of an account.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
+    def has_accounts(self) -> Deferred[bool]:
+        """Whether this store was ever set up."""
+
+    def create_feed(self, owner: str, environment: Environment, now: datetime) -> Deferred[Written]:
+        """Make a feed with the datastreams and values of this document."""
+
+    def read_feed(self, feed_id: int, datastreams: Sequence[str] | None = None) -> Deferred[FeedRecord]:
+        """A feed with all its datastreams, or only these; ids that do not exist are left out.
+
+        Raises:
+            Missing: There is no such feed.
+        """
+
+    def update_feed(
+        self, feed_id: int, environment: Environment, now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Merge this document into a feed: members that are None stay as they are.
+
+        Datastreams that do not exist are created.  A datastream's ``current_value`` is recorded
+        at its ``at``, else at the document's ``updated``, else at ``now`` (and then always
+        becomes current); its ``datapoints`` are recorded too.  A mobile feed whose position
+        changes gets its previous position as a waypoint.
+
+        Raises:
+            Missing: There is no such feed.
+        """
+
+    def delete_feed(self, feed_id: int, guard: Guard) -> Deferred[Written]:
+        """Remove a feed with all its history.
+
+        Raises:
+            Missing: There is no such feed.
+        """
+
+    def create_datastreams(
+        self, feed_id: int, datastreams: Sequence[Datastream], now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Add datastreams with their values.
+
+        Raises:
+            Missing: There is no such feed.
+            Taken: One of them exists; none is created.
+        """
+
+    def update_datastream(
+        self, feed_id: int, datastream_id: str, datastream: Datastream, now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Merge into one datastream, which must exist; the document's own id is ignored.
+
+        Recording ``datapoints`` is this too; a point without an instant is recorded at ``now``.
+
+        Raises:
+            Missing: There is no such feed or datastream.
+        """
+
+    def delete_datastream(self, feed_id: int, datastream_id: str, guard: Guard) -> Deferred[Written]:
+        """Remove a datastream with its history.
+
+        Raises:
+            Missing: There is no such feed or datastream.
+        """
+
+    def read_datapoint(self, feed_id: int, datastream_id: str, at: datetime) -> Deferred[Datapoint]:
+        """The point at exactly this instant.
+
+        Raises:
+            Missing: There is no such feed, datastream or point.
+        """
+
+    def update_datapoint(
+        self, feed_id: int, datastream_id: str, at: datetime, value: str, now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Change the value of a point that exists.
+
+        Raises:
+            Missing: There is no such feed, datastream or point.
+        """
+
+    def delete_datapoints(
+        self,
+        feed_id: int,
+        datastream_id: str,
+        start: datetime | None,
+        end: datetime | None,
+        now: datetime,
+        guard: Guard,
+    ) -> Deferred[Written]:
+        """Remove the points from ``start`` to ``end``, both inclusive; None is unbounded.
+
+        The current value falls back to the newest point that is left.  One point is removed by
+        giving its instant twice.
+
+        Raises:
+            Missing: There is no such feed or datastream, or ``start == end`` and no point is there.
+        """
+
+    def read_history(
+        self, feed_id: int, datastreams: Sequence[str], query: HistoryQuery
+    ) -> Deferred[list[DatastreamHistory]]:
+        """Points of these datastreams, in their order; one without points is there, empty.
+
+        Raises:
+            Missing: There is no such feed.
+        """
+
+    def read_values_at(
+        self, feed_id: int, datastreams: Sequence[str], at: datetime
+    ) -> Deferred[dict[str, Datapoint]]:
+        """The newest point at or before an instant of each datastream that has one.
+
+        Raises:
+            Missing: There is no such feed.
+        """
+
+    def read_points(
+        self, feed_id: int, datastream_id: str, after: datetime | None, limit: int
+    ) -> Deferred[list[Datapoint]]:
+        """The next stored points after an instant, ascending; the way to walk a whole history.
+
+        Raises:
+            Missing: There is no such feed or datastream.
+        """
+
+    def list_feeds(self, search: FeedSearch) -> Deferred[tuple[int, list[FeedRecord]]]:
+        """How many feeds match, and those of the page."""
