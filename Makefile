@@ -11,6 +11,7 @@ TYPED := $(wildcard txbridge tests examples benchmarks)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test conformance lint docs bench dev clean
 
 help: ## this list
