@@ -1,0 +1,274 @@
+"""The two ends of a route, and the queue between them: interfaces and the values they exchange.
+
+A platform's ``adapter.py`` implements `Source` and `Sink`; nothing else of the relay is known to
+it but the hand-over.  What an end can do is said by its `Capabilities`, which are data: the relay
+compares them before anything flows (`txbridge.relay.plan`) and then gives a sink only what the
+sink said it takes.
+
+Responsibility moves at two moments and nowhere else: when `Outbox.append` fires, the outbox has
+the batch and the source may be told so; when `Sink.deliver` fires with a `Receipt`, the other
+platform has it and the outbox may forget it.  So delivery is at least once on the wire, and
+effectively once in the history, because a point's identity is (stream, instant) and writing it
+again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from attrs import frozen
+
+from txbridge.model.samples import Batch, Cursor, Gap, ValueType
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+__all__ = [
+    "Capabilities",
+    "Cursor",
+    "Ledger",
+    "OnFull",
+    "Outbox",
+    "OutboxState",
+    "Pending",
+    "PendingState",
+    "Receipt",
+    "Rejection",
+    "Selection",
+    "Sink",
+    "Source",
+    "Subscription",
+]
+
+ALL_VALUE_TYPES = frozenset(ValueType)
+
+Ledger: TypeAlias = "Callable[[str, Gap], None]"
+"""Told of each loss: the destination that will not get it (``""`` when no destination will,
+because the source could not give it), and what is lost."""
+
+
+@frozen(kw_only=True)
+class Capabilities:
+    """What one end of a route can do.  Of a source: what may come.  Of a sink: what it takes.
+
+    Attributes:
+        time_resolution_ns: The smallest difference of two instants: 1 for nanoseconds, 1000 for
+            microseconds, …
+        value_types: The types of values.
+        not_numbers: Whether floats may be NaN or infinite.
+        several_columns: Whether a stream may have more than the one column ``"value"``.
+        breaks: Whether interval breaks mean something.
+        gaps: Whether `Gap` records do.
+        infos: Whether `StreamInfo` descriptions do.
+        history: A source can be opened after a cursor of an earlier run and gives what happened
+            since; a sink keeps every point, not only the latest of a stream.
+        acknowledges: A source waits for `Subscription.settled`; a sink's receipt comes from the
+            other platform and not from the local network stack.
+        max_batch_points: The most points in one batch, or None.
+        max_batch_bytes: The most `Batch.nbytes` of one batch, or None.
+    """
+
+    time_resolution_ns: int = 1
+    value_types: frozenset[ValueType] = ALL_VALUE_TYPES
+    not_numbers: bool = True
+    several_columns: bool = False
+    breaks: bool = False
+    gaps: bool = False
+    infos: bool = False
+    history: bool = True
+    acknowledges: bool = True
+    max_batch_points: int | None = None
+    max_batch_bytes: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("time_resolution_ns", "max_batch_points", "max_batch_bytes"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} must be at least 1, not {limit}")
+
+
+@frozen
+class Selection:
+    """Which streams of a source are wanted.
+
+    Attributes:
+        streams: Shell patterns of stream names (``*``, ``?``, ``[…]``); one must match.
+    """
+
+    streams: tuple[str, ...] = ("*",)
+
+
+class Subscription(Protocol):
+    """An open flow from a source."""
+
+    def next_batch(self) -> Deferred[Batch]:
+        """The next batch, when there is one.  One reader at a time; cancelling loses nothing.
+
+        Raises:
+            Closed: The subscription was closed, or the source has come to its end: nothing more
+                will come, and opening it again would give nothing.
+            BridgeError: The flow broke.  The caller closes this subscription and opens another
+                after the last settled cursor.
+        """
+
+    def settled(self, cursor: Cursor) -> None:
+        """Everything up to this cursor is in the outbox; the source may forget or acknowledge it."""
+
+    def close(self) -> Deferred[None]:
+        """Stop the flow and let go of everything; fires when it is done.  Never fails."""
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may come."""
+
+    def open(self, selection: Selection, after: Cursor | None) -> Deferred[Subscription]:
+        """Start a flow.
+
+        Args:
+            selection: The streams that are wanted.
+            after: Where an earlier flow of this source had come to; None is "from now on", or
+                from the start, whatever the source documents.
+
+        Raises:
+            BridgeError: It could not be opened; the advice says whether to try again.
+        """
+
+
+@frozen
+class Rejection:
+    """A block that a sink will never take.
+
+    Attributes:
+        block: The index of the block in the batch that was delivered.
+        reason: The other platform's words.
+    """
+
+    block: int
+    reason: str
+
+
+@frozen
+class Receipt:
+    """The other platform has everything in the batch but the blocks that it rejected.
+
+    Attributes:
+        rejections: One per rejected block.
+    """
+
+    rejections: tuple[Rejection, ...] = ()
+
+
+class Sink(Protocol):
+    """Where batches go."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it takes.  It is never given anything else."""
+
+    def deliver(self, batch: Batch) -> Deferred[Receipt]:
+        """Write a batch.  The caller waits for the receipt before it delivers the next one.
+
+        Blocks that the platform refuses for good are rejections in the receipt; an error speaks
+        of the whole batch, and nothing is known about which part was written.  Descriptions in
+        ``batch.infos`` come before the first points they are about, but not again after a
+        restart: a sink takes points of a stream it was never told about.
+
+        Raises:
+            TooLarge: The caller tries again with smaller batches.
+            RateLimited: The caller waits at least ``retry_after``.
+            BridgeError: Its advice says what the caller does.
+        """
+
+    def close(self) -> Deferred[None]:
+        """Let go of connections; fires when it is done.  Never fails."""
+
+
+class OnFull(Enum):
+    """What an outbox does with a batch that there is no room for."""
+
+    BLOCK = "block"
+    """`Outbox.append` waits, so the source is slowed down.  The slowest destination decides."""
+    DROP_OLDEST = "drop_oldest"
+    """What has waited longest and is not being sent right now makes room."""
+    DROP_NEWEST = "drop_newest"
+    """The new batch is not kept."""
+
+
+@frozen
+class Pending:
+    """The next batch for a destination.
+
+    Attributes:
+        position: Give this to `Outbox.settle` when the batch was delivered.
+        batch: What to deliver.
+    """
+
+    position: int
+    batch: Batch
+
+
+@frozen
+class PendingState:
+    """What waits for one destination.
+
+    Attributes:
+        points: How many points were accepted and not settled.
+        nbytes: Their `Batch.nbytes`.
+        oldest_age: Seconds since the oldest of it was accepted, or None when nothing waits.
+        dropped: How many points were dropped for this destination because the outbox was full.
+    """
+
+    points: int = 0
+    nbytes: int = 0
+    oldest_age: float | None = None
+    dropped: int = 0
+
+
+@frozen
+class OutboxState:
+    """What an outbox holds.
+
+    Attributes:
+        points: How many points it keeps for all destinations together, each counted once.
+        nbytes: Their `Batch.nbytes`.
+        blocked: Whether an `Outbox.append` waits for room.
+        destinations: Name -> what waits for it.
+    """
+
+    points: int
+    nbytes: int
+    blocked: bool
+    destinations: Mapping[str, PendingState]
+
+
+class Outbox(Protocol):
+    """The queue between a source and its destinations; `txbridge.relay.outbox` has the contract."""
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The names of those who read it, each at its own pace."""
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """The last cursor that was accepted: where the source goes on."""
+
+    def append(self, batch: Batch) -> Deferred[None]:
+        """Accept a batch, its cursor with it; fires when it is the outbox's to lose."""
+
+    def peek(self, destination: str, *, max_points: int, max_bytes: int) -> Deferred[Pending]:
+        """The oldest things that are not settled for a destination; waits until there are some."""
+
+    def settle(self, destination: str, position: int) -> Deferred[None]:
+        """The destination has everything up to this position; it is not peeked again."""
+
+    def state(self) -> OutboxState:
+        """What it holds now."""
+
+    def close(self) -> Deferred[None]:
+        """Stop; everything that waits fails with `Closed`."""
