@@ -31,8 +31,9 @@ until the operator changes something.  Foreign exceptions become these at the I/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
-from typing import ClassVar, Sequence
+from typing import ClassVar
 
 __all__ = [
     "Advice",

@@ -178,7 +178,8 @@ class FeedSearch:
         login: Who asks: their private feeds are visible, nobody else's are.
         private_access: Whether the asking key may see its owner's private feeds.
         feed_ids: Only these, when the key is limited to some.
-        text: Case-insensitive substring of title, description, tags, location name, or a datastream's id or tags.
+        text: Case-insensitive substring of title, description, tags, location name, or a datastream's
+            id or tags.
         tag: Feeds that have it, or have a datastream that has it.
         user: Feeds of this login.
         units: Feeds with a datastream of this unit (label or symbol, case-insensitive).

@@ -7,17 +7,16 @@ its codecs into `CODECS` when it is imported, which ``import txbridge`` does.
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, ClassVar, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from attrs import fields
+from attrs import Factory, define, fields
 
 from txbridge.errors import EncodeError
 
 __all__ = ["CODECS", "Codec", "Structure"]
 
 S = TypeVar("S", bound="Structure")
-P = ParamSpec("P")
-R = TypeVar("R")
+S_co = TypeVar("S_co", bound="Structure", covariant=True)
 
 
 class Codec(Protocol):
@@ -48,21 +47,60 @@ def _codec(format: str) -> Codec:
     return codec
 
 
-class _OnClassOrInstance(Generic[P, R]):
-    """A method that gets the class when called on the class, the instance when called on one."""
-
-    def __init__(self, function: Callable[..., R]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    def __get__(self, instance: Any, owner: type) -> Callable[..., R]:
-        return self._function.__get__(owner if instance is None else instance)  # type: ignore[no-any-return]  # a bound method of ours
+class _Decode(Protocol[S_co]):
+    def __call__(self, data: bytes | str, format: str = "json") -> S_co: ...
 
 
+class _FromDict(Protocol[S_co]):
+    def __call__(self, document: Any) -> S_co: ...
+
+
+class _DecodeMethod:
+    """Read a document.
+
+    ``Environment.decode(body)`` gives a new structure; ``environment.decode(body)``, as
+    txPachube had it, replaces every attribute of an existing one and gives it back.
+
+    Args:
+        data: The document; text is taken as UTF-8.
+        format: ``"json"``, ``"xml"`` (EEML) or ``"csv"``.
+
+    Raises:
+        DecodeError: The document is not what the format says; it names where.
+        EncodeError: There is no such format.
+    """
+
+    def __get__(self, instance: S | None, owner: type[S]) -> _Decode[S]:
+        def decode(data: bytes | str, format: str = "json") -> S:
+            raw = data.encode("utf-8") if isinstance(data, str) else bytes(data)
+            fresh = _codec(format).decode(owner, raw)
+            if instance is None:
+                return fresh
+            for attribute in fields(owner):
+                setattr(instance, attribute.name, getattr(fresh, attribute.name))
+            return instance
+
+        return decode
+
+
+class _FromDictMethod:
+    """Read what `to_dict` gives; on an instance it fills that instance.
+
+    Raises:
+        DecodeError: The document is not one of this structure.
+    """
+
+    def __get__(self, instance: S | None, owner: type[S]) -> _FromDict[S]:
+        def from_dict(document: Any) -> S:
+            target = owner if instance is None else instance
+            return target.decode(json.dumps(document, allow_nan=False))
+
+        return from_dict
+
+
+@define(repr=False)
 class Structure:
     """The base of the shared structures."""
-
-    __slots__ = ()
 
     SECRETS: ClassVar[frozenset[str]] = frozenset()
 
@@ -77,41 +115,13 @@ class Structure:
         """
         return _codec(format).encode(self).decode("utf-8")
 
-    @_OnClassOrInstance
-    def decode(target: Any, data: bytes | str, format: str = "json") -> Any:  # noqa: N805
-        """Read a document.
-
-        ``Environment.decode(body)`` gives a new structure; ``environment.decode(body)``, as
-        txPachube had it, replaces every attribute of an existing one and gives it back.
-
-        Args:
-            data: The document; text is taken as UTF-8.
-            format: ``"json"``, ``"xml"`` (EEML) or ``"csv"``.
-
-        Raises:
-            DecodeError: The document is not what the format says; it names where.
-            EncodeError: There is no such format.
-        """
-        raw = data.encode("utf-8") if isinstance(data, str) else bytes(data)
-        if isinstance(target, type):
-            return _codec(format).decode(target, raw)
-        fresh = _codec(format).decode(type(target), raw)
-        for attribute in fields(type(target)):
-            setattr(target, attribute.name, getattr(fresh, attribute.name))
-        return target
+    decode = _DecodeMethod()
 
     def to_dict(self) -> Any:
         """The JSON document as dicts, lists and text."""
         return json.loads(self.encode("json"))
 
-    @_OnClassOrInstance
-    def from_dict(target: Any, document: Any) -> Any:  # noqa: N805
-        """Read what `to_dict` gives; on an instance it fills that instance.
-
-        Raises:
-            DecodeError: The document is not one of this structure.
-        """
-        return target.decode(json.dumps(document, allow_nan=False))
+    from_dict = _FromDictMethod()
 
     toDict = to_dict
     fromDict = from_dict
@@ -120,7 +130,8 @@ class Structure:
         parts = []
         for attribute in fields(type(self)):
             value = getattr(self, attribute.name)
-            if value is None or value == attribute.default or (value in ([], {}) and attribute.name != "tags"):
+            default = attribute.default
+            if value == (default.factory() if isinstance(default, Factory) else default):  # type: ignore[arg-type]  # attrs types Factory as a function
                 continue
             shown = "'…'" if attribute.name in self.SECRETS else repr(value)
             parts.append(f"{attribute.name}={shown}")

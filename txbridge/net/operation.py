@@ -8,7 +8,8 @@ run it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Generic, Mapping, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -97,7 +98,9 @@ _BY_STATUS: Mapping[int, type[RequestRejected]] = {
 }
 
 
-def rejection(operation: Operation[Any], answer: Answer, *, retry_after: float | None = None) -> RequestRejected:
+def rejection(
+    operation: Operation[Any], answer: Answer, *, retry_after: float | None = None
+) -> RequestRejected:
     """Turn an answer whose status is not 2xx into the one error that names it.
 
     Args:

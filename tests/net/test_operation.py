@@ -1,0 +1,56 @@
+"""A refusal becomes the one error that names it."""
+
+from __future__ import annotations
+
+import pytest
+
+from txbridge import errors
+from txbridge.net.operation import Answer, Operation, rejection
+
+OPERATION = Operation(
+    "read_feed", "GET", ("feeds", "7"), lambda answer: answer.body, explain=lambda answer: ("Title", "detail")
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, errors.RequestRejected),
+        (400, errors.RequestRejected),
+        (401, errors.AuthError),
+        (403, errors.Forbidden),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (413, errors.TooLarge),
+        (422, errors.RequestRejected),
+        (429, errors.RateLimited),
+        (500, errors.ServerFailed),
+        (503, errors.ServerFailed),
+    ],
+)
+def test_each_status_has_its_error(status: int, kind: type[errors.RequestRejected]) -> None:
+    error = rejection(OPERATION, Answer(status))
+    assert type(error) is kind
+    assert (error.operation, error.status, error.title, error.detail) == (
+        "read_feed",
+        status,
+        "Title",
+        "detail",
+    )
+
+
+def test_a_403_that_speaks_of_a_rate_limit_can_be_retried() -> None:
+    limited = Operation(
+        "read_feed", "GET", ("feeds",), lambda answer: None, explain=lambda answer: ("", "Rate limit reached")
+    )
+    error = rejection(limited, Answer(403), retry_after=7.0)
+    assert isinstance(error, errors.RateLimited)
+    assert error.retry_after == 7.0
+    assert error.advice is errors.Advice.RETRY
+
+
+def test_the_body_and_headers_of_an_operation_do_not_show() -> None:
+    operation = Operation(
+        "x", "PUT", ("a",), lambda answer: None, headers={"X-ApiKey": "sesame"}, body=b"sesame"
+    )
+    assert "sesame" not in repr(operation)
