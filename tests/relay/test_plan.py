@@ -1,0 +1,156 @@
+"""A plan names what a route changes and loses, and does exactly that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from txbridge.errors import PlanRefused
+from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType
+from txbridge.relay.plan import Plan, RoutePolicy, plan_route
+from txbridge.relay.roles import Capabilities
+
+ANYTHING = Capabilities(several_columns=True, breaks=True, gaps=True, infos=True)
+
+
+def names_of(plan):
+    return [conversion.name for conversion in plan.conversions]
+
+
+def accept(*names):
+    return RoutePolicy(frozenset(names))
+
+
+def convert(sink, block, *losses, source=ANYTHING):
+    """What one block becomes on the way to a sink that differs from ANYTHING in one thing."""
+    return plan_route(source, sink, accept(*losses)).convert(Batch((block,))).blocks
+
+
+def taking(*kinds):
+    return Capabilities(
+        several_columns=True, breaks=True, gaps=True, infos=True, value_types=frozenset(kinds)
+    )
+
+
+def test_ends_that_agree_need_nothing():
+    plan = plan_route(ANYTHING, ANYTHING, RoutePolicy())
+    assert plan == Plan()
+    batch = Batch((SampleBlock.scalar("s", (1,), (1,)),), cursor=Cursor(1))
+    assert plan.convert(batch) is batch
+
+
+def test_every_loss_that_is_not_accepted_is_listed():
+    sink = Capabilities(
+        time_resolution_ns=1000,
+        value_types=frozenset({ValueType.FLOAT}),
+        not_numbers=False,
+        history=False,
+        acknowledges=False,
+    )
+    with pytest.raises(PlanRefused) as caught:
+        plan_route(ANYTHING, sink, accept("time ns -> us", "breaks dropped"))
+    assert caught.value.losses == (
+        "integer -> float",
+        "text dropped",
+        "not-a-number dropped",
+        "gaps dropped",
+        "descriptions dropped",
+        "latest value only",
+        "no acknowledgement",
+    )
+    plan = plan_route(ANYTHING, sink, accept("time ns -> us", "breaks dropped", *caught.value.losses))
+    assert [name for name in names_of(plan) if name not in plan.losses] == [
+        "columns -> streams",
+        "boolean -> float",
+    ]
+
+
+def test_accepting_a_loss_that_does_not_happen_changes_nothing():
+    assert plan_route(ANYTHING, ANYTHING, accept("breaks dropped")) == Plan()
+
+
+def test_time_is_cut_off_at_the_resolution_of_the_sink():
+    sink = Capabilities(time_resolution_ns=1000, several_columns=True, breaks=True, gaps=True, infos=True)
+    (block,) = convert(sink, SampleBlock.scalar("s", (-1, 999, 1000, 2999), (1, 2, 3, 4)), "time ns -> us")
+    assert block.at.tolist() == [-1000, 0, 1000, 2000]
+    odd = Capabilities(time_resolution_ns=7, several_columns=True, breaks=True, gaps=True, infos=True)
+    assert names_of(plan_route(ANYTHING, odd, accept("time ns -> 7 ns"))) == ["time ns -> 7 ns"]
+    assert plan_route(sink, ANYTHING, RoutePolicy()) == Plan()
+
+
+def test_columns_become_streams_and_so_do_their_descriptions():
+    sink = Capabilities(breaks=True, gaps=True, infos=True)
+    wide = SampleBlock("s", (1, 2), {"x": (1.0, 2.0), "y": (3, 4)}, (1,))
+    narrow = SampleBlock.scalar("t", (1,), (5,))
+    plan = plan_route(ANYTHING, sink, RoutePolicy())
+    batch = plan.convert(
+        Batch((wide, narrow), infos=(StreamInfo("s", columns=("x", "y")), StreamInfo("t")), cursor=Cursor(9))
+    )
+    assert batch == Batch(
+        (
+            SampleBlock.scalar("s.x", (1, 2), (1.0, 2.0), (1,)),
+            SampleBlock.scalar("s.y", (1, 2), (3, 4), (1,)),
+            narrow,
+        ),
+        infos=(StreamInfo("s.x"), StreamInfo("s.y"), StreamInfo("t")),
+        cursor=Cursor(9),
+    )
+    assert plan.losses == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds", "name", "expected"),
+    [
+        ((True, False), (ValueType.INTEGER, ValueType.FLOAT, ValueType.TEXT), "boolean -> integer", (1, 0)),
+        ((True, False), (ValueType.FLOAT, ValueType.TEXT), "boolean -> float", (1.0, 0.0)),
+        ((True, False), (ValueType.TEXT,), "boolean -> text", ("true", "false")),
+        ((1, -2), (ValueType.FLOAT, ValueType.TEXT, ValueType.BOOLEAN), "integer -> float", (1.0, -2.0)),
+        ((1, 2**62), (ValueType.TEXT, ValueType.BOOLEAN), "integer -> text", ("1", str(2**62))),
+        ((0.1, 1e300), (ValueType.INTEGER, ValueType.TEXT), "float -> text", ("0.1", "1e+300")),
+        ((0.5, 2.6), (ValueType.INTEGER, ValueType.BOOLEAN), "float -> integer", (0, 3)),
+    ],
+)
+def test_a_type_the_sink_lacks_becomes_the_nearest_it_has(values, kinds, name, expected):
+    source = Capabilities(value_types=frozenset({SampleBlock.scalar("s", (1, 2), values).layout[0][1]}))
+    plan = plan_route(source, taking(*kinds), accept(name))
+    assert names_of(plan) == [name]
+    assert plan.convert(Batch((SampleBlock.scalar("s", (1, 2), values),))).blocks == (
+        SampleBlock.scalar("s", (1, 2), expected),
+    )
+
+
+def test_floats_that_no_integer_holds_are_dropped():
+    block = SampleBlock.scalar("s", (1, 2, 3, 4), (np.nan, 1e19, -(2.0**63), np.inf))
+    source = Capabilities(value_types=frozenset({ValueType.FLOAT}))
+    assert convert(taking(ValueType.INTEGER), block, "float -> integer", source=source) == (
+        SampleBlock.scalar("s", (3,), (-(2**63),)),
+    )
+
+
+def test_a_type_without_a_place_is_dropped_column_by_column():
+    mixed = SampleBlock("s", (1,), {"x": (1.0,), "t": ("a",)})
+    text = SampleBlock.scalar("t", (1,), ("a",))
+    plan = plan_route(ANYTHING, taking(*set(ValueType) - {ValueType.TEXT}), accept("text dropped"))
+    assert plan.convert(Batch((mixed, text))).blocks == (SampleBlock("s", (1,), {"x": (1.0,)}),)
+
+
+def test_not_a_number_is_dropped_where_it_has_no_word():
+    sink = Capabilities(not_numbers=False, several_columns=True, breaks=True, gaps=True, infos=True)
+    block = SampleBlock.scalar("s", (1, 2, 3), (1.0, np.nan, 3.0), (1,))
+    assert convert(sink, block, "not-a-number dropped") == (
+        SampleBlock.scalar("s", (1, 3), (1.0, 3.0), (1,)),
+    )
+    assert convert(sink, SampleBlock.scalar("s", (1,), (np.inf,)), "not-a-number dropped") == ()
+
+
+def test_breaks_are_dropped():
+    sink = Capabilities(several_columns=True, gaps=True, infos=True)
+    block = SampleBlock.scalar("s", (1, 2), (1, 2), (1,))
+    assert convert(sink, block, "breaks dropped") == (SampleBlock.scalar("s", (1, 2), (1, 2)),)
+
+
+def test_the_gaps_of_an_outbox_never_reach_a_sink_without_gaps():
+    source = Capabilities()
+    plan = plan_route(source, Capabilities(), RoutePolicy())
+    assert plan.losses == ()
+    assert plan.convert(Batch(gaps=(Gap("s", 1, 2, "full"),))).empty

@@ -1,0 +1,263 @@
+"""Compare the two ends of a route before anything flows.
+
+`plan_route` lists what has to be done to the source's batches so that the sink can take them:
+each is a `Conversion` with a short, stable name.  One that cannot be undone is a *loss*, and a
+route with losses runs only if its policy accepts each by that name; otherwise nobody would find
+out before the data is needed.  The names are:
+
+``time ns -> us``
+    Instants are cut off at the sink's resolution (any two of ns, us, ms, s; other resolutions are
+    written as a number of nanoseconds).  A loss.
+``columns -> streams``
+    Each column of a stream becomes a stream of its own, ``stream.column``.
+``boolean -> integer``, ``boolean -> float``, ``boolean -> text``
+    False and true become 0 and 1, or ``false`` and ``true``.
+``integer -> float``
+    Beyond ±2⁵³ not every integer is there.  A loss.
+``integer -> text``, ``float -> text``
+    The shortest decimal text that reads back as the same number.
+``float -> integer``
+    Rounded to the nearest, ties to even; what no int64 can hold is dropped.  A loss.
+``float dropped``, ``integer dropped``, ``boolean dropped``, ``text dropped``
+    The sink has no place for such columns.  A loss.
+``not-a-number dropped``
+    Rows with NaN or an infinity are dropped, with a break that lies before the last of them if
+    nothing follows in their block.  A loss.
+``breaks dropped``, ``gaps dropped``, ``descriptions dropped``
+    The sink has no words for them.  Losses.
+``latest value only``
+    The sink keeps no history, so a backlog replaces itself.  A loss.
+``no acknowledgement``
+    The sink cannot say what arrived, so what was in flight when a link broke may be missing.  A
+    loss.
+
+The conversions run on the way out of the outbox, per destination, and a sink is never given
+anything that its capabilities do not name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from attrs import evolve, field, frozen
+from numpy.typing import NDArray
+
+from txbridge.errors import PlanRefused
+from txbridge.model.samples import VALUE, Batch, Column, SampleBlock, ValueType, value_type_of
+from txbridge.relay.roles import Capabilities
+
+__all__ = ["Conversion", "Plan", "RoutePolicy", "plan_route"]
+
+_UNITS = {1: "ns", 1_000: "us", 1_000_000: "ms", 1_000_000_000: "s"}
+_INT64 = 2.0**63
+
+
+@frozen
+class RoutePolicy:
+    """What the operator accepts to lose on one way through a route.
+
+    Attributes:
+        accept: The names of the losses, as this module's text lists them.
+    """
+
+    accept: frozenset[str] = frozenset()
+
+
+@frozen
+class Conversion:
+    """One thing that happens to every batch of a route.
+
+    Attributes:
+        name: What, in the words of this module's text.
+        loss: Whether it cannot be undone.
+        apply: Does it to a batch.
+    """
+
+    name: str
+    loss: bool
+    apply: Callable[[Batch], Batch] = field(repr=False, eq=False)
+
+
+@frozen
+class Plan:
+    """What a route does to its batches for one destination.
+
+    Attributes:
+        conversions: In the order in which they are done.
+    """
+
+    conversions: tuple[Conversion, ...] = ()
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The names of the conversions that lose something."""
+        return tuple(conversion.name for conversion in self.conversions if conversion.loss)
+
+    def convert(self, batch: Batch) -> Batch:
+        """The batch as the sink can take it."""
+        for conversion in self.conversions:
+            batch = conversion.apply(batch)
+        return batch
+
+
+def plan_route(source: Capabilities, sink: Capabilities, policy: RoutePolicy) -> Plan:
+    """Say what has to happen between two ends.
+
+    Args:
+        source: What may come.
+        sink: What can be taken.
+        policy: The losses that are accepted.
+
+    Raises:
+        PlanRefused: There are losses that the policy does not name; all of them are listed.
+    """
+    plan = Plan(tuple(_conversions(source, sink)))
+    refused = [name for name in plan.losses if name not in policy.accept]
+    if refused:
+        raise PlanRefused(refused)
+    return plan
+
+
+def _conversions(source: Capabilities, sink: Capabilities) -> Iterable[Conversion]:
+    if source.time_resolution_ns < sink.time_resolution_ns:
+        name = f"time {_unit(source.time_resolution_ns)} -> {_unit(sink.time_resolution_ns)}"
+        yield Conversion(name, True, _coarse_time(sink.time_resolution_ns))
+    if source.several_columns and not sink.several_columns:
+        yield Conversion("columns -> streams", False, _columns_to_streams)
+    for kind in ValueType:
+        if kind in source.value_types and kind not in sink.value_types:
+            yield _type_conversion(kind, sink.value_types)
+    if (
+        ValueType.FLOAT in source.value_types & sink.value_types
+        and source.not_numbers
+        and not sink.not_numbers
+    ):
+        yield Conversion("not-a-number dropped", True, _each_block(_drop_not_numbers))
+    if source.breaks and not sink.breaks:
+        yield Conversion("breaks dropped", True, _each_block(lambda block: evolve(block, breaks=())))
+    # An outbox makes gaps too, so they are taken out even when the source makes none.
+    if not sink.gaps:
+        yield Conversion("gaps dropped", source.gaps, lambda batch: evolve(batch, gaps=()))
+    if not sink.infos:
+        yield Conversion("descriptions dropped", source.infos, lambda batch: evolve(batch, infos=()))
+    if not sink.history:
+        yield Conversion("latest value only", True, lambda batch: batch)
+    if not sink.acknowledges:
+        yield Conversion("no acknowledgement", True, lambda batch: batch)
+
+
+def _unit(resolution_ns: int) -> str:
+    return _UNITS.get(resolution_ns, f"{resolution_ns} ns")
+
+
+def _each_block(change: Callable[[SampleBlock], SampleBlock]) -> Callable[[Batch], Batch]:
+    def apply(batch: Batch) -> Batch:
+        changed = (change(block) for block in batch.blocks)
+        return evolve(batch, blocks=tuple(block for block in changed if len(block)))
+
+    return apply
+
+
+def _coarse_time(resolution_ns: int) -> Callable[[Batch], Batch]:
+    return _each_block(lambda block: evolve(block, at=block.at - block.at % resolution_ns))
+
+
+def _columns_to_streams(batch: Batch) -> Batch:
+    blocks: list[SampleBlock] = []
+    for block in batch.blocks:
+        if tuple(block.columns) == (VALUE,):
+            blocks.append(block)
+        else:
+            blocks.extend(
+                SampleBlock(f"{block.stream}.{name}", block.at, {VALUE: column}, block.breaks)
+                for name, column in block.columns.items()
+            )
+    infos = tuple(
+        info if info.columns == (VALUE,) else evolve(info, name=f"{info.name}.{name}", columns=(VALUE,))
+        for info in batch.infos
+        for name in info.columns
+    )
+    return evolve(batch, blocks=tuple(blocks), infos=infos)
+
+
+def _as_text(column: Column) -> Column:
+    if column.dtype.kind == "b":
+        texts = ["true" if value else "false" for value in column.tolist()]
+    else:
+        texts = [repr(value) for value in column.tolist()]
+    return np.array(texts, object)
+
+
+def _as_integer(column: Column) -> Column:
+    return np.rint(column).astype(np.int64)
+
+
+# What each type may become, best first: the name of the other type, whether that loses something,
+# and how it is done to a column.
+_BECOMES: Mapping[ValueType, tuple[tuple[ValueType, bool, Callable[[Column], Column]], ...]] = {
+    ValueType.BOOLEAN: (
+        (ValueType.INTEGER, False, lambda column: column.astype(np.int64)),
+        (ValueType.FLOAT, False, lambda column: column.astype(np.float64)),
+        (ValueType.TEXT, False, _as_text),
+    ),
+    ValueType.INTEGER: (
+        (ValueType.FLOAT, True, lambda column: column.astype(np.float64)),
+        (ValueType.TEXT, False, _as_text),
+    ),
+    ValueType.FLOAT: (
+        (ValueType.TEXT, False, _as_text),
+        (ValueType.INTEGER, True, _as_integer),
+    ),
+    ValueType.TEXT: (),
+}
+
+
+def _type_conversion(kind: ValueType, taken: frozenset[ValueType]) -> Conversion:
+    for other, loss, convert in _BECOMES[kind]:
+        if other in taken:
+            fits = _fits_integer if (kind, other) == (ValueType.FLOAT, ValueType.INTEGER) else None
+            change = _change_columns(kind, convert, fits)
+            return Conversion(f"{kind.value} -> {other.value}", loss, _each_block(change))
+    return Conversion(f"{kind.value} dropped", True, _drop_columns(kind))
+
+
+def _change_columns(
+    kind: ValueType, convert: Callable[[Column], Column], fits: Callable[[Column], NDArray[np.bool_]] | None
+) -> Callable[[SampleBlock], SampleBlock]:
+    def change(block: SampleBlock) -> SampleBlock:
+        chosen = [name for name, column in block.columns.items() if value_type_of(column) is kind]
+        if chosen and fits is not None:
+            block, _ = block.take(np.all([fits(block.columns[name]) for name in chosen], axis=0))
+        columns = {name: convert(one) if name in chosen else one for name, one in block.columns.items()}
+        return evolve(block, columns=columns) if chosen else block
+
+    return change
+
+
+def _drop_columns(kind: ValueType) -> Callable[[Batch], Batch]:
+    def apply(batch: Batch) -> Batch:
+        blocks: list[SampleBlock] = []
+        for block in batch.blocks:
+            columns = {name: one for name, one in block.columns.items() if value_type_of(one) is not kind}
+            if len(columns) == len(block.columns):
+                blocks.append(block)
+            elif columns:
+                blocks.append(evolve(block, columns=columns))
+        return evolve(batch, blocks=tuple(blocks))
+
+    return apply
+
+
+def _fits_integer(column: Column) -> NDArray[np.bool_]:
+    rounded = np.rint(column)
+    fits: NDArray[np.bool_] = (rounded >= -_INT64) & (rounded < _INT64)
+    return fits
+
+
+def _drop_not_numbers(block: SampleBlock) -> SampleBlock:
+    floats = [np.isfinite(column) for column in block.columns.values() if column.dtype.kind == "f"]
+    if not floats:
+        return block
+    finite = np.all(floats, axis=0)
+    return block if finite.all() else block.take(finite)[0]
