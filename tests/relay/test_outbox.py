@@ -1,0 +1,34 @@
+"""The outbox in memory keeps the contract, and tells what it takes with it."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from tests.contract.outbox import OutboxContract, batch_of
+from tests.support.deferreds import fired, result_of
+from txbridge.relay.outbox import MemoryOutbox
+
+
+class TestMemoryOutbox(OutboxContract):
+    """The contract, for the outbox in memory."""
+
+    def make(self, destinations, clock, **options):
+        return MemoryOutbox(destinations, clock, **options)
+
+    def test_what_is_left_at_the_end_is_told_as_lost(self, open_outbox, lost):
+        outbox = open_outbox("a", "b")
+        fired(outbox.append(batch_of(1, 2)))
+        pending = result_of(outbox.peek("a", max_points=10, max_bytes=1 << 20))
+        fired(outbox.settle("a", pending.position))
+        fired(outbox.close())
+        assert [(where, gap.start_ns, gap.end_ns, gap.points) for where, gap in lost] == [("b", 1, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("destinations", "options"),
+    [((), {}), (("a", "a"), {}), (("a",), {"max_points": 0}), (("a",), {"max_bytes": 0})],
+)
+def test_an_outbox_that_can_serve_nobody_or_keep_nothing_is_refused(destinations, options):
+    with pytest.raises(ValueError, match="outbox"):
+        MemoryOutbox(destinations, Clock(), **options)
