@@ -1,0 +1,451 @@
+"""The I/O shell of the HTTP server: Twisted transports around `txbridge.net.http1`.
+
+A site is one function from `Request` to `Response`, or to a Deferred of one::
+
+    factory = HttpServerFactory(site.respond, clock=reactor)
+    reactor.listenTCP(8080, factory)
+    ...
+    await port.stopListening()
+    await factory.drain()
+
+Why not `twisted.web`: its channel splits lines at CR LF and so waits for ever for the heads of some
+old devices, and it spends several times as much CPU on a request.  What a request costs here is
+mostly reading its head; so there is one write per answer, one timer per connection that is moved
+only when it fires, and the ``Date`` header is made once a second.
+
+A request that was handed to the site runs to its end even if its client goes away: the client
+cannot know whether its write was accepted, so the write must not be torn in the middle.  Only the
+answer is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txbridge.net.http1 import (
+    Close,
+    Event,
+    HttpLimits,
+    HttpServerConnection,
+    Request,
+    RequestReceived,
+    Response,
+    UpgradeRequested,
+    plain_refusal,
+)
+
+__all__ = ["HttpServerFactory", "HttpServerProtocol", "switch_protocol"]
+
+MAX_CONNECTIONS = 4000  # about 10 kB each when idle; also mind the process's limit of open files
+
+_LONGEST_SHOWN = 15  # characters of a path's segment in the log; the shortest key ever seen has 43
+
+
+def switch_protocol(transport: ITransport, protocol: IProtocol, data: bytes) -> None:
+    """Give a transport to another protocol, which then reads ``data`` first.
+
+    This is what an ``upgrade`` callable ends with.  A TLS transport keeps its protocol under another
+    name than a plain one.
+
+    Args:
+        transport: The transport that the ``upgrade`` callable got.
+        protocol: An unconnected protocol, such as a WebSocket factory built.
+        data: The bytes that the ``upgrade`` callable got.
+    """
+    if isinstance(transport, ProtocolWrapper):
+        transport.wrappedProtocol = protocol
+    else:
+        transport.protocol = protocol  # type: ignore[attr-defined]  # every Twisted transport has one
+    protocol.makeConnection(transport)
+    protocol.dataReceived(data)
+
+
+def _loggable(path: str) -> str:
+    """A path without its long segments: in ``/v2/keys/…`` the segment is the secret itself."""
+    segments = path.split("/")
+    return "/".join(segment if len(segment) <= _LONGEST_SHOWN else "…" for segment in segments)
+
+
+@implementer(IPushProducer, IHalfCloseableProtocol)
+class HttpServerProtocol(Protocol):
+    """One client's connection; made by `HttpServerFactory`.
+
+    It is registered as its transport's producer, only to learn when the transport holds more than it
+    can send.
+    """
+
+    factory: HttpServerFactory
+    transport: Any  # ITransport, IConsumer and IPushProducer; of a TCP port also ITCPTransport
+    _core: HttpServerConnection
+    _timer: IDelayedCall | None = None
+    _timer_at = 0.0
+    _reading = True
+    _producing = False  # registered as the transport's producer
+    _gone = False  # the transport is closed, or somebody else's
+    _asking = False  # inside the site's function: its Deferred may fire at once
+    _answer: Response | None = None
+
+    # -- called by the transport
+
+    def connectionMade(self) -> None:
+        """Begin; called by the transport."""
+        transport, factory = self.transport, self.factory
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+        secure = ISSLTransport.providedBy(transport)
+        self._core = HttpServerConnection(
+            now=factory.clock.seconds,
+            date=factory.date,
+            limits=factory.limits,
+            refuse=factory.refuse,
+            client=getattr(transport.getPeer(), "host", None) or "",
+            secure=secure,
+            upgrades=factory.upgrade is not None,
+        )
+        refusal = factory.admit(self)
+        if refusal is None:
+            self._producing = True
+            transport.registerProducer(self, True)
+            self._set_timer()
+            return
+        self._gone = True
+        if secure:  # no answer can be sent before a handshake, and that is too much for a surplus client
+            transport.abortConnection()
+            return
+        self._core.refuse(503, refusal)
+        transport.write(self._core.data_to_send())
+        transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read bytes; called by the transport."""
+        if not self._gone:
+            self._run(self._core.receive_data(data))
+
+    def readConnectionLost(self) -> None:
+        """The client closed its writing side; called by the transport."""
+        if not self._gone:
+            self._run(self._core.receive_eof())
+
+    def writeConnectionLost(self) -> None:
+        """Our own writing side is closed, as was asked; called by the transport."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is no more; called by the transport."""
+        self._leave()
+
+    def pauseProducing(self) -> None:
+        """The transport holds as much as it likes to; called by the transport."""
+        self._core.sending_stalled()
+
+    def resumeProducing(self) -> None:
+        """The transport has sent everything; called by the transport."""
+        if not self._gone:
+            self._core.sending_resumed()
+            if not self._asking:
+                self._run(self._core.advance())
+
+    def stopProducing(self) -> None:
+        """The transport is closing; called by the transport, `connectionLost` follows."""
+
+    # -- called by the factory
+
+    def drain(self) -> None:
+        """Close: at once if idle, else after the answer that is due."""
+        self._core.close_after_response()
+        if not self._asking:
+            self._run(self._core.advance())
+
+    def abort(self) -> None:
+        """Close now, whatever is unsent."""
+        self.transport.abortConnection()
+
+    # -- requests and answers
+
+    def _run(self, events: list[Event]) -> None:
+        """Do what the core says, until it has nothing more to say for now."""
+        core = self._core
+        self._flush()
+        while events:
+            event = events[0]
+            if isinstance(event, RequestReceived):
+                response = self._ask(event.request)
+                if response is None or self._gone:
+                    break
+                self._respond(response, event.request)
+                self._flush()
+            elif isinstance(event, UpgradeRequested):
+                self._hand_over(event)
+                return
+            else:
+                self._close(event.how)
+            events = core.advance()
+        if not self._gone:
+            self._set_reading()
+            self._set_timer()
+
+    def _flush(self) -> None:
+        data = self._core.data_to_send()
+        if data and not self._gone:
+            self.transport.write(data)
+
+    def _ask(self, request: Request) -> Response | None:
+        """Call the site; None means that the answer comes later, to `_answered`."""
+        self._asking = True
+        try:
+            answer: object = self.factory.respond(request)
+            if isinstance(answer, Response):
+                return answer
+            if not isinstance(answer, Deferred):
+                raise TypeError(f"a site answers with a Response, not with {type(answer).__name__}")
+            self._answer = None
+            self.factory.begin()
+            answer.addBoth(self._answered, request)
+            return self._answer
+        except Exception:
+            return self._failed(Failure(), request)
+        finally:
+            self._asking = False
+
+    def _answered(self, result: object, request: Request) -> None:
+        """The site's Deferred fired, perhaps at once."""
+        if isinstance(result, Failure):
+            response = self._failed(result, request)
+        elif isinstance(result, Response):
+            response = result
+        else:
+            problem = TypeError(f"a site answers with a Response, not with {type(result).__name__}")
+            response = self._failed(Failure(problem), request)
+        if self._asking:
+            self._answer = response
+        elif not self._gone:
+            self._respond(response, request)
+            self._flush()
+            self._run(self._core.advance())
+        self.factory.end()
+
+    def _respond(self, response: Response, request: Request) -> None:
+        try:
+            self._core.respond(response)
+        except ValueError:
+            self._core.respond(self._failed(Failure(), request))
+
+    def _failed(self, failure: Failure, request: Request) -> Response:
+        factory = self.factory
+        factory.log.failure(
+            "the site failed on {method} {path}",
+            failure,
+            method=request.method,
+            path=_loggable(request.path),
+        )
+        return factory.refuse(500, "the server failed on this request")
+
+    # -- the transport
+
+    def _hand_over(self, event: UpgradeRequested) -> None:
+        upgrade = self.factory.upgrade
+        assert upgrade is not None
+        self._stop_producing()
+        self._leave()
+        upgrade(self.transport, event.request, event.data)
+
+    def _close(self, how: Close) -> None:
+        transport = self.transport
+        self._stop_producing()  # a transport does not close under a producer that it has paused
+        if how is Close.ABORT:
+            transport.abortConnection()
+        elif how is Close.HALF and _can_half_close(transport):
+            transport.loseWriteConnection()
+        else:
+            self._reading = True  # and it may not be told otherwise any more
+            transport.loseConnection()
+
+    def _stop_producing(self) -> None:
+        if self._producing:
+            self._producing = False
+            self.transport.unregisterProducer()
+
+    def _set_reading(self) -> None:
+        wanted = self._core.wants_data
+        if wanted is not self._reading:
+            self._reading = wanted
+            if wanted:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
+
+    def _set_timer(self) -> None:
+        """See that the timer fires no later than the deadline; too early is harmless."""
+        deadline = self._core.next_deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        clock = self.factory.clock
+        delay = max(0.0, deadline - clock.seconds())
+        self._timer_at = deadline
+        if self._timer is None:
+            self._timer = clock.callLater(delay, self._tick)
+        else:
+            self._timer.reset(delay)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._run(self._core.handle_deadline(self.factory.clock.seconds()))
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._gone:
+            self._gone = True
+            self.factory.leave(self)
+
+
+def _can_half_close(transport: ITransport) -> bool:
+    # A TLS transport passes unknown methods on to the TCP transport below, past its own buffers.
+    return IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
+
+
+class HttpServerFactory(Factory):
+    """Serves one site over HTTP/1.
+
+    Args:
+        respond: The site: called with each request, one at a time per connection.  What it raises is
+            logged and answered with 500.
+        upgrade: Called with the transport, the request and its raw bytes when a client wants a
+            WebSocket; from then on the connection belongs to the callee, is not counted and is not
+            drained.  See `switch_protocol`.  None: ``Upgrade`` is ignored.
+        limits: What each connection may cost; None for the defaults.
+        clock: The reactor, for timers and the ``Date`` header.
+        max_connections: Open connections; further ones are answered 503 and closed.
+        refuse: Makes the answers to requests that never reach the site, and the 500s.
+    """
+
+    noisy = False
+    log = Logger()
+
+    def __init__(
+        self,
+        respond: Callable[[Request], Response | Deferred[Response]],
+        *,
+        upgrade: Callable[[ITransport, Request, bytes], None] | None = None,
+        limits: HttpLimits | None = None,
+        clock: IReactorTime,
+        max_connections: int = MAX_CONNECTIONS,
+        refuse: Callable[[int, str], Response] = plain_refusal,
+    ) -> None:
+        self.respond = respond
+        self.upgrade = upgrade
+        self.limits = HttpLimits() if limits is None else limits
+        self.clock = clock
+        self.max_connections = max_connections
+        self.refuse = refuse
+        self._connections: set[HttpServerProtocol] = set()
+        self._in_flight = 0
+        self._draining = False
+        self._drained: list[Deferred[None]] = []
+        self._date = ""
+        self._date_second = -1
+
+    # Subscripting Factory would please the checker, and older Twisteds cannot.
+    def buildProtocol(self, addr: IAddress | None) -> HttpServerProtocol:  # type: ignore[override]
+        """Make the protocol of a new connection; called by the port."""
+        protocol = HttpServerProtocol()
+        protocol.factory = self
+        return protocol
+
+    def drain(self, seconds: float = 10.0) -> Deferred[None]:
+        """Stop serving without breaking an answer.
+
+        Idle connections close at once, the others after their answer; new ones are refused, so stop
+        listening first.  Upgraded connections are their new owners' to close.
+
+        Args:
+            seconds: How long to wait; what is open after that is aborted.
+
+        Returns:
+            A Deferred that fires when every connection is gone and no request is in flight, or when
+            the time is over.
+        """
+        self._draining = True
+        for protocol in list(self._connections):
+            protocol.drain()
+        if self._is_drained():
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._drained.append(done)
+        timer = self.clock.callLater(seconds, self._give_up, done)
+
+        def settled(result: Failure | None) -> Failure | None:
+            if timer.active():
+                timer.cancel()
+            if done in self._drained:
+                self._drained.remove(done)
+            return result
+
+        return done.addBoth(settled)
+
+    def date(self) -> str:
+        """The ``Date`` header's value for now."""
+        second = int(self.clock.seconds())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = formatdate(second, usegmt=True)
+        return self._date
+
+    def admit(self, protocol: HttpServerProtocol) -> str | None:
+        """Count a new connection, or say why it is refused; called by the protocol."""
+        if self._draining:
+            return "the server is shutting down"
+        if len(self._connections) >= self.max_connections:
+            return "there are too many connections"
+        self._connections.add(protocol)
+        return None
+
+    def leave(self, protocol: HttpServerProtocol) -> None:
+        """Forget a connection; called by the protocol when it is closed or handed over."""
+        self._connections.discard(protocol)
+        self._check_drained()
+
+    def begin(self) -> None:
+        """The site works on a request; called by the protocol."""
+        self._in_flight += 1
+
+    def end(self) -> None:
+        """The site is done with a request; called by the protocol."""
+        self._in_flight -= 1
+        self._check_drained()
+
+    def _is_drained(self) -> bool:
+        return not self._connections and not self._in_flight
+
+    def _check_drained(self) -> None:
+        if self._draining and self._is_drained():
+            for done in list(self._drained):
+                done.callback(None)
+
+    def _give_up(self, done: Deferred[None]) -> None:
+        for protocol in list(self._connections):
+            protocol.abort()
+        if not done.called:
+            done.callback(None)
