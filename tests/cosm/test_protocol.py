@@ -1,0 +1,740 @@
+"""PAWS without I/O: documents at every split, both ends, and the bounded queue."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from txbridge.cosm.protocol import (
+    Answered,
+    Broken,
+    Failed,
+    Gone,
+    JsonDocuments,
+    Malformed,
+    PawsConnection,
+    PawsLimits,
+    PawsRequest,
+    PawsServerConnection,
+    Pushed,
+    Rejected,
+    Silent,
+    Stalled,
+    Subscribed,
+    Unmatched,
+    Unsubscribed,
+    read_request,
+    write_answer,
+    write_error,
+)
+from txbridge.errors import ConnectionLost, RemoteProtocolError, TimedOut
+
+KEY = {"X-ApiKey": "KEY"}
+
+STREAM = (
+    b'{"a":1}{"b":"}{\\"\\\\"}\n\r\n\t  {\n  "c": [ {"d": "x\\u00e9\xc3\xa9"}, [] ],\r\n "e" : {}\n}\n\n'
+    b'{"f":"[\\\\"}'
+)
+DOCUMENTS = [
+    b'{"a":1}',
+    b'{"b":"}{\\"\\\\"}',
+    b'{\n  "c": [ {"d": "x\\u00e9\xc3\xa9"}, [] ],\r\n "e" : {}\n}',
+    b'{"f":"[\\\\"}',
+]
+
+
+# -- documents
+
+
+def test_concatenated_and_pretty_printed_documents_come_apart():
+    documents = JsonDocuments()
+    assert documents.feed(STREAM) == DOCUMENTS
+    assert documents.problem is None
+    assert not documents.inside
+
+
+def test_documents_are_the_same_at_every_cut():
+    for cut in range(len(STREAM) + 1):
+        documents = JsonDocuments()
+        assert documents.feed(STREAM[:cut]) + documents.feed(STREAM[cut:]) == DOCUMENTS
+
+
+def test_documents_are_the_same_byte_by_byte():
+    documents = JsonDocuments()
+    found = []
+    for index in range(len(STREAM)):
+        found += documents.feed(STREAM[index : index + 1])
+    assert found == DOCUMENTS
+
+
+def test_what_is_no_object_is_a_problem_at_its_offset():
+    documents = JsonDocuments()
+    assert documents.feed(b'{"a":1}  ') == [b'{"a":1}']
+    assert documents.feed(b" [1]") == []
+    assert documents.problem == "unexpected character at offset 10"
+    assert documents.feed(b'{"a":1}') == []
+
+
+def test_a_document_that_is_too_long_is_a_problem_before_it_ends():
+    documents = JsonDocuments(max_size=100)
+    assert documents.feed(b'{"a":"' + b"x" * 93) == []
+    assert documents.problem is None
+    assert documents.feed(b"xx") == []
+    assert documents.problem == "a document is longer than 100 bytes"
+
+
+def test_a_whole_document_that_is_too_long_does_not_come_out():
+    documents = JsonDocuments(max_size=10)
+    assert documents.feed(b'{"a":1}{"a":"xxxxxxxxxxxx"}{"a":1}') == [b'{"a":1}']
+    assert documents.problem == "a document is longer than 10 bytes"
+
+
+def test_a_document_of_exactly_the_bound_comes_out():
+    documents = JsonDocuments(max_size=7)
+    assert documents.feed(b'{"a":1}   \n\n\n\n       {"a":1}') == [b'{"a":1}'] * 2
+
+
+def test_blanks_without_end_cost_nothing():
+    documents = JsonDocuments(max_size=100)
+    for _ in range(1000):
+        assert documents.feed(b" \r\n" * 100) == []
+    assert documents.problem is None
+
+
+def test_a_document_that_nests_too_deep_is_a_problem():
+    documents = JsonDocuments(max_depth=4)
+    assert documents.feed(b'{"a":[[[1]]]}') == [b'{"a":[[[1]]]}']
+    assert documents.feed(b'{"a":[[[[1]]]]}') == []
+    assert documents.problem == "nested deeper than 4 at offset 21"
+
+
+TEXTS = st.text('ab"\\{}[]é\n', max_size=6)
+OBJECTS = st.dictionaries(TEXTS, st.recursive(TEXTS, st.lists, max_leaves=4), max_size=3)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(OBJECTS, max_size=4),
+    st.booleans(),
+    st.sampled_from([b"", b"\n", b"\r\n \t"]),
+    st.lists(st.integers(1, 9), min_size=1),
+)
+def test_any_documents_come_apart_at_any_cuts(values, ascii_only, between, sizes):
+    texts = [json.dumps(value, ensure_ascii=ascii_only).encode() for value in values]
+    stream = between.join(texts)
+    documents = JsonDocuments()
+    found = []
+    for size in itertools.cycle(sizes):
+        if not stream:
+            break
+        found += documents.feed(stream[:size])
+        stream = stream[size:]
+    assert found == texts
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.binary() | st.text('{}[]":,\\abc01 \n').map(str.encode)))
+def test_random_bytes_never_raise(chunks):
+    documents = JsonDocuments(max_size=64, max_depth=5)
+    server = PawsServerConnection(limits=PawsLimits(max_document=64))
+    framed = PawsServerConnection(framed=True)
+    client, framed_client = PawsConnection(), PawsConnection(framed=True)
+    for core in (client, framed_client):
+        core.request("t", "get", "/a")
+        core.subscribe("u", "/b")
+    for chunk in chunks:
+        for document in documents.feed(chunk):
+            assert document.startswith(b"{")
+            assert document.endswith(b"}")
+        for core in (server, framed, client, framed_client):
+            assert isinstance(core.receive_data(chunk), list)
+
+
+MEMBERS = st.sampled_from(
+    ["method", "resource", "headers", "params", "parameters", "body", "token", "status", "x"]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["get", "PUT", "/feeds/1"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.dictionaries(MEMBERS, VALUES))
+def test_any_object_is_a_request_or_malformed_or_broken(message):
+    text = json.dumps(message).encode()
+    assert isinstance(read_request(text), PawsRequest | Malformed | Broken)
+    client = PawsConnection(framed=True)
+    client.request("t", "get", "/feeds/1")
+    assert isinstance(client.receive_data(text), list)
+
+
+# -- requests
+
+
+def test_a_request_has_all_its_members():
+    request = read_request(
+        b'{"method":"PUT","resource":"/feeds/1.json?a=b","headers":{"X-ApiKey":" KEY ","Depth":3},'
+        b'"params":{"limit":5,"find_previous":true,"q":"x y","none":null},"parameters":{"limit":7,"r":1.5},'
+        b'"body":{"version":"1.0.0", "id": 21.50},"token":"t-1","unknown":[1]}'
+    )
+    assert request == PawsRequest(
+        method="put",
+        resource="/feeds/1.json?a=b",
+        headers={"x-apikey": "KEY", "depth": "3"},
+        parameters=(("limit", "5"), ("r", "1.5"), ("find_previous", "true"), ("q", "x y")),
+        options={"limit": 5, "r": 1.5, "find_previous": True, "q": "x y", "none": None},
+        body=b'{"version":"1.0.0", "id": 21.50}',
+        is_json=True,
+        echo=b'"/feeds/1.json?a=b"',
+        token=b'"t-1"',
+    )
+
+
+@pytest.mark.parametrize(
+    "token", [b'"a\\/\\u00e9"', b"17", b"1.50", b"-0", b"true", b"false", b"null", b"1e5"]
+)
+def test_a_token_is_kept_to_the_byte(token):
+    request = read_request(b'{"method":"get","resource":"\\/feeds\\/1","token":' + token + b"}")
+    assert isinstance(request, PawsRequest)
+    assert request.resource == "/feeds/1"
+    assert write_answer(200, echo=request.echo, token=request.token) == (
+        b'{"resource":"\\/feeds\\/1","token":' + token + b',"status":200}'
+    )
+
+
+def test_a_body_as_text_is_that_text():
+    request = read_request(b'{"method":"post","resource":"/feeds","body":"{\\"title\\":\\"\\u00c4\\"}"}')
+    assert isinstance(request, PawsRequest)
+    assert (request.body, request.is_json) == ('{"title":"Ä"}'.encode(), False)
+
+
+@pytest.mark.parametrize("method", ["get", "subscribe", "unsubscribe", "unsubsribe", "SUBSCRIBE"])
+def test_a_body_that_means_nothing_is_ignored(method):
+    text = json.dumps({"method": method, "resource": "/feeds/1", "body": {}, "params": {}}).encode()
+    request = read_request(text)
+    assert isinstance(request, PawsRequest)
+    assert request.method == {"unsubsribe": "unsubscribe"}.get(method, method.lower())
+    assert request.body is None
+
+
+@pytest.mark.parametrize(
+    ("text", "malformed"),
+    [
+        (b"{}", Malformed("resource must be a path such as /feeds/1")),
+        (b'{"token":1}', Malformed("resource must be a path such as /feeds/1", b"", b"1")),
+        (b'{"token":[1]}', Malformed("token must be a string, a number, true, false or null")),
+        (b'{"resource":"/a","token":"t"}', Malformed("method must be a string", b'"/a"', b'"t"')),
+        (b'{"resource":"/a","method":"patch"}', Malformed("unknown method 'patch'", b'"/a"')),
+        (b'{"resource":"/a","method":"get","headers":[]}', Malformed("headers must be an object", b'"/a"')),
+        (b'{"resource":"/a","method":"get","params":1}', Malformed("params must be an object", b'"/a"')),
+        (
+            b'{"resource":"/a","method":"get","params":{"a":[]}}',
+            Malformed("parameter 'a' must be a string, a number or a boolean", b'"/a"'),
+        ),
+        (
+            b'{"resource":"/a","method":"put","body":5}',
+            Malformed("body must be an object, an array or a string", b'"/a"'),
+        ),
+    ],
+)
+def test_what_is_no_request_says_why_and_keeps_what_can_be_repeated(text, malformed):
+    assert read_request(text) == malformed
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a":tru}', b'{"a":1]', b'{"a" 1}', b'{"a":"\xff"}', b'{"token":nul}', b"{,}"]
+)
+def test_what_is_not_json_is_broken(text):
+    assert isinstance(read_request(text), Broken)
+
+
+def test_an_error_reads_as_recorded():
+    assert write_error(403, "You are not authorized", echo=b'"/feeds/7301"', token=b'"t-5"') == (
+        b'{"body":"Forbidden: You are not authorized","resource":"/feeds/7301","token":"t-5","status":403}'
+    )
+    assert write_error(400, "unexpected character at offset 17", reason="Syntax Error") == (
+        b'{"body":"Syntax Error: unexpected character at offset 17","status":400}'
+    )
+
+
+def test_a_body_of_several_lines_becomes_one():
+    assert write_answer(200, body=b'{\n  "a": "\\n"\n}') == b'{"body":{"a":"\\n"},"status":200}'
+
+
+# -- the server's core
+
+
+def requests(*messages: object, **limits: int) -> tuple[PawsServerConnection, list]:
+    core = PawsServerConnection(limits=PawsLimits(**limits))  # type: ignore[arg-type]  # all are integers here
+    return core, core.receive_data(b"".join(json.dumps(message).encode() for message in messages))
+
+
+def subscriber(count: int = 1, **limits: int):
+    messages = [{"method": "subscribe", "resource": f"/feeds/{n}", "token": f"t{n}"} for n in range(count)]
+    core, events = requests(*messages, **limits)
+    subscriptions = [core.subscribe(event) for event in events]
+    for event in events:
+        core.answer(core.begin(), write_answer(200, echo=event.echo, token=event.token))
+    while core.data_to_send():
+        pass
+    return core, subscriptions
+
+
+def everything(core) -> list[bytes]:
+    messages = []
+    while data := core.data_to_send():
+        messages.append(data)
+    return messages
+
+
+def test_after_what_is_not_json_a_stream_is_read_no_more():
+    core = PawsServerConnection()
+    first, second = core.receive_data(b'{"method":"get","resource":"/a"}x')
+    assert isinstance(first, PawsRequest)
+    assert second == Broken("unexpected character at offset 32")
+    assert core.receive_data(b'{"method":"get","resource":"/a"}') == []
+
+
+def test_a_balanced_document_that_is_not_json_ends_a_stream_too():
+    core = PawsServerConnection()
+    events = core.receive_data(b'{"a":b}{"method":"get","resource":"/a"}')
+    assert [type(event) for event in events] == [Broken]
+    assert core.receive_data(b'{"method":"get","resource":"/a"}') == []
+
+
+def test_on_a_websocket_the_next_message_is_read_again():
+    core = PawsServerConnection(framed=True)
+    assert core.receive_data(b"[") == [Broken("unexpected character at offset 0")]
+    assert core.receive_data(b'{"a":') == [Broken("unexpected end at offset 5")]
+    assert core.receive_data(b"") == [Broken("unexpected end at offset 0")]
+    (event,) = core.receive_data(b' {"method":"get",\n"resource":"/a"}\n')
+    assert isinstance(event, PawsRequest)
+
+
+def test_answers_leave_in_the_order_of_the_requests():
+    core, events = requests({"method": "get", "resource": "/a"}, {"method": "get", "resource": "/b"})
+    first, second = (core.begin() for _ in events)
+    core.answer(second, b"{2}")
+    assert core.data_to_send() == b""
+    core.answer(first, b"{1}")
+    assert everything(core) == [b"{1}\n", b"{2}\n"]
+    assert core.pending == 0
+
+
+def test_a_push_leaves_after_the_answers_of_what_was_begun_before_it():
+    core, (subscription,) = subscriber()
+    core.receive_data(b'{"method":"put","resource":"/feeds/0"}')
+    place = core.begin()
+    core.push(subscription, b"{}", 0)
+    assert core.data_to_send() == b""
+    core.answer(place, b'{"status":200}')
+    assert everything(core) == [b'{"status":200}\n', b'{"body":{},"resource":"/feeds/0","token":"t0"}\n']
+
+
+def test_a_server_that_owes_too_many_answers_wants_no_more_requests():
+    core, events = requests(
+        {"method": "get", "resource": "/a"}, {"method": "get", "resource": "/b"}, max_requests=2
+    )
+    assert not core.wants_data
+    for _ in events:
+        core.answer(core.begin(), b"{}")
+    assert not core.wants_data
+    core.data_to_send()
+    assert core.wants_data
+
+
+def test_a_server_that_owes_too_many_bytes_wants_no_more_requests():
+    core, _ = requests({"method": "get", "resource": "/a"}, max_answers=10)
+    core.answer(core.begin(), b"{" + b" " * 20 + b"}")
+    assert not core.wants_data
+    core.data_to_send()
+    assert core.wants_data
+
+
+def request_of(method: str, resource: str, token: str | None = None) -> PawsRequest:
+    message = {"method": method, "resource": resource}
+    if token is not None:
+        message["token"] = token
+    request = read_request(json.dumps(message).encode())
+    assert isinstance(request, PawsRequest)
+    return request
+
+
+def test_the_same_subscription_again_is_the_same():
+    core = PawsServerConnection()
+    first = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
+    assert core.subscribe(request_of("subscribe", "/feeds/1", "t")) is first
+    assert core.subscribe(request_of("subscribe", "/feeds/1", "u")) is not first
+    assert core.subscribe(request_of("subscribe", "/feeds/1")) is not first
+    assert len(list(core.subscriptions)) == 3
+
+
+def test_unsubscribing_with_the_token_ends_that_subscription():
+    core = PawsServerConnection()
+    first = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
+    core.subscribe(request_of("subscribe", "/feeds/1", "u"))
+    assert core.unsubscribe(request_of("unsubscribe", "/feeds/1", "t")) == [first]
+    assert len(list(core.subscriptions)) == 1
+
+
+@pytest.mark.parametrize("token", [None, "fresh"])
+def test_unsubscribing_without_the_token_ends_all_to_the_resource(token):
+    core = PawsServerConnection()
+    for known in ("t", "u"):
+        core.subscribe(request_of("subscribe", "/feeds/1", known))
+    core.subscribe(request_of("subscribe", "/feeds/2", "t"))
+    assert len(core.unsubscribe(request_of("unsubscribe", "/feeds/1", token))) == 2
+    assert [one.resource for one in core.subscriptions] == ["/feeds/2"]
+
+
+def test_subscriptions_are_bounded():
+    core = PawsServerConnection(limits=PawsLimits(max_subscriptions=1))
+    assert core.subscribe(request_of("subscribe", "/feeds/1")) is not None
+    assert core.subscribe(request_of("subscribe", "/feeds/2")) is None
+    assert core.subscribe(request_of("subscribe", "/feeds/1")) is not None
+
+
+def test_a_full_queue_keeps_the_newest_push_of_each_subscription():
+    core, (first, second) = subscriber(2, queue_messages=4)
+    for number in range(10):
+        assert core.push(first, b'{"n":%d}' % number, 0)
+    assert core.push(second, b'{"n":0}', 0)
+    assert [json.loads(message) for message in everything(core)] == [
+        {"body": {"n": 9}, "resource": "/feeds/0", "token": "t0", "skipped": 9},
+        {"body": {"n": 0}, "resource": "/feeds/1", "token": "t1"},
+    ]
+    core.push(first, b'{"n":10}', 0)
+    assert json.loads(core.data_to_send()) == {"body": {"n": 10}, "resource": "/feeds/0", "token": "t0"}
+
+
+def test_a_full_queue_still_sends_an_answer_before_the_push_its_write_caused():
+    core, (subscription,) = subscriber(queue_messages=1)
+    for number in range(3):
+        core.push(subscription, b'{"n":%d}' % number, 0)
+    core.receive_data(b'{"method":"put","resource":"/feeds/0"}')
+    place = core.begin()
+    core.push(subscription, b'{"n":3}', 0)
+    core.answer(place, b'{"status":200}')
+    assert core.data_to_send() == b'{"status":200}\n'
+    assert json.loads(core.data_to_send())["skipped"] == 3
+
+
+def test_a_queue_is_bounded_in_bytes_too():
+    core, (subscription,) = subscriber(queue_bytes=1000)
+    body = b'{"x":"' + b"x" * 300 + b'"}'
+    for _ in range(10):
+        assert core.push(subscription, body, 0)
+    (message,) = everything(core)
+    assert json.loads(message)["skipped"] == 9
+
+
+def test_one_push_larger_than_the_bound_is_still_sent():
+    core, (subscription,) = subscriber(queue_bytes=10)
+    assert core.push(subscription, b'{"x":"' + b"x" * 300 + b'"}', 0)
+    assert len(everything(core)) == 1
+
+
+def test_pushes_that_do_not_fit_even_one_by_one_close_the_connection():
+    core, subscriptions = subscriber(5, queue_bytes=1000)
+    body = b'{"x":"' + b"x" * 300 + b'"}'
+    assert [core.push(subscription, body, 0) for subscription in subscriptions] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.sampled_from(["push", "send"]), st.integers(0, 2))))
+def test_every_update_is_delivered_or_counted_and_the_queue_stays_bounded(steps):
+    core, subscriptions = subscriber(3, queue_messages=5)
+    pushed = [0, 0, 0]
+    seen = [0, 0, 0]
+    newest = [-1, -1, -1]
+
+    def see(data: bytes) -> None:
+        message = json.loads(data)
+        which = int(message["token"][1:])
+        seen[which] += 1 + message.get("skipped", 0)
+        assert message["body"]["n"] == seen[which] - 1
+        newest[which] = message["body"]["n"]
+
+    for what, which in steps:
+        if what == "push":
+            core.push(subscriptions[which], b'{"n":%d}' % pushed[which], 0)
+            pushed[which] += 1
+        elif data := core.data_to_send():
+            see(data)
+        assert len(core._queue) <= 6
+    for data in everything(core):
+        see(data)
+    assert seen == pushed
+    assert newest == [count - 1 for count in pushed]
+
+
+def test_a_client_that_reads_nothing_while_its_queue_is_full_is_stalled():
+    core, (subscription,) = subscriber(queue_messages=2)
+    assert core.next_deadline() is None
+    for _ in range(3):
+        core.push(subscription, b"{}", 100)
+    assert core.next_deadline() == 160
+    assert core.handle_deadline(159) == []
+    assert core.handle_deadline(160) == [Stalled()]
+
+
+def test_a_client_that_reads_slowly_is_not_stalled():
+    core, (subscription,) = subscriber(queue_messages=1)
+    core.receive_data(b'{"method":"get","resource":"/a"}')
+    core.answer(core.begin(), b"{}")
+    for _ in range(3):
+        core.push(subscription, b"{}", 100)
+    core.data_to_send()
+    assert core.handle_deadline(160) == []
+    assert core.next_deadline() == 220
+    everything(core)
+    assert core.next_deadline() is None
+
+
+# -- the client's core
+
+
+def test_a_request_is_one_line_of_json():
+    client = PawsConnection()
+    client.request("t-1", "PUT", "/feeds/1", headers=KEY, params={"a": True}, body=b'{"title":"\xc3\xa4"}')
+    client.subscribe("t-2", "/feeds/2", headers=KEY, params={"datapoints": True})
+    client.unsubscribe("t-3", "/feeds/3")
+    messages = everything(client)
+    assert all(message.endswith(b"}\n") and message.count(b"\n") == 1 for message in messages)
+    assert [json.loads(message) for message in messages] == [
+        {
+            "method": "put",
+            "resource": "/feeds/1",
+            "headers": KEY,
+            "params": {"a": True},
+            "body": '{"title":"ä"}',
+            "token": "t-1",
+        },
+        {
+            "method": "subscribe",
+            "resource": "/feeds/2",
+            "headers": KEY,
+            "params": {"datapoints": True},
+            "token": "t-2",
+        },
+        {"method": "unsubscribe", "resource": "/feeds/3", "headers": {}, "token": "t-3"},
+    ]
+
+
+def test_what_the_client_asks_the_server_reads():
+    client = PawsConnection(framed=True)
+    client.request("t", "post", "/feeds", headers=KEY, body="x,1\n")
+    request = read_request(client.data_to_send())
+    assert isinstance(request, PawsRequest)
+    assert (request.method, request.resource, request.body) == ("post", "/feeds", b"x,1\n")
+
+
+ANSWERS = (
+    b'{"body":{"id":"pump","current_value":21.50},'
+    b'"headers":{"CONTENT_TYPE":"application/json; charset=utf-8"},'
+    b'"resource":"/feeds/1","token":"t-1","status":200}\n'
+    b'{"resource":"/feeds/2","token":"t-2","status":200}\n'
+    b'{"body":{"id":2},"resource":"/feeds/2","token":"t-2"}\n'
+    b'{"body":{"id":2},"resource":"/feeds/2","token":"t-2","skipped":3}\n'
+    b'{"resource":"/feeds/2","token":"t-2","status":404,"body":"Not found: it is gone"}\n'
+)
+EVENTS = [
+    Answered(
+        "t-1",
+        200,
+        {"content-type": "application/json; charset=utf-8"},
+        b'{"id":"pump","current_value":21.50}',
+    ),
+    Subscribed("t-2", "/feeds/2"),
+    Pushed("t-2", "/feeds/2", b'{"id":2}'),
+    Pushed("t-2", "/feeds/2", b'{"id":2}', 3),
+    Gone("t-2", "/feeds/2", 404, "Not found: it is gone"),
+]
+
+
+def test_answers_and_pushes_find_who_asked_at_every_cut():
+    for cut in range(len(ANSWERS) + 1):
+        client = PawsConnection()
+        client.request("t-1", "get", "/feeds/1")
+        client.subscribe("t-2", "/feeds/2")
+        assert client.receive_data(ANSWERS[:cut]) + client.receive_data(ANSWERS[cut:]) == EVENTS
+        assert not client.subscriptions
+
+
+def test_without_a_token_an_answer_goes_to_the_oldest_request_for_its_resource():
+    client = PawsConnection()
+    for token in ("a", "b", "c"):
+        client.request(token, "get", "/feeds/2" if token == "a" else "/feeds/1")
+    assert client.receive_data(b'{"resource":"/feeds/1","status":200}') == [Answered("b", 200)]
+    assert client.receive_data(b'{"resource":"/feeds/1","status":404,"body":"Not found: x"}') == [
+        Answered("c", 404, {}, b"Not found: x")
+    ]
+    assert client.receive_data(b'{"status":400,"body":"Syntax Error: x"}') == [
+        Answered("a", 400, {}, b"Syntax Error: x")
+    ]
+
+
+def test_without_a_token_a_push_goes_to_every_subscription_of_its_resource():
+    client = PawsConnection()
+    for token in ("a", "b"):
+        client.subscribe(token, "/feeds/1")
+    assert client.receive_data(b'{"resource":"/feeds/1","status":200}' * 2) == [
+        Subscribed("a", "/feeds/1"),
+        Subscribed("b", "/feeds/1"),
+    ]
+    assert client.receive_data(b'{"body":{"id":1},"resource":"/feeds/1"}') == [
+        Pushed("a", "/feeds/1", b'{"id":1}'),
+        Pushed("b", "/feeds/1", b'{"id":1}'),
+    ]
+
+
+def test_a_push_before_the_answer_to_unsubscribing_is_not_delivered():
+    client = PawsConnection()
+    client.subscribe("t", "/feeds/1")
+    client.receive_data(b'{"resource":"/feeds/1","token":"t","status":200}')
+    client.unsubscribe("t", "/feeds/1")
+    assert client.receive_data(b'{"body":{},"resource":"/feeds/1","token":"t"}') == []
+    assert client.receive_data(b'{"resource":"/feeds/1","token":"t","status":200}') == [
+        Unsubscribed("t", "/feeds/1")
+    ]
+    assert client.receive_data(b'{"body":{},"resource":"/feeds/1","token":"t"}') == [
+        Unmatched("/feeds/1", "t", None, "{}")
+    ]
+
+
+def test_a_refused_subscription_says_why():
+    client = PawsConnection()
+    client.subscribe("t", "/feeds/1")
+    assert client.receive_data(
+        b'{"body":"Forbidden: You are not authorized","resource":"/feeds/1","token":"t","status":403}'
+    ) == [Rejected("t", "/feeds/1", 403, "Forbidden: You are not authorized")]
+    assert not client.subscriptions
+
+
+def test_what_nobody_waits_for_is_told_and_harms_nothing():
+    client = PawsConnection()
+    client.request("a", "get", "/feeds/1")
+    client.request("b", "get", "/feeds/1")
+    assert client.receive_data(b'{"status":400,"body":"Syntax Error: x"}') == [
+        Unmatched(None, None, 400, "Syntax Error: x")
+    ]
+    assert client.receive_data(b'{"token":"late","status":200}') == [Unmatched(None, "late", 200, "")]
+    assert client.room == 998
+
+
+def test_a_request_that_takes_too_long_fails_and_its_late_answer_harms_nothing():
+    client = PawsConnection()
+    client.request("a", "get", "/feeds/1", now=100, timeout=30, name="read_feed")
+    client.request("b", "get", "/feeds/2", now=100, timeout=20)
+    assert client.next_deadline() == 120
+    assert client.handle_deadline(119) == []
+    (failed,) = client.handle_deadline(120)
+    assert isinstance(failed, Failed)
+    assert failed.token == "b"
+    assert isinstance(failed.error, TimedOut)
+    assert (failed.error.operation, failed.error.phase, failed.error.seconds) == (
+        "get /feeds/2",
+        "answer",
+        20,
+    )
+    assert client.receive_data(b'{"token":"b","status":200}') == [Unmatched(None, "b", 200, "")]
+    assert client.receive_data(b'{"token":"a","status":200}') == [Answered("a", 200)]
+    assert client.next_deadline() is None
+
+
+def test_a_cancelled_request_that_was_not_sent_is_never_sent():
+    client = PawsConnection()
+    client.request("a", "get", "/feeds/1", now=0, timeout=30)
+    client.cancel("a")
+    assert client.data_to_send() == b""
+    assert client.next_deadline() is None
+    client.request("a", "get", "/feeds/1", now=1, timeout=30)
+    assert client.next_deadline() == 31
+
+
+def test_when_the_connection_goes_everything_in_flight_fails():
+    client = PawsConnection()
+    client.request("a", "get", "/feeds/1", now=0, timeout=1, name="read_feed")
+    client.subscribe("b", "/feeds/2")
+    failed = client.receive_eof("reset")
+    assert [event.token for event in failed if isinstance(event, Failed)] == ["a", "b"]
+    assert [str(event.error) for event in failed if isinstance(event, Failed)] == [
+        "read_feed: connection lost: reset",
+        "subscribe /feeds/2: connection lost: reset",
+    ]
+    assert all(isinstance(event.error, ConnectionLost) for event in failed if isinstance(event, Failed))
+    assert client.room == 0
+    assert client.next_deadline() is None
+    assert client.data_to_send() == b""
+
+
+def test_a_server_that_does_not_speak_json_fails_everything_in_flight():
+    client = PawsConnection()
+    client.request("a", "get", "/feeds/1")
+    broken, failed = client.receive_data(b"HTTP/1.1 400 Bad Request\r\n")
+    assert broken == Broken("unexpected character at offset 0")
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, RemoteProtocolError)
+    assert client.receive_data(b'{"token":"a","status":200}') == []
+
+
+def test_requests_in_flight_are_bounded_and_tokens_unique():
+    client = PawsConnection(max_in_flight=2)
+    client.request("a", "get", "/a")
+    with pytest.raises(ValueError, match="token is in flight"):
+        client.request("a", "get", "/a")
+    client.request("b", "get", "/a")
+    assert client.room == 0
+    with pytest.raises(ValueError, match="no room"):
+        client.request("c", "get", "/a")
+    client.receive_data(b'{"token":"a","status":200}')
+    client.request("c", "get", "/a")
+
+
+def test_a_silent_peer_is_asked_and_then_given_up():
+    client = PawsConnection()
+    client.watch(60, 10, now=0)
+    assert client.next_deadline() == 60
+    assert client.handle_deadline(60) == []
+    probe = read_request(client.data_to_send())
+    assert isinstance(probe, PawsRequest)
+    assert probe.method == "unsubscribe"
+    assert client.handle_deadline(70) == [Silent()]
+    assert client.next_deadline() is None
+
+
+def test_a_peer_that_speaks_is_not_asked():
+    client = PawsConnection()
+    client.watch(60, 10, now=0)
+    client.receive_data(b"\n")
+    assert client.handle_deadline(60) == []
+    assert client.data_to_send() == b""
+    assert client.handle_deadline(120) == []
+    assert client.data_to_send() != b""
+    assert client.receive_data(b'{"resource":"/feeds/0","token":"txbridge-probe","status":200}') == []
+    assert client.handle_deadline(130) == []
+    assert client.next_deadline() == 190
+
+
+def test_no_secret_is_in_a_repr():
+    request = read_request(
+        b'{"method":"get","resource":"/feeds/1","headers":{"X-ApiKey":"SECRET"},"params":{"key":"SECRET"}}'
+    )
+    assert "SECRET" not in repr(request)

@@ -1,0 +1,1237 @@
+"""PAWS without I/O: JSON messages over a socket, both ends.
+
+PAWS carries the REST verbs over one connection, and pushes: who subscribes to a feed or a
+datastream is told about every write.  A message is one JSON object.  Requests carry a *token*
+that answers and pushes repeat.
+
+Two framings exist.  On TCP the documents simply follow each other, with or without white space
+between them, so `JsonDocuments` finds their ends by counting braces; we end each of ours with a
+newline.  On a WebSocket each message is one document (``framed=True``).
+
+Both cores have the house handles: feed what arrives to ``receive_data``, which returns events;
+send what ``data_to_send`` gives, *one message a call*, until it gives ``b""``; call
+``handle_deadline`` at ``next_deadline``.  The shells that do so are `txbridge.net.lines` and
+`txbridge.net.websocket`.  Time and tokens are arguments.
+
+`PawsServerConnection` also holds what waits to be sent to a slow subscriber, in a queue that
+never grows past its bound.  When it is full, only the newest push of each subscription stays,
+and says in its member ``skipped`` how many updates were left out.
+
+Source: Xively developer documentation, "Using Sockets"; txcosm ``PAWSClient.py``; recorded
+messages of pachube-stream and node-pachube-stream.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+import msgspec
+from attrs import define, field, frozen
+
+from txbridge.errors import BridgeError, ConnectionLost, RemoteProtocolError, TimedOut
+
+__all__ = [
+    "Answered",
+    "Broken",
+    "ClientEvent",
+    "Failed",
+    "Gone",
+    "JsonDocuments",
+    "Malformed",
+    "PawsConnection",
+    "PawsLimits",
+    "PawsRequest",
+    "PawsServerConnection",
+    "Pushed",
+    "Rejected",
+    "ServerEvent",
+    "Silent",
+    "Stalled",
+    "Subscribed",
+    "Subscription",
+    "Unmatched",
+    "Unsubscribed",
+    "read_request",
+    "write_answer",
+    "write_error",
+]
+
+MAX_DOCUMENT = 1 << 20  # as the REST bodies; a feed of 500 datapoints has about 40 kB
+MAX_DEPTH = 64  # a feed is 6 deep; decoders recurse
+MAX_IN_FLIGHT = 1000  # of one client connection
+
+METHODS = frozenset(("get", "put", "post", "delete", "subscribe", "unsubscribe"))
+ALIASES = {"unsubsribe": "unsubscribe"}  # pachube-stream's spelling
+
+REASONS: Mapping[int, str] = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not found",
+    406: "Not Acceptable",
+    413: "Request Entity Too Large",
+    422: "Unprocessable Entity",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+"""The first words of an error's body; only ``Forbidden`` is recorded, the others are HTTP's."""
+
+_BLANK = re.compile(rb"[ \t\r\n]*+")
+# Everything up to the next brace, bracket, or quote of a string that does not end in what is here.
+_OUTSIDE = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+# Everything up to the quote that ends a string, or a backslash whose next byte is not here yet.
+_INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _QUOTE = b'{}["'
+
+_encode = msgspec.json.encode
+_RAW = msgspec.Raw()
+
+
+class JsonDocuments:
+    """Cuts a stream of bytes into JSON objects.
+
+    It looks at strings and braces only; whether a document is JSON is for its reader to find
+    out.  Each byte is looked at a bounded number of times, however the stream is cut up.
+
+    Args:
+        max_size: Bytes of one document.
+        max_depth: How deep objects and arrays may nest.
+
+    Attributes:
+        problem: Why nothing more will come out, or None.
+    """
+
+    def __init__(self, *, max_size: int = MAX_DOCUMENT, max_depth: int = MAX_DEPTH) -> None:
+        self.problem: str | None = None
+        self._max_size = max_size
+        self._max_depth = max_depth
+        self._buffer = bytearray()
+        self._position = 0  # in the buffer: what is before it was looked at
+        self._depth = 0
+        self._in_string = False
+        self._consumed = 0  # bytes of the stream before the buffer
+
+    @property
+    def inside(self) -> bool:
+        """Whether a document has begun and not ended."""
+        return self._depth > 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes and return the documents that end in them.
+
+        What comes before a problem is still returned; look at `problem` afterwards.
+        """
+        documents: list[bytes] = []
+        if self.problem is not None:
+            return documents
+        buffer = self._buffer
+        buffer += data
+        size, position, start = len(buffer), self._position, 0
+        while position < size:
+            if self._depth == 0:
+                position = start = _end(_BLANK, buffer, position)
+                if position == size:
+                    break
+                if buffer[position] != _OPEN_BRACE:
+                    self.problem = f"unexpected character at offset {self._consumed + position}"
+                    break
+                self._depth = 1
+                position += 1
+            elif self._in_string:
+                position = _end(_INSIDE, buffer, position)
+                if position == size or buffer[position] != _QUOTE:
+                    break
+                self._in_string = False
+                position += 1
+            else:
+                position = _end(_OUTSIDE, buffer, position)
+                if position == size:
+                    break
+                byte = buffer[position]
+                position += 1
+                if byte == _QUOTE:
+                    self._in_string = True
+                elif byte in (_OPEN_BRACE, _OPEN_BRACKET):
+                    self._depth += 1
+                    if self._depth > self._max_depth:
+                        self.problem = f"nested deeper than {self._max_depth} at offset " + str(
+                            self._consumed + position - 1
+                        )
+                        break
+                else:
+                    self._depth -= 1
+                    if self._depth == 0:
+                        if position - start > self._max_size:
+                            break
+                        documents.append(bytes(buffer[start:position]))
+                        start = position
+        if self.problem is None and size - start > self._max_size and position - start > self._max_size:
+            self.problem = f"a document is longer than {self._max_size} bytes"
+        if self.problem is not None:
+            buffer.clear()
+        else:
+            del buffer[:start]
+            self._position = position - start
+            self._consumed += start
+        return documents
+
+
+def _end(pattern: re.Pattern[bytes], buffer: bytearray, position: int) -> int:
+    match = pattern.match(buffer, position)
+    assert match is not None, "these patterns match the empty string"
+    return match.end()
+
+
+# ---------------------------------------------------------------------------------- messages
+
+
+class _Message(msgspec.Struct, gc=False):
+    """The members of requests and answers, each still JSON text; others are ignored."""
+
+    method: msgspec.Raw = _RAW
+    resource: msgspec.Raw = _RAW
+    headers: msgspec.Raw = _RAW
+    params: msgspec.Raw = _RAW
+    parameters: msgspec.Raw = _RAW
+    body: msgspec.Raw = _RAW
+    token: msgspec.Raw = _RAW
+    status: msgspec.Raw = _RAW
+    skipped: msgspec.Raw = _RAW
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_any = msgspec.json.Decoder().decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def _read_message(document: bytes) -> _Message:
+    """Read the members.
+
+    Raises:
+        ValueError: Not a JSON object; the text says why.
+    """
+    if not document.isascii():
+        document.decode()
+    try:
+        return _decode_message(document)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error).removeprefix("JSON is malformed: ")) from error
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    """Decode one member; absent is None.
+
+    Raises:
+        ValueError: It holds what JSON allows and we do not, such as half of a surrogate pair.
+    """
+    if not raw:
+        return None
+    try:
+        return _decode_any(raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _shown(value: object) -> str | None:
+    """A scalar as the text it has in a URL; None when it is not a scalar."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else None
+
+
+@frozen
+class PawsRequest:
+    """What a client asks.
+
+    Attributes:
+        method: ``get put post delete subscribe unsubscribe``, lower case.
+        resource: Path and query as the client wrote them, with or without ``/v2`` in front.
+        headers: Lower-case name -> value, stripped.
+        parameters: From ``params`` and ``parameters``, as text, not percent-encoded.
+        options: The same before it became text.
+        body: The body's bytes, or None.
+        is_json: Whether the body came as a JSON object or array, not as text.
+        echo: The resource as JSON text, exactly as it came.
+        token: The token as JSON text, exactly as it came; ``b""`` when there is none.
+    """
+
+    method: str
+    resource: str
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    options: Mapping[str, object] = field(factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    is_json: bool = False
+    echo: bytes = b""
+    token: bytes = b""
+
+
+@frozen
+class Malformed:
+    """A JSON object that is not a request; the connection can go on.
+
+    Attributes:
+        reason: What is wrong with it.
+        echo: Its resource as JSON text, ``b""`` if it has none that can be repeated.
+        token: Its token, the same.
+    """
+
+    reason: str
+    echo: bytes = b""
+    token: bytes = b""
+
+
+@frozen
+class Broken:
+    """What came is not JSON.  A stream cannot be read on after this.
+
+    Attributes:
+        reason: What was found where.
+    """
+
+    reason: str
+
+
+def read_request(document: bytes) -> PawsRequest | Malformed | Broken:
+    """Read one document that a client sent.
+
+    ``params`` and ``parameters`` are merged; the body of a ``get``, ``subscribe`` or
+    ``unsubscribe`` is ignored; unknown members are too.
+    """
+    try:
+        message = _read_message(document)
+    except ValueError as error:
+        return Broken(str(error))
+    echo = token = b""
+    try:
+        raw_token = bytes(message.token)
+        if isinstance(_value(message.token), dict | list):
+            return Malformed("token must be a string, a number, true, false or null")
+        token = raw_token
+        resource = _value(message.resource)
+        if isinstance(resource, str):
+            echo = bytes(message.resource)
+        if not isinstance(resource, str) or not resource:
+            return Malformed("resource must be a path such as /feeds/1", b"", token)
+        method = _value(message.method)
+        if not isinstance(method, str):
+            return Malformed("method must be a string", echo, token)
+        method = ALIASES.get(method.lower(), method.lower())
+        if method not in METHODS:
+            return Malformed(f"unknown method {method[:32]!r}", echo, token)
+        headers = _value(message.headers)
+        if headers is not None and not isinstance(headers, dict):
+            return Malformed("headers must be an object", echo, token)
+        options: dict[str, object] = {}
+        for name, raw in (("parameters", message.parameters), ("params", message.params)):
+            given = _value(raw)
+            if given is not None and not isinstance(given, dict):
+                return Malformed(f"{name} must be an object", echo, token)
+            options.update(given or {})
+        body: bytes | None = None
+        is_json = False
+        if method in ("put", "post", "delete") and message.body:
+            given = _value(message.body)
+            if isinstance(given, dict | list):
+                body, is_json = bytes(message.body), True
+            elif isinstance(given, str):
+                body = given.encode() or None
+            elif given is not None:
+                return Malformed("body must be an object, an array or a string", echo, token)
+    except ValueError as error:
+        return Malformed(str(error), echo, token)
+    parameters = []
+    for name, value in options.items():
+        if value is not None:
+            text = _shown(value)
+            if text is None:
+                return Malformed(
+                    f"parameter {name[:64]!r} must be a string, a number or a boolean", echo, token
+                )
+            parameters.append((name, text))
+    named = {name.lower(): _shown(value) for name, value in (headers or {}).items()}
+    return PawsRequest(
+        method=method,
+        resource=resource,
+        headers={name: text.strip() for name, text in named.items() if text is not None},
+        parameters=tuple(parameters),
+        options=options,
+        body=body,
+        is_json=is_json,
+        echo=echo,
+        token=token,
+    )
+
+
+def write_answer(
+    status: int | None,
+    *,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    echo: bytes = b"",
+    token: bytes = b"",
+) -> bytes:
+    """Write a message of the server, compact and in one line.
+
+    Args:
+        status: None for a push.
+        body: JSON text; ``b""`` leaves the member out.
+        headers: Upper-case names with ``_``; None leaves the member out.
+        echo: The resource as JSON text.
+        token: The token as JSON text.
+    """
+    members = []
+    if body:
+        members.append(b'"body":' + (msgspec.json.format(body, indent=-1) if b"\n" in body else body))
+    if headers is not None:
+        members.append(b'"headers":' + _encode(headers))
+    if echo:
+        members.append(b'"resource":' + echo)
+    if token:
+        members.append(b'"token":' + token)
+    if status is not None:
+        members.append(b'"status":%d' % status)
+    return b"{" + b",".join(members) + b"}"
+
+
+def write_error(
+    status: int, text: str, *, echo: bytes = b"", token: bytes = b"", reason: str | None = None
+) -> bytes:
+    """Write an error: its body is the string ``"<Reason>: <text>"``.
+
+    Args:
+        status: 400 and above.
+        text: The explanation.
+        echo: The resource as JSON text.
+        token: The token as JSON text.
+        reason: Instead of the status's usual words.
+    """
+    words = reason if reason is not None else REASONS.get(status, "Error")
+    return write_answer(status, body=_encode(f"{words}: {text}"), echo=echo, token=token)
+
+
+# ---------------------------------------------------------------------------------- the server
+
+
+@frozen
+class PawsLimits:
+    """What one connection may cost a server.
+
+    Attributes:
+        max_document: Bytes of one request.
+        max_depth: How deep a request may nest.
+        max_requests: Requests whose answers are not sent yet; reading pauses at it.
+        max_answers: Bytes of answers that are not sent yet; reading pauses above it.
+        max_subscriptions: Subscriptions.
+        queue_messages: Pushes that wait to be sent.
+        queue_bytes: Bytes of pushes that wait to be sent.
+        stall_after: Seconds a full queue may go without anything being read from it.
+    """
+
+    max_document: int = MAX_DOCUMENT
+    max_depth: int = MAX_DEPTH
+    max_requests: int = 64
+    max_answers: int = 4 << 20
+    max_subscriptions: int = 1000
+    queue_messages: int = 1000
+    queue_bytes: int = 4 << 20
+    stall_after: float = 60.0
+
+
+@frozen
+class Stalled:
+    """The client reads nothing although much waits for it, or its pushes do not fit the bound."""
+
+
+ServerEvent = PawsRequest | Malformed | Broken | Stalled
+
+
+@define(eq=False)
+class Subscription:
+    """One subscription of one connection.
+
+    Attributes:
+        resource: As the client wrote it.
+        echo: The same as JSON text.
+        token: As JSON text, ``b""`` when there is none.
+        interest: What the owner of the connection remembers about it.
+    """
+
+    resource: str
+    echo: bytes
+    token: bytes
+    interest: Any = None
+    _tail: bytes = field(init=False, repr=False)
+    _newest: _Waiting | None = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        token = b',"token":' + self.token if self.token else b""
+        self._tail = b',"resource":' + self.echo + token
+
+
+@define(eq=False)
+class _Waiting:
+    """A message in the queue: an answer (``data`` is None until it is known), or a push."""
+
+    serial: int
+    data: bytes | None
+    subscription: Subscription | None = None
+    skipped: int = 0
+
+
+class PawsServerConnection:
+    """The server's end of one connection.
+
+    Answers leave in the order of `begin`.  A push leaves after the answers of everything begun
+    before it, so the answer to a write precedes the pushes it causes.
+
+    Args:
+        framed: Whether each ``receive_data`` is one whole message (WebSocket), and messages
+            need no newline.
+        limits: What this connection may cost.
+    """
+
+    def __init__(self, *, framed: bool = False, limits: PawsLimits = PawsLimits()) -> None:
+        self.limits = limits
+        self.framed = framed
+        self._end = b"" if framed else b"\n"
+        self._documents = JsonDocuments(max_size=limits.max_document, max_depth=limits.max_depth)
+        self._broken = False
+        self._subscriptions: dict[tuple[str, bytes], Subscription] = {}
+        self._queue: OrderedDict[int, _Waiting] = OrderedDict()
+        self._serial = 0
+        self._answers = 0
+        self._answer_bytes = 0
+        self._pushes = 0
+        self._push_bytes = 0
+        self._full = False
+        self._moved = False
+        self._stall_at: float | None = None
+
+    # -- requests
+
+    def receive_data(self, data: bytes) -> list[ServerEvent]:
+        """Take what arrived; `begin` and `answer` each event that comes out."""
+        events = self._read(data)
+        self._answers += len(events)
+        return events
+
+    def _read(self, data: bytes) -> list[ServerEvent]:
+        if not self.framed:
+            if self._broken:
+                return []
+            events: list[ServerEvent] = [read_request(document) for document in self._documents.feed(data)]
+            if self._documents.problem is not None:
+                events.append(Broken(self._documents.problem))
+            for index, event in enumerate(events):
+                if isinstance(event, Broken):
+                    self._broken = True
+                    return events[: index + 1]
+            return events
+        documents = JsonDocuments(max_size=self.limits.max_document, max_depth=self.limits.max_depth)
+        found = documents.feed(data)
+        if documents.problem is not None:
+            return [Broken(documents.problem)]
+        if documents.inside or not found:
+            return [Broken(f"unexpected end at offset {len(data)}")]
+        return [read_request(document) for document in found]
+
+    def receive_eof(self, reason: str = "the peer closed it") -> list[ServerEvent]:
+        """The client closed; nothing follows from that here."""
+        return []
+
+    # -- answers
+
+    @property
+    def pending(self) -> int:
+        """Requests whose answers are not sent."""
+        return self._answers
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether there is room for more requests."""
+        return self._answers < self.limits.max_requests and self._answer_bytes <= self.limits.max_answers
+
+    def begin(self) -> int:
+        """Keep the next place for an answer; returns what `answer` takes."""
+        self._serial += 1
+        self._queue[self._serial] = _Waiting(self._serial, None)
+        return self._serial
+
+    def answer(self, place: int, message: bytes) -> None:
+        """Say what goes to the place that `begin` kept."""
+        self._queue[place].data = message
+        self._answer_bytes += len(message)
+
+    # -- subscriptions
+
+    @property
+    def subscriptions(self) -> Iterable[Subscription]:
+        """All of them."""
+        return self._subscriptions.values()
+
+    def subscribe(self, request: PawsRequest) -> Subscription | None:
+        """Remember a subscription; the same resource and token again give the same one.
+
+        Returns:
+            The subscription; None when there are too many.
+        """
+        key = request.resource, request.token
+        subscription = self._subscriptions.get(key)
+        if subscription is None:
+            if len(self._subscriptions) >= self.limits.max_subscriptions:
+                return None
+            subscription = Subscription(request.resource, request.echo, request.token)
+            self._subscriptions[key] = subscription
+        return subscription
+
+    def unsubscribe(self, request: PawsRequest) -> list[Subscription]:
+        """Forget the subscription with this resource and token; if there is none, all to the resource.
+
+        The iOS sample unsubscribes with a fresh token, and xively-js with none.
+
+        Returns:
+            What was forgotten.
+        """
+        exact = self._subscriptions.pop((request.resource, request.token), None)
+        if exact is not None:
+            return [exact]
+        found = [key for key in self._subscriptions if key[0] == request.resource]
+        return [self._subscriptions.pop(key) for key in found]
+
+    def drop(self, subscription: Subscription) -> None:
+        """Forget this subscription."""
+        self._subscriptions.pop((subscription.resource, subscription.token), None)
+
+    # -- pushes
+
+    def push(self, subscription: Subscription, body: bytes, now: float) -> bool:
+        """Queue an update for a subscription.
+
+        Args:
+            subscription: Whose it is.
+            body: JSON text in one line; all subscribers of a feed can share it.
+            now: The clock's seconds.
+
+        Returns:
+            False when the pushes do not fit the bound even with one for each subscription: close.
+        """
+        newest = subscription._newest
+        if self._full and newest is not None:
+            assert newest.data is not None
+            self._push_bytes += len(body) - len(newest.data)
+            newest.data = body
+            newest.skipped += 1
+            self._queue.move_to_end(newest.serial)
+        else:
+            self._serial += 1
+            waiting = subscription._newest = _Waiting(self._serial, body, subscription)
+            self._queue[self._serial] = waiting
+            self._pushes += 1
+            self._push_bytes += len(body)
+        limits = self.limits
+        if self._push_bytes <= limits.queue_bytes and self._pushes <= limits.queue_messages:
+            return True
+        if not self._full:
+            self._full = True
+            self._moved = False
+            self._stall_at = now + limits.stall_after
+            self._coalesce()
+        return self._pushes <= 1 or (
+            self._push_bytes <= limits.queue_bytes
+            and self._pushes <= max(limits.queue_messages, len(self._subscriptions))
+        )
+
+    def notice(self, message: bytes) -> None:
+        """Queue a message that is neither an answer nor counted: a subscription's last words."""
+        self._serial += 1
+        self._queue[self._serial] = _Waiting(self._serial, message)
+        self._answers += 1
+        self._answer_bytes += len(message)
+
+    def _coalesce(self) -> None:
+        """Leave only the newest push of each subscription."""
+        for serial, waiting in list(self._queue.items()):
+            subscription = waiting.subscription
+            if subscription is None:
+                continue
+            newest = subscription._newest
+            assert waiting.data is not None
+            assert newest is not None
+            if waiting is not newest:
+                newest.skipped += 1 + waiting.skipped
+                self._push_bytes -= len(waiting.data)
+                self._pushes -= 1
+                del self._queue[serial]
+
+    # -- sending
+
+    def data_to_send(self) -> bytes:
+        """The next message, or ``b""`` when there is none for now."""
+        queue = self._queue
+        if not queue:
+            return b""
+        serial = next(iter(queue))
+        waiting = queue[serial]
+        data = waiting.data
+        if data is None:
+            return b""
+        del queue[serial]
+        self._moved = True
+        subscription = waiting.subscription
+        if subscription is None:
+            self._answers -= 1
+            self._answer_bytes -= len(data)
+            return data + self._end
+        if subscription._newest is waiting:
+            subscription._newest = None
+        self._pushes -= 1
+        self._push_bytes -= len(data)
+        if self._full and self._pushes == 0:
+            self._full = False
+            self._stall_at = None
+        skipped = b',"skipped":%d}' % waiting.skipped if waiting.skipped else b"}"
+        return b'{"body":' + data + subscription._tail + skipped + self._end
+
+    # -- time
+
+    def next_deadline(self) -> float | None:
+        """When `handle_deadline` wants to be called."""
+        return self._stall_at
+
+    def handle_deadline(self, now: float) -> list[ServerEvent]:
+        """See whether a client with a full queue still reads; `Stalled` if not."""
+        if self._stall_at is None or now < self._stall_at:
+            return []
+        if not self._moved:
+            self._stall_at = None
+            return [Stalled()]
+        self._moved = False
+        self._stall_at = now + self.limits.stall_after
+        return []
+
+
+# ---------------------------------------------------------------------------------- the client
+
+
+@frozen
+class Answered:
+    """A request was answered, whatever the status.
+
+    Attributes:
+        token: Of the request.
+        status: The HTTP status.
+        headers: Lower-case name with ``-`` -> value.
+        body: JSON text of an object or array, or the text of a string; ``b""`` when there is none.
+    """
+
+    token: str
+    status: int
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes = field(default=b"", repr=False)
+
+
+@frozen
+class Subscribed:
+    """A subscription stands.
+
+    Attributes:
+        token: Its token.
+        resource: To what.
+    """
+
+    token: str
+    resource: str
+
+
+@frozen
+class Unsubscribed:
+    """A subscription was ended, or was not there.
+
+    Attributes:
+        token: Its token.
+        resource: To what.
+    """
+
+    token: str
+    resource: str
+
+
+@frozen
+class Rejected:
+    """A subscribe or unsubscribe was answered, and the answer is no.
+
+    Attributes:
+        token: Of the subscription.
+        resource: To what.
+        status: The HTTP status.
+        text: The explanation, such as ``"Forbidden: You are not authorized"``.
+    """
+
+    token: str
+    resource: str
+    status: int
+    text: str
+
+
+@frozen
+class Pushed:
+    """An update of something subscribed to.
+
+    Attributes:
+        token: Of the subscription.
+        resource: What it was made for.
+        body: JSON text of a feed, or of a datastream.
+        skipped: How many updates the server left out before this one.
+    """
+
+    token: str
+    resource: str
+    body: bytes = field(repr=False)
+    skipped: int = 0
+
+
+@frozen
+class Gone:
+    """The server ended a subscription: what it was to is no more.
+
+    Attributes:
+        token: Of the subscription.
+        resource: What it was made for.
+        status: The HTTP status, 404 when it was deleted.
+        text: The explanation.
+    """
+
+    token: str
+    resource: str
+    status: int
+    text: str
+
+
+@frozen
+class Failed:
+    """A request, subscribe or unsubscribe will not be answered.
+
+    Attributes:
+        token: Which.
+        error: `TimedOut`, `ConnectionLost` or `RemoteProtocolError`.
+    """
+
+    token: str
+    error: BridgeError
+
+
+@frozen
+class Unmatched:
+    """A message that nobody waits for: a late answer, or a complaint without a token.
+
+    Attributes:
+        resource: Its resource, or None.
+        token: Its token, or None.
+        status: Its status, or None.
+        text: Its body, shortened.
+    """
+
+    resource: str | None
+    token: str | None
+    status: int | None
+    text: str
+
+
+@frozen
+class Silent:
+    """The peer did not answer the probe of `PawsConnection.watch`: close, and connect again."""
+
+
+ClientEvent = (
+    Answered | Subscribed | Unsubscribed | Rejected | Pushed | Gone | Failed | Unmatched | Broken | Silent
+)
+
+_PROBE_TOKEN = "txbridge-probe"
+_PROBE_RESOURCE = "/feeds/0"
+
+
+@define
+class _Pending:
+    method: str
+    resource: str
+    name: str
+    timeout: float | None
+
+
+class PawsConnection:
+    """The client's end of one connection.
+
+    An answer finds its request by its token, else, when a server repeats none, by its resource:
+    the oldest request for that resource.  A message without a status is an update of the
+    subscription with that token, else of those to that resource.
+
+    Args:
+        framed: Whether each ``receive_data`` is one whole message (WebSocket), and messages
+            need no newline.
+        max_in_flight: Requests without an answer yet; see `room`.
+        max_document: Bytes of one message of the server.
+    """
+
+    def __init__(
+        self,
+        *,
+        framed: bool = False,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        max_document: int = 16 * MAX_DOCUMENT,
+    ) -> None:
+        self.framed = framed
+        self._end = b"" if framed else b"\n"
+        self._max_in_flight = max_in_flight
+        self._documents = JsonDocuments(max_size=max_document)
+        self._pending: dict[str, _Pending] = {}
+        self._subscriptions: dict[str, str] = {}
+        self._unsent: OrderedDict[int, bytes] = OrderedDict()
+        self._serial = 0
+        self._deadlines: list[tuple[float, int, str]] = []
+        self._serials: dict[str, int] = {}  # of the request that a deadline belongs to
+        self._closed = False
+        self._silence: float | None = None
+        self._patience = 0.0
+        self._check_at: float | None = None
+        self._heard = False
+        self._probing = False
+
+    # -- verbs
+
+    @property
+    def room(self) -> int:
+        """How many more requests may be put in flight."""
+        return 0 if self._closed else self._max_in_flight - len(self._pending)
+
+    @property
+    def wants_data(self) -> bool:
+        """Always: what comes was asked for."""
+        return True
+
+    @property
+    def subscriptions(self) -> Mapping[str, str]:
+        """Token -> resource of what the server confirmed."""
+        return self._subscriptions
+
+    def request(
+        self,
+        token: str,
+        method: str,
+        resource: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, object] | None = None,
+        body: bytes | str | None = None,
+        now: float = 0.0,
+        timeout: float | None = None,
+        name: str = "",
+    ) -> None:
+        """Ask something; `Answered` or `Failed` with this token follows.
+
+        Args:
+            token: Unlike any other in flight and any subscription's.
+            method: ``get put post delete``, in any case.
+            resource: Path below the API's base, percent-encoded, such as ``/feeds/1.json``.
+            headers: Such as ``X-ApiKey`` (every request carries its key) and ``Content-Type``.
+            params: Query parameters: text, numbers, booleans.
+            body: The encoded document; it travels as text.
+            now: The clock's seconds.
+            timeout: Seconds until it fails with `TimedOut`.
+            name: What errors call it; ``"get /feeds/1.json"`` if nothing is given.
+
+        Raises:
+            ValueError: The token is in use, there is no `room`, or the body is not UTF-8.
+        """
+        message: dict[str, object] = {
+            "method": method.lower(),
+            "resource": resource,
+            "headers": headers or {},
+        }
+        if params:
+            message["params"] = params
+        if body is not None:
+            message["body"] = body.decode() if isinstance(body, bytes) else body
+        self._ask(token, message, method.lower(), resource, name, now, timeout)
+
+    def subscribe(
+        self,
+        token: str,
+        resource: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, object] | None = None,
+        now: float = 0.0,
+        timeout: float | None = None,
+    ) -> None:
+        """Ask for updates; `Subscribed`, `Rejected` or `Failed` follows, then `Pushed` and `Gone`.
+
+        Args:
+            token: The subscription's name.
+            resource: A feed or a datastream, such as ``/feeds/1``.
+            headers: Such as ``X-ApiKey``.
+            params: ``{"datapoints": True}`` asks a txbridge hub for every recorded point.
+            now: The clock's seconds.
+            timeout: Seconds until it fails with `TimedOut`.
+
+        Raises:
+            ValueError: The token is in use, or there is no `room`.
+        """
+        message: dict[str, object] = {"method": "subscribe", "resource": resource, "headers": headers or {}}
+        if params:
+            message["params"] = params
+        self._ask(token, message, "subscribe", resource, "", now, timeout)
+
+    def unsubscribe(
+        self,
+        token: str,
+        resource: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        now: float = 0.0,
+        timeout: float | None = None,
+    ) -> None:
+        """End a subscription; `Unsubscribed`, `Rejected` or `Failed` follows, and no more `Pushed`.
+
+        Args:
+            token: The subscription's.
+            resource: What it was made for.
+            headers: Such as ``X-ApiKey``.
+            now: The clock's seconds.
+            timeout: Seconds until it fails with `TimedOut`.
+
+        Raises:
+            ValueError: The token is in flight, or there is no `room`.
+        """
+        message: dict[str, object] = {"method": "unsubscribe", "resource": resource, "headers": headers or {}}
+        self._ask(token, message, "unsubscribe", resource, "", now, timeout)
+
+    def cancel(self, token: str) -> None:
+        """Nobody waits for this answer any more; what is not sent yet will not be."""
+        if self._pending.pop(token, None) is not None:
+            self._unsent.pop(self._serials.pop(token), None)
+
+    def watch(self, silence: float, patience: float, now: float) -> None:
+        """Notice a peer that is gone without a word.
+
+        After ``silence`` seconds in which nothing came, a request that changes nothing is sent;
+        if ``patience`` seconds later still nothing came, `Silent` is the event.  A WebSocket has
+        its own pings instead.
+        """
+        self._silence = silence
+        self._patience = patience
+        self._heard = False
+        self._check_at = now + silence
+
+    def _ask(
+        self,
+        token: str,
+        message: dict[str, object],
+        method: str,
+        resource: str,
+        name: str,
+        now: float,
+        timeout: float | None,
+    ) -> None:
+        if token in self._pending:
+            raise ValueError("this token is in flight")
+        if self.room <= 0:
+            raise ValueError("there is no room for another request")
+        self._pending[token] = _Pending(method, resource, name or f"{method} {resource}", timeout)
+        self._send(token, message)
+        if timeout is not None:
+            heappush(self._deadlines, (now + timeout, self._serial, token))
+
+    def _send(self, token: str, message: dict[str, object]) -> None:
+        self._serial += 1
+        self._serials[token] = self._serial
+        message["token"] = token
+        self._unsent[self._serial] = _encode(message) + self._end
+
+    # -- what comes
+
+    def receive_data(self, data: bytes) -> list[ClientEvent]:
+        """Take what arrived."""
+        self._heard = True
+        if self._closed:
+            return []
+        events: list[ClientEvent] = []
+        documents = [data] if self.framed else self._documents.feed(data)
+        for document in documents:
+            try:
+                message = _read_message(document)
+                events += self._read(message)
+            except ValueError as error:
+                return [*events, *self._break(str(error))]
+        if self._documents.problem is not None:
+            events += self._break(self._documents.problem)
+        return events
+
+    def receive_eof(self, reason: str = "the peer closed it") -> list[ClientEvent]:
+        """The connection is gone: everything in flight fails, every subscription ends."""
+        return self._fail_all(lambda name: ConnectionLost(name, reason))
+
+    def _break(self, reason: str) -> list[ClientEvent]:
+        if self.framed:
+            return [Broken(reason)]
+        return [Broken(reason), *self._fail_all(lambda name: RemoteProtocolError(name, reason))]
+
+    def _fail_all(self, error: Any) -> list[ClientEvent]:
+        self._closed = True
+        failed: list[ClientEvent] = [
+            Failed(token, error(pending.name)) for token, pending in self._pending.items()
+        ]
+        self._pending.clear()
+        self._subscriptions.clear()
+        self._unsent.clear()
+        self._deadlines.clear()
+        self._serials.clear()
+        self._check_at = None
+        return failed
+
+    def _read(self, message: _Message) -> list[ClientEvent]:
+        status = _read_status(message.status)
+        resource = _read_text(message.resource)
+        token = _read_text(message.token)
+        if token == _PROBE_TOKEN:
+            return []
+        if token is None:
+            return self._read_without_token(resource, status, message)
+        pending = self._pending.get(token)
+        subscribed = token in self._subscriptions
+        if pending is not None and not (subscribed and status is None):
+            return self._complete(token, pending, 200 if status is None else status, message)
+        if pending is not None and pending.method == "unsubscribe":
+            return []
+        if subscribed and status is None:
+            return self._push([token], message)
+        if subscribed and status is not None and status >= 400:
+            return [Gone(token, self._subscriptions.pop(token), status, _text(message.body))]
+        return [Unmatched(resource, token, status, _text(message.body))]
+
+    def _read_without_token(
+        self, resource: str | None, status: int | None, message: _Message
+    ) -> list[ClientEvent]:
+        if status is None:
+            tokens = [token for token, what in self._subscriptions.items() if what == resource]
+            if tokens:
+                return self._push(tokens, message)
+        else:
+            for token, pending in self._pending.items():
+                if pending.resource == resource or (resource is None and len(self._pending) == 1):
+                    return self._complete(token, pending, status, message)
+        return [Unmatched(resource, None, status, _text(message.body))]
+
+    def _push(self, tokens: Sequence[str], message: _Message) -> list[ClientEvent]:
+        skipped = _value(message.skipped)
+        count = skipped if isinstance(skipped, int) else 0
+        body = bytes(message.body)
+        return [Pushed(token, self._subscriptions[token], body, count) for token in tokens]
+
+    def _complete(self, token: str, pending: _Pending, status: int, message: _Message) -> list[ClientEvent]:
+        del self._pending[token]
+        self._serials.pop(token, None)
+        resource = pending.resource
+        if pending.method not in ("subscribe", "unsubscribe"):
+            return [Answered(token, status, _read_headers(message.headers), _body(message.body))]
+        if status != 200:
+            return [Rejected(token, resource, status, _text(message.body))]
+        if pending.method == "unsubscribe":
+            self._subscriptions.pop(token, None)
+            return [Unsubscribed(token, resource)]
+        self._subscriptions[token] = resource
+        subscribed: list[ClientEvent] = [Subscribed(token, resource)]
+        # Some server may give the present state along with its yes.
+        return subscribed + (self._push([token], message) if bytes(message.body).startswith(b"{") else [])
+
+    # -- what goes
+
+    def data_to_send(self) -> bytes:
+        """The next message, or ``b""`` when there is none."""
+        return self._unsent.popitem(last=False)[1] if self._unsent else b""
+
+    # -- time
+
+    def next_deadline(self) -> float | None:
+        """When `handle_deadline` wants to be called."""
+        deadlines = self._deadlines
+        while deadlines and self._serials.get(deadlines[0][2]) != deadlines[0][1]:
+            heappop(deadlines)
+        if not deadlines:
+            return self._check_at
+        return deadlines[0][0] if self._check_at is None else min(deadlines[0][0], self._check_at)
+
+    def handle_deadline(self, now: float) -> list[ClientEvent]:
+        """Fail what took too long, and see whether the peer is alive."""
+        events: list[ClientEvent] = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            if deadline == self._check_at:
+                events += self._check(now)
+                continue
+            token = heappop(self._deadlines)[2]
+            pending = self._pending.get(token)
+            if pending is not None and pending.timeout is not None:
+                self.cancel(token)
+                events.append(Failed(token, TimedOut(pending.name, "answer", pending.timeout)))
+        return events
+
+    def _check(self, now: float) -> list[ClientEvent]:
+        assert self._silence is not None
+        if self._heard:
+            self._heard = self._probing = False
+            self._check_at = now + self._silence
+        elif not self._probing:
+            # Unsubscribing from what is not subscribed to is always answered, and changes nothing.
+            self._probing = True
+            self._check_at = now + self._patience
+            self._serial += 1
+            probe = {"method": "unsubscribe", "resource": _PROBE_RESOURCE, "token": _PROBE_TOKEN}
+            self._unsent[self._serial] = _encode(probe) + self._end
+        else:
+            self._check_at = None
+            return [Silent()]
+        return []
+
+
+def _read_status(raw: msgspec.Raw) -> int | None:
+    """A number; some servers may write it as text."""
+    status = _value(raw)
+    if status is None:
+        return None
+    text = str(status)
+    if len(text) != 3 or not text.isdecimal():
+        raise ValueError(f"status is {text[:16]!r}, not a number of three digits")
+    return int(text)
+
+
+def _read_text(raw: msgspec.Raw) -> str | None:
+    """A text, or None for what is absent or no text: our tokens are texts."""
+    value = _value(raw)
+    return value if isinstance(value, str) else None
+
+
+def _body(raw: msgspec.Raw) -> bytes:
+    """The body as an HTTP answer would have it."""
+    text = bytes(raw)
+    if text.startswith(b'"'):
+        return str(_value(raw)).encode()
+    return b"" if text == b"null" else text
+
+
+def _text(raw: msgspec.Raw) -> str:
+    return _body(raw)[:1000].decode(errors="replace")
+
+
+def _read_headers(raw: msgspec.Raw) -> dict[str, str]:
+    headers = _value(raw)
+    if not isinstance(headers, dict):
+        return {}
+    named = {name.lower().replace("_", "-"): _shown(value) for name, value in headers.items()}
+    return {name: text for name, text in named.items() if text is not None}
