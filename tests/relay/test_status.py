@@ -1,0 +1,65 @@
+"""A status is JSON without secrets."""
+
+from __future__ import annotations
+
+import json
+
+from txbridge.errors import ConnectError
+from txbridge.relay.status import MAX_ERROR_TEXT, DestinationStatus, LinkState, RouteStatus, describe_error
+
+
+def test_an_error_of_ours_is_told_in_one_short_line():
+    assert describe_error(ConnectError("host", "line one\nline two")) == (
+        "ConnectError: cannot connect to host: line one line two"
+    )
+    assert len(describe_error(ConnectError("host", "x" * 1000))) == MAX_ERROR_TEXT
+
+
+def test_of_a_foreign_error_only_the_class_is_told():
+    assert describe_error(KeyError("my-api-key")) == "KeyError"
+
+
+def test_a_status_can_be_written_as_json():
+    destination = DestinationStatus(
+        name="cloud",
+        state=LinkState.NEEDS_ATTENTION,
+        delivered=1,
+        rejected=2,
+        dropped=3,
+        pending_points=4,
+        pending_bytes=5,
+        oldest_age=6.5,
+        last_error="AuthError: write: 401",
+    )
+    route = RouteStatus(
+        name="garden",
+        source=LinkState.WORKING,
+        source_error=None,
+        outbox=LinkState.AWAY,
+        outbox_error="OutboxError: the disk is full",
+        received=7,
+        blocked=True,
+        destinations=(destination,),
+    )
+    assert json.loads(json.dumps(route.to_json())) == {
+        "name": "garden",
+        "source": "working",
+        "source_error": None,
+        "outbox": "away",
+        "outbox_error": "OutboxError: the disk is full",
+        "received": 7,
+        "blocked": True,
+        "destinations": [
+            {
+                "name": "cloud",
+                "state": "needs_attention",
+                "delivered": 1,
+                "rejected": 2,
+                "dropped": 3,
+                "pending_points": 4,
+                "pending_bytes": 5,
+                "oldest_age": 6.5,
+                "last_error": "AuthError: write: 401",
+            }
+        ],
+    }

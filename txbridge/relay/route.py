@@ -1,0 +1,281 @@
+"""A source, steps, an outbox and senders as one lifecycle.
+
+The source's side is one loop: open after the outbox's cursor, take a batch, send it through the
+steps, append it, and only then tell the subscription that its cursor is settled.  If the source
+breaks, the subscription is closed and another opened after the same cursor, with a back-off that
+never gives up.  The source being away at the start is nothing special.
+
+Stopping goes along the same way: the source first, then what the steps hold back, then as much of
+the outbox as the destinations take before the deadline.  What is left stays in a durable outbox and
+is told as lost by the one in memory; the log has the figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from attrs import field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txbridge.errors import BridgeError, Closed, ConfigError, OutboxError, PlanRefused, TimedOut
+from txbridge.model.samples import Batch, Gap
+from txbridge.net.backoff import Backoff
+from txbridge.net.deadline import with_deadline
+from txbridge.net.deferred import deferred
+from txbridge.relay.link import Link
+from txbridge.relay.loop import Loop
+from txbridge.relay.plan import Plan, RoutePolicy, plan_route
+from txbridge.relay.roles import Ledger, Outbox, Selection, Sink, Source, Subscription
+from txbridge.relay.sender import Sender, SendLimits
+from txbridge.relay.status import LinkState, RouteStatus, describe_error
+from txbridge.relay.steps import Step, flush_steps, run_steps
+
+__all__ = ["Destination", "RelayService"]
+
+T = TypeVar("T")
+
+FLUSH_SHARE = 0.8  # of the stop deadline; the rest is for closing connections
+
+
+@frozen(kw_only=True)
+class Destination:
+    """One destination of a route.
+
+    Attributes:
+        name: Its name in the outbox, the status and the log.
+        sink: Where the data goes.
+        policy: The losses that are accepted on the way there.
+        limits: Sizes and times of its deliveries.
+    """
+
+    name: str
+    sink: Sink
+    policy: RoutePolicy = field(factory=RoutePolicy)
+    limits: SendLimits = field(factory=SendLimits)
+
+
+class RelayService(Service):
+    """A route from one source to its destinations.  It is started and stopped once.
+
+    Args:
+        name: The route's name.
+        source: Where the data comes from.
+        destinations: Where it goes.
+        outbox: The queue between them; it has the destinations' names.
+        clock: For deadlines and delays.
+        random: Gives fresh random numbers, 0 <= random < 1.
+        selection: The streams that are wanted.
+        steps: What is done to every batch on its way into the outbox.
+        ledger: Told of each loss, or None.
+        open_deadline: Seconds that opening the source may take.
+        stop_deadline: Seconds that stopping may take.
+        backoff: Makes the back-off of the source and of each destination.
+
+    Raises:
+        ConfigError: The outbox does not have exactly these destinations.
+        PlanRefused: A destination would lose something that its policy does not accept; every
+            loss is listed with its destination.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        destinations: Sequence[Destination],
+        outbox: Outbox,
+        *,
+        clock: IReactorTime,
+        random: Callable[[], float],
+        selection: Selection | None = None,
+        steps: Sequence[Step] = (),
+        ledger: Ledger | None = None,
+        open_deadline: float = 60.0,
+        stop_deadline: float = 10.0,
+        backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        self.name = name
+        names = [destination.name for destination in destinations]
+        if sorted(names) != sorted(outbox.destinations):
+            raise ConfigError(
+                [f"route {name!r} goes to {sorted(names)}, but its outbox to {sorted(outbox.destinations)}"]
+            )
+        self._source = source
+        self._sinks = {destination.name: destination.sink for destination in destinations}
+        self._outbox = outbox
+        self._clock = clock
+        self._selection = selection if selection is not None else Selection()
+        self._steps = tuple(steps)
+        self._ledger = ledger
+        self._open_deadline = open_deadline
+        self._stop_deadline = stop_deadline
+        self._received = 0
+        self._link = Link(f"the source of {name}", clock=clock, random=random, backoff=backoff())
+        self._outbox_link = Link(f"the outbox of {name}", clock=clock, random=random, backoff=backoff())
+        self._loop = Loop(f"the reading of {name}", self._read, clock=clock, random=random)
+        self._senders = {
+            destination.name: Sender(
+                destination.name,
+                destination.sink,
+                outbox,
+                plan=plan,
+                clock=clock,
+                random=random,
+                limits=destination.limits,
+                backoff=backoff(),
+                ledger=ledger,
+            )
+            for destination, plan in zip(destinations, self._plan(destinations), strict=True)
+        }
+
+    def _plan(self, destinations: Sequence[Destination]) -> list[Plan]:
+        gives = self._source.capabilities
+        for step in self._steps:
+            gives = step.gives(gives)
+        plans: list[Plan] = []
+        refused: list[str] = []
+        for destination in destinations:
+            try:
+                plans.append(plan_route(gives, destination.sink.capabilities, destination.policy))
+            except PlanRefused as error:
+                refused.extend(f"{loss} (to {destination.name})" for loss in error.losses)
+        if refused:
+            raise PlanRefused(refused)
+        return plans
+
+    def startService(self) -> None:
+        """Called by the parent service: begin to read and to send."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted annotates no services
+        for sender in self._senders.values():
+            sender.start()
+        self._loop.start()
+
+    @deferred
+    async def stopService(self) -> None:
+        """Called by the parent service: flush what can be flushed, then let go of everything.
+
+        Fires within the stop deadline, whatever the ends do.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted annotates no services
+        until = self._clock.seconds() + self._stop_deadline
+        try:
+            await self._by(until - (1 - FLUSH_SHARE) * self._stop_deadline, self._flush(), "flush")
+        except (Closed, TimedOut):
+            self._log.warn("route {route} could not flush everything", route=self.name)
+        await self._all(until, {name: sender.stop for name, sender in self._senders.items()})
+        await self._all(until, {name: sink.close for name, sink in self._sinks.items()})
+        left = {name: one.points for name, one in self._outbox.state().destinations.items()}
+        await self._all(until, {"the outbox": self._outbox.close})
+        self._outbox_link.state = LinkState.STOPPED
+        self._link.state = LinkState.STOPPED
+        self._log.info("route {route} has stopped; not delivered: {left}", route=self.name, left=left)
+
+    def retry_now(self) -> None:
+        """Try again at once whatever waits; called when somebody mended something."""
+        self._loop.wake()
+        for sender in self._senders.values():
+            sender.retry_now()
+
+    def status(self) -> RouteStatus:
+        """How it goes."""
+        return RouteStatus(
+            name=str(self.name),
+            source=self._link.state,
+            source_error=self._link.last_error,
+            outbox=self._outbox_link.state,
+            outbox_error=self._outbox_link.last_error,
+            received=self._received,
+            blocked=self._outbox.state().blocked,
+            destinations=tuple(sender.status() for sender in self._senders.values()),
+        )
+
+    async def _read(self) -> None:
+        while not self._loop.stopping:
+            try:
+                subscription = await self._by(
+                    self._clock.seconds() + self._open_deadline,
+                    maybeDeferred(self._source.open, self._selection, self._outbox.cursor),
+                    "open",
+                )
+                self._link.works()
+                try:
+                    await self._follow(subscription)
+                finally:
+                    await subscription.close()
+            except Closed:
+                await self._end()
+                return
+            except BridgeError as error:
+                await self._loop.wait(self._link.failed(error))
+
+    async def _follow(self, subscription: Subscription) -> None:
+        while not self._loop.stopping:
+            batch = await subscription.next_batch()
+            self._received += batch.points
+            if self._ledger is not None:
+                for gap in batch.gaps:
+                    self._ledger("", gap)
+            passed, following = run_steps(self._steps, batch)
+            await self._append(passed)
+            self._steps = following
+            if batch.cursor is not None:
+                subscription.settled(batch.cursor)
+
+    async def _append(self, batch: Batch) -> None:
+        """Append, however long it takes: the source has paused by then, and nothing is lost."""
+        while True:
+            try:
+                await self._outbox.append(batch)
+            except OutboxError as error:
+                await self._loop.wait(self._outbox_link.failed(error))
+            else:
+                self._outbox_link.works()
+                return
+
+    async def _end(self) -> None:
+        await self._flush_steps()
+        if not self._loop.stopping:
+            self._link.state = LinkState.ENDED
+            self._log.info("{link} has ended", link=self._link.name)
+
+    async def _flush_steps(self) -> None:
+        held, self._steps = flush_steps(self._steps)
+        if held.empty:
+            return
+        accepted = False
+        try:
+            await self._append(held)
+            accepted = True
+        finally:
+            if not accepted and self._ledger is not None:
+                for block in held.blocks:
+                    self._ledger("", Gap.of(block, "held by a step when the relay stopped"))
+
+    @deferred
+    async def _flush(self) -> None:
+        await self._loop.stop()
+        await self._flush_steps()
+        await DeferredList([sender.drain() for sender in self._senders.values()], consumeErrors=True)
+
+    def _by(self, at: float, one: Deferred[T], operation: str) -> Deferred[T]:
+        return with_deadline(self._clock, one, at - self._clock.seconds(), operation=operation)
+
+    async def _all(self, until: float, closings: dict[str, Callable[[], Deferred[None]]]) -> None:
+        """Close several things at once, and log which did not close in time."""
+
+        def report(failure: Failure, name: str) -> None:
+            error = describe_error(failure.value)
+            self._log.warn("{closing} did not close: {error}", closing=name, error=error)
+
+        await DeferredList(
+            [
+                self._by(until, maybeDeferred(close), "close").addErrback(report, name)
+                for name, close in closings.items()
+            ]
+        )
