@@ -222,7 +222,7 @@ class MemoryTransport:
         elif self._write_is_closing:
             self._write_is_closing = False
             self._end()
-            self.writeConnectionLost()
+            self.writeConnectionLost(Failure(ConnectionDone()))
 
     def _end(self) -> None:
         """Nothing more will come from us; the other end learns it after what we sent."""
@@ -259,7 +259,7 @@ class MemoryTransport:
         else:
             self._lose(ConnectionDone())
 
-    def writeConnectionLost(self) -> None:
+    def writeConnectionLost(self, reason: Failure) -> None:
         """Our half is closed."""
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.writeConnectionLost()
