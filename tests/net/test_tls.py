@@ -260,7 +260,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         client_tls([tmp_path / "missing.pem", broken, b"nothing"], private_key=b"key")
     first, second, third, fourth = caught.value.problems
     assert first == "a private key needs its certificate"
-    assert second.startswith("trusted roots: ") and second.endswith("missing.pem: No such file or directory")
+    assert second.startswith("trusted roots: ")
+    assert second.endswith("missing.pem: No such file or directory")
     assert third.endswith("broken.pem: no PEM certificate in it")
     assert fourth == "trusted roots: no PEM certificate in it"
 

@@ -164,7 +164,7 @@ class _ConnectGate(Gate):
     def _judge(self, status_line: bytes) -> None:
         version, _, status = status_line.partition(b" ")
         code = status[:3]
-        if not version.startswith(b"HTTP/1.") or not code.isdigit():
+        if not version.startswith(b"HTTP/1.") or len(code) != 3 or not code.isdigit():
             self._refuse("it does not answer like an HTTP proxy")
         elif code.startswith(b"2"):
             self.open()
