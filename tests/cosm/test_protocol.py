@@ -677,7 +677,7 @@ def test_when_the_connection_goes_everything_in_flight_fails():
     assert [event.token for event in failed if isinstance(event, Failed)] == ["a", "b"]
     assert [str(event.error) for event in failed if isinstance(event, Failed)] == [
         "read_feed: connection lost: reset",
-        "subscribe /feeds/2: connection lost: reset",
+        "subscribe: connection lost: reset",
     ]
     assert all(isinstance(event.error, ConnectionLost) for event in failed if isinstance(event, Failed))
     assert client.room == 0
@@ -735,6 +735,6 @@ def test_a_peer_that_speaks_is_not_asked():
 
 def test_no_secret_is_in_a_repr():
     request = read_request(
-        b'{"method":"get","resource":"/feeds/1","headers":{"X-ApiKey":"SECRET"},"params":{"key":"SECRET"}}'
+        b'{"method":"get","resource":"/keys/SECRET","headers":{"X-ApiKey":"SECRET"},"params":{"key":"SECRET"}}'
     )
     assert "SECRET" not in repr(request)

@@ -263,13 +263,13 @@ class PawsRequest:
     """
 
     method: str
-    resource: str
+    resource: str = field(repr=False)
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     options: Mapping[str, object] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     is_json: bool = False
-    echo: bytes = b""
+    echo: bytes = field(default=b"", repr=False)
     token: bytes = b""
 
 
@@ -284,7 +284,7 @@ class Malformed:
     """
 
     reason: str
-    echo: bytes = b""
+    echo: bytes = field(default=b"", repr=False)
     token: bytes = b""
 
 
@@ -839,7 +839,7 @@ class Unmatched:
         text: Its body, shortened.
     """
 
-    resource: str | None
+    resource: str | None = field(repr=False)
     token: str | None
     status: int | None
     text: str
@@ -945,7 +945,7 @@ class PawsConnection:
             body: The encoded document; it travels as text.
             now: The clock's seconds.
             timeout: Seconds until it fails with `TimedOut`.
-            name: What errors call it; ``"get /feeds/1.json"`` if nothing is given.
+            name: What errors call it; the method if nothing is given (a resource may hold a key).
 
         Raises:
             ValueError: The token is in use, there is no `room`, or the body is not UTF-8.
@@ -1044,7 +1044,7 @@ class PawsConnection:
             raise ValueError("this token is in flight")
         if self.room <= 0:
             raise ValueError("there is no room for another request")
-        self._pending[token] = _Pending(method, resource, name or f"{method} {resource}", timeout)
+        self._pending[token] = _Pending(method, resource, name or method, timeout)
         self._send(token, message)
         if timeout is not None:
             heappush(self._deadlines, (now + timeout, self._serial, token))
