@@ -71,7 +71,7 @@ class ServerTls:
 
     context: SSL.Context
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802 - Twisted
         """Called by Twisted for each connection."""
         return SSL.Connection(self.context, None)
 
