@@ -650,7 +650,7 @@ def test_a_request_that_takes_too_long_fails_and_its_late_answer_harms_nothing()
     assert failed.token == "b"
     assert isinstance(failed.error, TimedOut)
     assert (failed.error.operation, failed.error.phase, failed.error.seconds) == (
-        "get /feeds/2",
+        "get",
         "answer",
         20,
     )
