@@ -708,6 +708,20 @@ def test_requests_in_flight_are_bounded_and_tokens_unique():
     client.request("c", "get", "/a")
 
 
+def test_a_client_that_cannot_send_takes_no_more_requests():
+    client = PawsConnection()
+    for number in range(16):
+        assert client.room > 0
+        client.request(str(number), "put", "/feeds/1", body="x" * (1 << 20))
+    assert client.room == 0
+    client.cancel("15")
+    assert client.room > 0
+    client.request("again", "put", "/feeds/1", body="x" * (1 << 20))
+    assert client.room == 0
+    client.data_to_send()
+    assert client.room > 0
+
+
 def test_a_silent_peer_is_asked_and_then_given_up():
     client = PawsConnection()
     client.watch(60, 10, now=0)

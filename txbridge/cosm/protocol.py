@@ -63,6 +63,7 @@ __all__ = [
 MAX_DOCUMENT = 1 << 20  # as the REST bodies; a feed of 500 datapoints has about 40 kB
 MAX_DEPTH = 64  # a feed is 6 deep; decoders recurse
 MAX_IN_FLIGHT = 1000  # of one client connection
+MAX_UNSENT = 16 << 20  # bytes of a client's requests that its connection has not taken yet
 
 METHODS = frozenset(("get", "put", "post", "delete", "subscribe", "unsubscribe"))
 ALIASES = {"unsubsribe": "unsubscribe"}  # pachube-stream's spelling
@@ -894,6 +895,7 @@ class PawsConnection:
         self._pending: dict[str, _Pending] = {}
         self._subscriptions: dict[str, str] = {}
         self._unsent: OrderedDict[int, bytes] = OrderedDict()
+        self._unsent_bytes = 0
         self._serial = 0
         self._deadlines: list[tuple[float, int, str]] = []
         self._serials: dict[str, int] = {}  # of the request that a deadline belongs to
@@ -908,8 +910,10 @@ class PawsConnection:
 
     @property
     def room(self) -> int:
-        """How many more requests may be put in flight."""
-        return 0 if self._closed else self._max_in_flight - len(self._pending)
+        """How many more requests may be put in flight; 0 also while too many bytes are unsent."""
+        if self._closed or self._unsent_bytes > MAX_UNSENT:
+            return 0
+        return self._max_in_flight - len(self._pending)
 
     @property
     def wants_data(self) -> bool:
@@ -1016,7 +1020,7 @@ class PawsConnection:
     def cancel(self, token: str) -> None:
         """Nobody waits for this answer any more; what is not sent yet will not be."""
         if self._pending.pop(token, None) is not None:
-            self._unsent.pop(self._serials.pop(token), None)
+            self._unsent_bytes -= len(self._unsent.pop(self._serials.pop(token), b""))
 
     def watch(self, silence: float, patience: float, now: float) -> None:
         """Notice a peer that is gone without a word.
@@ -1050,10 +1054,12 @@ class PawsConnection:
             heappush(self._deadlines, (now + timeout, self._serial, token))
 
     def _send(self, token: str, message: dict[str, object]) -> None:
+        message["token"] = token
+        data = _encode(message) + self._end
         self._serial += 1
         self._serials[token] = self._serial
-        message["token"] = token
-        self._unsent[self._serial] = _encode(message) + self._end
+        self._unsent[self._serial] = data
+        self._unsent_bytes += len(data)
 
     # -- what comes
 
@@ -1091,6 +1097,7 @@ class PawsConnection:
         self._pending.clear()
         self._subscriptions.clear()
         self._unsent.clear()
+        self._unsent_bytes = 0
         self._deadlines.clear()
         self._serials.clear()
         self._check_at = None
@@ -1155,7 +1162,11 @@ class PawsConnection:
 
     def data_to_send(self) -> bytes:
         """The next message, or ``b""`` when there is none."""
-        return self._unsent.popitem(last=False)[1] if self._unsent else b""
+        if not self._unsent:
+            return b""
+        data = self._unsent.popitem(last=False)[1]
+        self._unsent_bytes -= len(data)
+        return data
 
     # -- time
 
@@ -1191,9 +1202,7 @@ class PawsConnection:
             # Unsubscribing from what is not subscribed to is always answered, and changes nothing.
             self._probing = True
             self._check_at = now + self._patience
-            self._serial += 1
-            probe = {"method": "unsubscribe", "resource": _PROBE_RESOURCE, "token": _PROBE_TOKEN}
-            self._unsent[self._serial] = _encode(probe) + self._end
+            self._send(_PROBE_TOKEN, {"method": "unsubscribe", "resource": _PROBE_RESOURCE})
         else:
             self._check_at = None
             return [Silent()]
