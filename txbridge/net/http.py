@@ -150,8 +150,9 @@ class HttpCarrier:
         self._agent = agent
         if agent is None:
             tls = (client_tls() if trust is None else trust) if base.scheme == "https" else None
+            # TCP's own limit is out of the way of the deadline, so that late is always `TimedOut`.
             self._endpoint: IStreamClientEndpoint | None = client_endpoint(
-                self._reactor, base.host, base.port, tls=tls, proxy=proxy, timeout=self._deadline
+                self._reactor, base.host, base.port, tls=tls, proxy=proxy, timeout=2 * self._deadline
             )
         else:
             self._endpoint = None
@@ -211,6 +212,8 @@ class HttpCarrier:
             return operation.read(answer)
         if 300 <= answer.status < 400:
             raise _redirect(operation, answer)
+        if answer.status < 200:
+            raise RemoteProtocolError(operation.name, f"the answer is not HTTP: status {answer.status}")
         now = http_date(answer.headers.get("date"))
         wait = retry_after(answer.headers.get("retry-after"), self._reactor.seconds() if now is None else now)
         raise rejection(operation, answer, retry_after=wait)
@@ -316,14 +319,14 @@ class _Exchange:
         return asking.addCallback(self._take_encoding)
 
     def _take_encoding(self, response: IResponse) -> IResponse:
-        names = response.headers.getRawHeaders("content-encoding", ())
-        encodings = [part for name in names for part in name.lower().replace(",", " ").split()]
+        names = response.headers.getRawHeaders(b"content-encoding", ())
+        encodings = b",".join(names).decode("latin-1").lower().replace(",", " ").split()
         coded = [encoding for encoding in encodings if encoding != "identity"]
         if coded not in ([], ["gzip"], ["x-gzip"]):
             self.abort()
             raise RemoteProtocolError(self._operation, f"nobody asked for Content-Encoding {coded[0]:.40}")
         self.is_gzip = bool(coded)
-        response.headers.removeHeader("content-encoding")
+        response.headers.removeHeader(b"content-encoding")
         return response
 
     @deferred
@@ -397,12 +400,18 @@ class _Pool(HTTPConnectionPool):
     async def close(self) -> None:
         """Close the idle connections politely, and abort what is left after a while."""
         try:
-            closing = self.closeCachedConnections()  # type: ignore[no-untyped-call]  # Twisted's own
-            await with_deadline(self._reactor, closing, CLOSE_SECONDS, operation="close")
+            await with_deadline(self._reactor, self._close_politely(), CLOSE_SECONDS, operation="close")
         except TimedOut:
             for connection in list(self._every):
                 if connection.transport is not None:
                     connection.transport.abortConnection()
+
+    def _close_politely(self) -> Deferred[None]:
+        # Cancelling what Twisted returns would lose an error for each connection; this can be cancelled.
+        closed: Deferred[None] = Deferred()
+        closing = self.closeCachedConnections()  # type: ignore[no-untyped-call]  # Twisted's own
+        closing.addCallback(lambda _: None if closed.called else closed.callback(None))
+        return closed
 
 
 class _Body(Protocol):
@@ -577,7 +586,7 @@ def _answer_headers(response: IResponse) -> dict[str, str]:
     return {
         name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
         for name, values in response.headers.getAllRawHeaders()
-        if values
+        if name != b"Content-Encoding"  # undone by now; treq leaves an empty one behind
     }
 
 
