@@ -84,6 +84,13 @@ def test_bytes_reach_the_mark_too(producer):
     assert producer.told == ["pause"]
 
 
+def test_cursors_without_points_take_room_too(producer):
+    handover = HandOver(producer, high=Mark(1000, 1000))
+    for _ in range(5):
+        handover.put(Batch(cursor=Cursor(1)))
+    assert producer.told == ["pause"]
+
+
 def test_a_producer_that_does_not_pause_is_refused(handover):
     for at in range(32):
         handover.put(batch_of(at))

@@ -133,6 +133,16 @@ def test_a_source_that_never_opens_is_given_up_at_the_deadline(bench):
     assert one.status.source is LinkState.WORKING
 
 
+def test_a_flow_that_never_closes_does_not_keep_the_next_from_being_opened(bench):
+    one = bench(open_deadline=5)
+    one.source.flow.close = Deferred
+    one.source.flow.handover.finish(ConnectionLost("subscribe", "reset"))
+    one.clock.advance(5)
+    one.clock.advance(1)
+    one.source.give(batch_of(1))
+    assert (one.source.opened, one.sinks["a"].ats()) == (2, [1])
+
+
 def test_a_source_with_a_wrong_key_needs_attention_until_somebody_says_it_is_mended(bench):
     one = bench(source=ScriptedSource(AuthError("subscribe", 401)))
     assert one.status.source is LinkState.NEEDS_ATTENTION

@@ -212,6 +212,14 @@ def test_a_sink_that_never_answers_is_given_up_at_the_deadline(bench):
     assert one.sink.ats() == [1]
 
 
+def test_what_a_slow_link_cannot_carry_in_time_is_cut_smaller(bench):
+    one = bench(always=lambda batch: Deferred() if batch.points > 3 else None, limits=SendLimits(deadline=5))
+    one.put(batch_of(*range(10)))
+    one.clock.pump([5, 1] * 5)
+    assert one.sink.ats() == list(range(10))
+    assert one.sink.sizes()[:3] == [10, 5, 3]
+
+
 def test_a_wrong_key_asks_for_a_person_and_goes_on_by_itself(bench, logged):
     one = bench(*[AuthError("write", 401, "Unauthorized")] * 3)
     one.put(batch_of(1))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 
 from txbridge.errors import ConnectError
-from txbridge.relay.status import MAX_ERROR_TEXT, DestinationStatus, LinkState, RouteStatus, describe_error
+from txbridge.relay.status import (
+    MAX_ERROR_TEXT,
+    DestinationStatus,
+    LinkState,
+    RouteStatus,
+    describe_error,
+    one_line,
+)
 
 
 def test_an_error_of_ours_is_told_in_one_short_line():
@@ -13,6 +20,11 @@ def test_an_error_of_ours_is_told_in_one_short_line():
         "ConnectError: cannot connect to host: line one line two"
     )
     assert len(describe_error(ConnectError("host", "x" * 1000))) == MAX_ERROR_TEXT
+
+
+def test_a_text_that_somebody_else_wrote_becomes_one_short_line():
+    assert one_line("a\r\n  b\tc") == "a b c"
+    assert one_line("x" * 1000) == "x" * (MAX_ERROR_TEXT - 1) + "…"
 
 
 def test_of_a_foreign_error_only_the_class_is_told():

@@ -23,6 +23,7 @@ from txbridge.model.samples import Batch
 
 __all__ = ["HandOver", "Mark", "Pausable"]
 
+_BATCH_BYTES = 200  # what a batch is counted as besides its `nbytes`; a cursor alone takes room too
 CEILING = 4  # times the high mark: what was already on its way when the producer was paused
 
 
@@ -86,7 +87,7 @@ class HandOver:
 
     @property
     def nbytes(self) -> int:
-        """Their `Batch.nbytes`."""
+        """Roughly the memory that everything takes that waits."""
         return self._nbytes
 
     @property
@@ -106,7 +107,7 @@ class HandOver:
             raise OutboxError(f"{self._points} points wait already, and their producer does not pause")
         self._waiting.append(batch)
         self._points += batch.points
-        self._nbytes += batch.nbytes
+        self._nbytes += batch.nbytes + _BATCH_BYTES
         if self._reader is not None:
             reader, self._reader = self._reader, None
             reader.callback(self._take())
@@ -157,7 +158,7 @@ class HandOver:
             batch = self._waiting.popleft()
             taken.append(batch)
             points += batch.points
-            nbytes += batch.nbytes
+            nbytes += batch.nbytes + _BATCH_BYTES
         self._points -= points
         self._nbytes -= nbytes
         if self._paused and (not self._waiting or not self._low.reached(self._points, self._nbytes)):

@@ -72,7 +72,7 @@ class RelayService(Service):
         selection: The streams that are wanted.
         steps: What is done to every batch on its way into the outbox.
         ledger: Told of each loss, or None.
-        open_deadline: Seconds that opening the source may take.
+        open_deadline: Seconds that opening the source may take, and closing it.
         stop_deadline: Seconds that stopping may take.
         backoff: Makes the back-off of the source and of each destination.
 
@@ -207,12 +207,18 @@ class RelayService(Service):
                 try:
                     await self._follow(subscription)
                 finally:
-                    await subscription.close()
+                    await self._close(subscription)
             except Closed:
                 await self._end()
                 return
             except BridgeError as error:
                 await self._loop.wait(self._link.failed(error))
+
+    async def _close(self, subscription: Subscription) -> None:
+        try:
+            await self._by(self._clock.seconds() + self._open_deadline, subscription.close(), "close")
+        except TimedOut as error:
+            self._log.warn("{link} did not close: {error}", link=self._link.name, error=describe_error(error))
 
     async def _follow(self, subscription: Subscription) -> None:
         while not self._loop.stopping:

@@ -4,7 +4,8 @@ What an error's advice makes the sender do:
 
 ``RETRY``
     The same part again after a full-jitter delay, for ever.  If the platform named a time to wait,
-    no earlier than that.
+    no earlier than that.  A part that ran into its deadline is halved first: over a slow link the
+    whole of it might never arrive in time.
 ``STOP``
     The same, with long delays, and the status says that a person has to change something.  Nothing
     has to be restarted after that; `Sender.retry_now` makes it notice at once.
@@ -33,7 +34,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succ
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txbridge.errors import Advice, BridgeError, Closed, TooLarge
+from txbridge.errors import Advice, BridgeError, Closed, TimedOut, TooLarge
 from txbridge.model.samples import Batch, Gap, SampleBlock
 from txbridge.net.backoff import Backoff
 from txbridge.net.deadline import with_deadline
@@ -42,7 +43,7 @@ from txbridge.relay.link import Link
 from txbridge.relay.loop import Loop
 from txbridge.relay.plan import Plan
 from txbridge.relay.roles import Ledger, Outbox, Pending, Receipt, Sink
-from txbridge.relay.status import DestinationStatus, LinkState, describe_error
+from txbridge.relay.status import DestinationStatus, LinkState, describe_error, one_line
 
 __all__ = ["SendLimits", "Sender"]
 
@@ -68,6 +69,10 @@ class SendLimits:
     def __attrs_post_init__(self) -> None:
         if self.points < 1 or self.nbytes < 1 or self.delay < 0 or not self.deadline > 0:
             raise ValueError(f"nothing can be sent within {self}")
+
+
+def _smaller(ours: int, theirs: int | None) -> int:
+    return ours if theirs is None else min(ours, theirs)
 
 
 class Sender:
@@ -110,8 +115,8 @@ class Sender:
         self._link = Link(destination, clock=clock, random=random, backoff=backoff)
         self._loop = Loop(f"the sender to {destination}", self._run, clock=clock, random=random)
         takes = sink.capabilities
-        self._max_points = min(self._limits.points, takes.max_batch_points or self._limits.points)
-        self._max_bytes = min(self._limits.nbytes, takes.max_batch_bytes or self._limits.nbytes)
+        self._max_points = _smaller(self._limits.points, takes.max_batch_points)
+        self._max_bytes = _smaller(self._limits.nbytes, takes.max_batch_bytes)
         self._delivered = 0
         self._rejected = 0
         self._refuses = False
@@ -231,6 +236,9 @@ class Sender:
                     parts.extendleft(reversed(self._isolate(part, error)))
                 else:
                     delay = self._link.failed(error)
+                    if isinstance(error, TimedOut) and part.points > 1:
+                        parts.popleft()
+                        parts.extendleft(reversed(part.split((part.points + 1) // 2)))
                     self._drained()
                     await self._loop.wait(delay)
             else:
@@ -267,6 +275,7 @@ class Sender:
         self._delivered += part.points - sum(len(part.blocks[index]) for index in refused)
 
     def _reject(self, blocks: Iterable[SampleBlock], reason: str) -> None:
+        reason = one_line(reason)
         self._link.last_error = reason
         if not self._refuses:
             self._log.warn("{link} refuses some data: {error}", link=self._destination, error=reason)

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from txbridge.errors import BridgeError
 
-__all__ = ["DestinationStatus", "LinkState", "RouteStatus", "describe_error"]
+__all__ = ["DestinationStatus", "LinkState", "RouteStatus", "describe_error", "one_line"]
 
 MAX_ERROR_TEXT = 300
 
@@ -41,8 +41,13 @@ def describe_error(error: BaseException | None) -> str:
     name = type(error).__name__
     if not isinstance(error, BridgeError):
         return name
-    text = " ".join(f"{name}: {error}".split())
-    return text if len(text) <= MAX_ERROR_TEXT else text[: MAX_ERROR_TEXT - 1] + "…"
+    return one_line(f"{name}: {error}")
+
+
+def one_line(text: str) -> str:
+    """What a log line or a status has room for of a text that somebody else wrote."""
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_ERROR_TEXT else line[: MAX_ERROR_TEXT - 1] + "…"
 
 
 @frozen(kw_only=True)
