@@ -77,6 +77,9 @@ setup(
     install_requires=[
         "attrs>=25.4",
         "autobahn[twisted]>=26.10.2",
+        # No floor here: pyOpenSSL and Autobahn between them leave room for one release series.
+        "cryptography",
+        "idna>=3.10",
         "lxml>=6.0",
         "msgspec>=0.20",
         "numpy>=2.3",
