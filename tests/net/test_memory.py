@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -28,11 +29,13 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorPluggableNameResolver,
     IReactorTCP,
+    IReactorThreads,
     IReactorTime,
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -134,7 +137,7 @@ def test_the_parts_are_what_twisted_looks_for(network: MemoryNetwork) -> None:
     ours, _ = connect(network)
     for interface in (ITCPTransport, IHalfCloseableDescriptor, IConsumer, IPushProducer):
         assert verifyObject(interface, ours.transport)
-    for interface in (IReactorTime, IReactorTCP, IReactorPluggableNameResolver):
+    for interface in (IReactorTime, IReactorTCP, IReactorThreads, IReactorPluggableNameResolver):
         assert verifyObject(interface, network.reactor)
     assert verifyObject(IHostnameResolver, network.reactor.nameResolver)
     assert verifyObject(IListeningPort, network.listen("a.test", 1, Factory()))
@@ -499,6 +502,39 @@ def test_what_never_fires_is_told_and_can_be_run_on(network: MemoryNetwork) -> N
     network.clock.callLater(1, failing.errback, Failure(ValueError("no")))
     with pytest.raises(ValueError, match="no"):
         network.run(failing)
+
+
+def test_work_for_threads_runs_in_turns(network: MemoryNetwork, flushed_errors: Any) -> None:
+    reactor = network.reactor
+    seen: list[int] = []
+    waiting = deferToThreadPool(reactor, reactor.getThreadPool(), lambda: seen.append(1) or "done")
+    assert seen == []
+    assert network.run(waiting) == "done"
+    assert seen == [1]
+    with pytest.raises(ZeroDivisionError):
+        network.run(deferToThreadPool(reactor, reactor.getThreadPool(), lambda: 1 // 0))
+    reactor.suggestThreadPoolSize(3)
+    reactor.callInThread(seen.append, 2)
+    reactor.callInThread(lambda: 1 // 0)
+    network.pump()
+    assert seen == [1, 2]
+    assert len(flushed_errors(ZeroDivisionError)) == 1
+
+
+def test_a_real_thread_is_told_that_it_does_not_belong(network: MemoryNetwork) -> None:
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            network.reactor.callFromThread(errors.clear)
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    network.pump()
+    assert "getThreadPool" in str(errors[0])
 
 
 @settings(max_examples=30)

@@ -314,3 +314,10 @@ def test_no_proxy_exempts_hosts(url: str, no_proxy: str, is_exempt: bool) -> Non
     for name in ("no_proxy", "NO_PROXY"):
         proxy = proxy_from_environment(url, {"all_proxy": "a:1", name: no_proxy})
         assert (proxy is None) is is_exempt
+
+
+@pytest.mark.parametrize("url", ["http://me:pass-word@api.test:99999/", "http://me:pass-word@[::1/"])
+def test_a_url_that_is_none_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        proxy_from_environment(url, {"all_proxy": "a:1"})
+    assert "pass-word" not in str(caught.value)

@@ -32,6 +32,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import math
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -60,6 +61,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorPluggableNameResolver,
     IReactorTCP,
+    IReactorThreads,
     IReactorTime,
     IResolutionReceiver,
     IStreamClientEndpoint,
@@ -513,8 +515,50 @@ class _Connector:
         return self._target
 
 
+class _InlineThreads:
+    """A thread pool without threads: each piece of work runs in a turn of its own.
+
+    So work that a program keeps off its event loop happens in an order that does not change.
+    """
+
+    def __init__(self, reactor: MemoryReactor) -> None:
+        self._reactor = reactor
+
+    def callInThreadWithCallback(
+        self, onResult: Callable[[bool, Any], object] | None, func: Callable[..., Any], *args: Any, **kw: Any
+    ) -> None:
+        """Called by ``deferToThreadPool``."""
+        self._reactor.callLater(0, self._work, onResult, func, args, kw)
+
+    def callInThread(self, func: Callable[..., Any], *args: Any, **kw: Any) -> None:
+        """Run without telling anybody; a failure is logged."""
+        self.callInThreadWithCallback(None, func, *args, **kw)
+
+    def _work(
+        self,
+        told: Callable[[bool, Any], object] | None,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+    ) -> None:
+        try:
+            result = func(*args, **kw)
+        except Exception:
+            failure = Failure()
+            if told is None:
+                _log.failure("in a thread", failure)
+            else:
+                told(False, failure)
+        else:
+            if told is not None:
+                told(True, result)
+
+
 class MemoryReactor(Clock):
-    """Time, TCP and name resolution in memory; pass it wherever txbridge takes a ``reactor``.
+    """Time, TCP, names and threads in memory; pass it wherever txbridge takes a ``reactor``.
+
+    Work for threads that goes through `getThreadPool` runs in turns of its own.  A real thread is not
+    waited for, as it knows nothing of this clock: `callFromThread` refuses one.
 
     Attributes:
         nameResolver: Knows ``localhost`` and each name that somebody listened on.
@@ -533,6 +577,29 @@ class MemoryReactor(Clock):
         self.connections_made = 0
         self._ports: dict[tuple[str, int], _Port] = {}
         self._free_ports = itertools.count(FIRST_FREE_PORT)
+        self._threads = _InlineThreads(self)
+        self._thread = threading.get_ident()
+
+    def getThreadPool(self) -> Any:
+        """Where ``deferToThreadPool`` sends its work."""
+        return self._threads
+
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Run in a later turn."""
+        self._threads.callInThread(callable, *args, **kwargs)
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Run in a later turn.
+
+        Raises:
+            RuntimeError: A real thread called.
+        """
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("a network in memory has no threads: send the work through getThreadPool()")
+        self.callLater(0, callable, *args, **kwargs)
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """There is nothing to size."""
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
         """Resolve names differently; returns what did it before."""
@@ -597,7 +664,7 @@ class MemoryReactor(Clock):
 
 
 # See MemoryTransport for why this is not a decorator.
-implementer(IReactorTime, IReactorTCP, IReactorPluggableNameResolver)(MemoryReactor)
+implementer(IReactorTime, IReactorTCP, IReactorThreads, IReactorPluggableNameResolver)(MemoryReactor)
 
 
 class MemoryNetwork:

@@ -87,12 +87,16 @@ def proxy_from_environment(url: str, environ: Mapping[str, str]) -> Proxy | None
         environ: Usually ``os.environ``.
 
     Raises:
-        ConfigError: The variable holds no proxy.
+        ConfigError: The variable holds no proxy, or ``url`` is no URL.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        own_port = parts.port
+    except ValueError:
+        raise ConfigError(["proxy: the URL to reach through it cannot be read"]) from None
     host = parts.hostname or ""
     default_port = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(parts.scheme)
-    port = default_port if parts.port is None else parts.port
+    port = default_port if own_port is None else own_port
     if _is_exempt(host, port, _variable(environ, "no_proxy")):
         return None
     text = _variable(environ, _VARIABLES.get(parts.scheme, "")) or _variable(environ, "all_proxy")
