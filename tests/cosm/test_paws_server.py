@@ -268,6 +268,27 @@ def test_requests_of_one_kind_overlap_and_are_answered_in_order(hub):
     assert message["body"]["current_value"] == str(count - 1)
 
 
+def test_the_first_request_with_a_key_runs_alone(hub):
+    """While its key is looked up, the next would overtake it."""
+    asked = []
+    respond = hub.hub.server.respond
+    hub.hub.server.respond = lambda request: asked.append(request.headers["x-apikey"]) or respond(request)
+    wire = hub.connect()
+    put = {"method": "put", "resource": hub.pump, "body": {"current_value": "on"}}
+    keys = [hub.key] * 3 + [OTHER] * 3
+    wire.transport.write(b"".join(json.dumps(put | {"headers": {"X-ApiKey": key}}).encode() for key in keys))
+    seen = [0]
+    while len(wire.messages) < 6:
+        hub.network.pump()
+        if len(asked) > seen[-1]:
+            seen.append(len(asked))
+        if hub.hub._store.owed:
+            hub.hub._threads.take()
+    assert seen[1] == 1
+    assert 4 in seen
+    assert asked == keys
+
+
 def test_documents_come_apart_wherever_they_are_cut(hub):
     wire = hub.connect()
     text = json.dumps({"method": "get", "resource": hub.pump, "headers": hub.headers}, indent=2).encode()

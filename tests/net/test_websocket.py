@@ -265,6 +265,16 @@ def test_a_peer_that_answers_pings_stays():
     assert hub.owners[0].error is None
 
 
+def test_a_peer_that_sends_but_answers_no_pings_stays():
+    server = Upgraded()
+    for _ in range(10):
+        server.clock.advance(40)
+        server.transport.protocol.dataReceived(b"\x81\x81\x00\x00\x00\x00a")
+    assert server.writes.count(b"\x89\x00") > 3
+    assert not server.transport.disconnected
+    assert server.owner.data == b"a" * 10
+
+
 def test_a_half_open_link_is_noticed_at_both_ends():
     hub = Hub()
     client = hub.connect(options=WebSocketOptions(ping_every=20, pongs_missed=1))

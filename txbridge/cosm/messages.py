@@ -221,8 +221,7 @@ class PawsRequest:
         headers: Lower-case name -> value, stripped.
         parameters: From ``params`` and ``parameters``, as text, not percent-encoded.
         options: The same before it became text.
-        body: The body's bytes, or None.
-        is_json: Whether the body came as a JSON object or array, not as text.
+        body: The text of the body: the JSON of an object or array, or what a string says; or None.
         echo: The resource as JSON text, exactly as it came.
         token: The token as JSON text, exactly as it came; ``b""`` when there is none.
     """
@@ -233,7 +232,6 @@ class PawsRequest:
     parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     options: Mapping[str, object] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
-    is_json: bool = False
     echo: bytes = field(default=b"", repr=False)
     token: bytes = b""
 
@@ -301,11 +299,10 @@ def read_request(document: bytes) -> PawsRequest | Malformed | Broken:
                 return Malformed(f"{name} must be an object", echo, token)
             options.update(given or {})
         body: bytes | None = None
-        is_json = False
         if method in ("put", "post", "delete") and message.body:
             given = _value(message.body)
             if isinstance(given, dict | list):
-                body, is_json = bytes(message.body), True
+                body = bytes(message.body)
             elif isinstance(given, str):
                 body = given.encode() or None
             elif given is not None:
@@ -329,7 +326,6 @@ def read_request(document: bytes) -> PawsRequest | Malformed | Broken:
         parameters=tuple(parameters),
         options=options,
         body=body,
-        is_json=is_json,
         echo=echo,
         token=token,
     )

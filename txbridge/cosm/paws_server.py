@@ -28,7 +28,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote
 
 import msgspec
 from attrs import define, evolve, field, frozen
@@ -518,19 +518,14 @@ def _http_request(request: PawsRequest, link: Link | None, host: str, method: st
         path = "/" + path
     if _BELOW_V2.match(path) is None:
         path = "/v2" + path
-    if request.parameters:
-        named = {name for name, _ in request.parameters}
-        pieces = [piece for piece in query.split("&") if unquote_plus(piece.partition("=")[0]) not in named]
-        pieces += [f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in request.parameters]
-        query = "&".join(piece for piece in pieces if piece)
+    # Of several parameters with one name the last counts.
+    pieces = [query, *(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in request.parameters)]
     headers = {name: text for name, text in request.headers.items() if name in _HEADERS}
     headers["host"] = host
-    if request.is_json:
-        headers["content-type"] = "application/json"
     return Request(
         method=method,
         path=quote(path, safe=_SAFE_IN_PATH),
-        query=query,
+        query="&".join(piece for piece in pieces if piece),
         headers=headers,
         body=request.body or b"",
         client=link.peer if link is not None else "",
