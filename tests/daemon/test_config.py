@@ -1,0 +1,210 @@
+"""What the program is told: defaults, precedence, and every problem at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from txbridge.daemon.config import (
+    ClientConfig,
+    HubConfig,
+    client_config,
+    data_dir,
+    demo_config,
+    hub_config,
+    instant_or_ago,
+    interval_seconds,
+    span_of,
+)
+from txbridge.errors import ConfigError
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def test_a_hub_listens_on_this_machine_alone_unless_it_is_told_otherwise():
+    assert hub_config(data="d") == HubConfig("d", listen=("tcp:8080:interface=127.0.0.1",))
+
+
+def test_every_problem_of_a_hub_is_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        hub_config(data="", listen=["8080", "nonsense", "tcp:1", "tcp:1"], api_key_text=" \n")
+    assert caught.value.problems == (
+        "--data: say in which directory to keep the data",
+        "--listen: '8080' is no endpoint; for a port say tcp:8080",
+        "--listen: 'nonsense' is no endpoint, such as tcp:8080:interface=127.0.0.1",
+        "'tcp:1' is given twice",
+        "--api-key-file: there is no key in it",
+    )
+
+
+def test_a_port_picked_by_the_system_may_be_asked_for_more_than_once():
+    assert hub_config(data="d", listen=["tcp:0"], paws_tcp=["tcp:0"]).paws_tcp == ("tcp:0",)
+
+
+def test_a_key_loses_the_end_of_its_line_and_keeps_what_is_inside():
+    assert hub_config(data="d", api_key_text=" my key\n").api_key == "my key"
+
+
+def test_a_key_of_several_lines_is_refused_without_being_shown():
+    with pytest.raises(ConfigError) as caught:
+        hub_config(data="d", api_key_text="se\ncret")
+    assert "cret" not in str(caught.value)
+    assert "one line" in str(caught.value)
+
+
+def test_keys_are_in_no_repr():
+    assert "secret" not in repr(hub_config(data="d", api_key_text="secret"))
+    assert "secret" not in repr(client_config({"TXBRIDGE_API_KEY": "secret"}))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/txbridge:/other", "HOME": "/h"}, "/var/lib/txbridge"),
+        ({"XDG_DATA_HOME": "/x", "HOME": "/h"}, "/x/txbridge"),
+        ({"HOME": "/h"}, "/h/.local/share/txbridge"),
+        ({}, None),
+    ],
+)
+def test_data_goes_where_the_environment_has_a_place_for_it(environ, expected):
+    assert data_dir(environ) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "socket_url"),
+    [
+        ("http://hub.example", "http://hub.example/v2", "ws://hub.example"),
+        ("http://hub.example:81/", "http://hub.example:81/v2", "ws://hub.example:81"),
+        ("https://hub.example/api/v2/", "https://hub.example/api/v2", "wss://hub.example"),
+        ("http://[::1]:8080/v2", "http://[::1]:8080/v2", "ws://[::1]:8080"),
+    ],
+)
+def test_a_hubs_address_needs_no_path_and_gives_its_websocket(text, url, socket_url):
+    config = client_config({"TXBRIDGE_URL": text})
+    assert (config.url, config.socket_url) == (url, socket_url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hub.example",
+        "ftp://hub.example",
+        "http://",
+        "http://h:99999",
+        "http://h:0",
+        "http://h/?a=b",
+        "http://[::",
+    ],
+)
+def test_what_is_no_address_of_a_hub_is_refused(text):
+    with pytest.raises(ConfigError, match="TXBRIDGE_URL"):
+        client_config({"TXBRIDGE_URL": text})
+
+
+def test_credentials_in_an_address_are_refused_without_being_shown():
+    with pytest.raises(ConfigError) as caught:
+        client_config({}, url="http://user:secret@hub.example")
+    assert "secret" not in str(caught.value)
+    assert "--url" in str(caught.value)
+
+
+def test_an_option_goes_before_the_environment():
+    environ = {"TXBRIDGE_URL": "http://a", "TXBRIDGE_API_KEY": "k1"}
+    config = client_config(environ, url="http://b", api_key_text="k2\n")
+    assert config == ClientConfig("http://b/v2", "k2")
+
+
+def test_the_local_hubs_key_is_sent_to_no_other_hub():
+    assert client_config({}, local_key_text="mine").api_key == "mine"
+    assert client_config({"TXBRIDGE_URL": "http://elsewhere"}, local_key_text="mine").api_key is None
+    assert client_config({"TXBRIDGE_API_KEY": "given"}, local_key_text="mine").api_key == "given"
+
+
+@pytest.mark.parametrize("text", ["", "two\nlines"])
+def test_a_key_in_the_environment_that_is_none_is_refused(text):
+    with pytest.raises(ConfigError, match="TXBRIDGE_API_KEY"):
+        client_config({"TXBRIDGE_API_KEY": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", NOW),
+        ("2026-11-21T06:00:00Z", NOW - timedelta(hours=6)),
+        ("2026-11-21T07:00:00+01:00", NOW - timedelta(hours=6)),
+        ("2026-11-21", NOW - timedelta(hours=12)),
+        ("6hours", NOW - timedelta(hours=6)),
+        ("6h", NOW - timedelta(hours=6)),
+        ("90 s", NOW - timedelta(seconds=90)),
+        ("1month", datetime(2026, 10, 21, 12, tzinfo=UTC)),
+    ],
+)
+def test_an_instant_may_be_written_as_how_long_ago(text, expected):
+    assert instant_or_ago("--since", text, NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "9999years", "6 parsecs", "2026-13-01"])
+def test_what_is_no_instant_is_refused_by_the_options_name(text):
+    with pytest.raises(ConfigError, match="--since"):
+        instant_or_ago("--since", text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "duration", "hours"),
+    [
+        (None, None, None, (-6, 0)),
+        (None, None, "2h", (-2, 0)),
+        ("10h", None, None, (-10, 0)),
+        ("10h", None, "1h", (-10, -9)),
+        (None, "3h", None, (-9, -3)),
+        (None, "3h", "1h", (-4, -3)),
+        ("5h", "3h", None, (-5, -3)),
+    ],
+)
+def test_a_span_is_named_by_any_two_of_its_parts(start, end, duration, hours):
+    span = span_of(start=start, end=end, duration=duration, now=NOW)
+    assert (span.start, span.end) == tuple(NOW + timedelta(hours=count) for count in hours)
+
+
+def test_three_parts_of_a_span_say_too_much():
+    with pytest.raises(ConfigError, match="two of --start, --end and --duration"):
+        span_of(start="2h", end="1h", duration="1h", now=NOW)
+
+
+def test_a_span_that_ends_before_it_starts_is_refused():
+    with pytest.raises(ConfigError, match="before the start"):
+        span_of(start="1h", end="2h", duration=None, now=NOW)
+
+
+def test_every_problem_of_a_span_is_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        span_of(start="soon", end=None, duration="long", now=NOW)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["--start", "--duration"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("60", 60), ("5minutes", 300), ("1day", 86400)])
+def test_an_interval_is_one_that_servers_know(text, seconds):
+    assert interval_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["7", "1month", "often", "-30"])
+def test_other_intervals_are_refused_with_the_list(text):
+    with pytest.raises(ConfigError, match="0, 30, 60, 300"):
+        interval_seconds(text)
+
+
+def test_a_demonstration_takes_any_free_port_and_zero_seconds_are_for_ever():
+    config = demo_config(data="d", duration=0)
+    assert config.hub.listen == ("tcp:0:interface=127.0.0.1",)
+    assert config.duration is None
+
+
+def test_every_problem_of_a_demonstration_is_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        demo_config(data="d", listen=["x"], duration=-1, interval=float("nan"))
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "--duration",
+        "--interval",
+        "--listen",
+    ]

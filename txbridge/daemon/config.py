@@ -1,0 +1,366 @@
+"""What the program was told, as frozen values: from arguments and the environment, checked at once.
+
+Everything that can be wrong without asking the network or the disk is found here, and all of it is
+told together.  Text of files, the environment and the clock are arguments.
+
+The environment of the client commands:
+
+``TXBRIDGE_URL``
+    Where the hub is; ``http://127.0.0.1:8080`` unless given.  ``/v2`` is added when there is no path.
+``TXBRIDGE_API_KEY``
+    The key.
+``TXBRIDGE_API_KEY_FILE``
+    A file that holds it; systemd credentials and container secrets come so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from posixpath import join
+from urllib.parse import urlsplit, urlunsplit
+
+from attrs import field, frozen
+
+from txbridge.cosm.history import INTERVALS, Duration, parse_duration
+from txbridge.errors import ConfigError
+from txbridge.model.instants import parse_instant, shorten
+
+__all__ = [
+    "DEFAULT_LISTEN",
+    "DEFAULT_URL",
+    "KEY_FILE",
+    "ClientConfig",
+    "DemoConfig",
+    "HubConfig",
+    "Span",
+    "client_config",
+    "data_dir",
+    "demo_config",
+    "hub_config",
+    "instant_or_ago",
+    "interval_seconds",
+    "span_of",
+]
+
+DEFAULT_LISTEN = ("tcp:8080:interface=127.0.0.1",)
+DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_DURATION = "6hours"
+KEY_FILE = "owner.key"  # in the data directory, written by the hub's first start
+API_PATH = "/v2"
+
+LONGEST_DEMO = 366 * 86400.0  # seconds; longer is a mistyped number
+
+
+@frozen
+class HubConfig:
+    """How to run a hub.
+
+    Attributes:
+        data: The directory of its storage.
+        listen: Endpoint strings, as Twisted reads them, of HTTP and WebSockets.
+        paws_tcp: Endpoint strings of the socket API over plain TCP.
+        api_key: The owner's key, or None to make one on the first start.
+        drain_seconds: How long stopping waits for answers that are under way.
+    """
+
+    data: str
+    listen: tuple[str, ...] = DEFAULT_LISTEN
+    paws_tcp: tuple[str, ...] = ()
+    api_key: str | None = field(default=None, repr=False)
+    drain_seconds: float = 10.0
+
+    @property
+    def key_file(self) -> str:
+        """Where the first start puts the key it makes."""
+        return join(self.data, KEY_FILE)
+
+
+@frozen
+class ClientConfig:
+    """Where a client command goes.
+
+    Attributes:
+        url: The API's base, such as ``http://127.0.0.1:8080/v2``.
+        api_key: The key, or None.
+    """
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def socket_url(self) -> str:
+        """The same hub's WebSocket."""
+        parts = urlsplit(self.url)
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        return urlunsplit((scheme, parts.netloc, "", "", ""))
+
+
+@frozen
+class DemoConfig:
+    """How to run the demonstration.
+
+    Attributes:
+        hub: Its hub.
+        duration: Seconds, or None to run until it is stopped.
+        interval: Seconds between readings of this machine.
+    """
+
+    hub: HubConfig
+    duration: float | None
+    interval: float
+
+
+@frozen
+class Span:
+    """A stretch of time.
+
+    Attributes:
+        start: The first instant.
+        end: The last instant.
+    """
+
+    start: datetime
+    end: datetime
+
+
+def data_dir(environ: Mapping[str, str]) -> str | None:
+    """Where data is kept unless something else is said; None when the environment names no home.
+
+    A service of systemd has a directory of its own, anybody else the usual place for data.
+    """
+    state = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if state:
+        return state
+    if environ.get("XDG_DATA_HOME"):
+        return join(environ["XDG_DATA_HOME"], "txbridge")
+    return join(environ["HOME"], ".local/share/txbridge") if environ.get("HOME") else None
+
+
+def hub_config(
+    *,
+    data: str | None,
+    listen: Sequence[str] = (),
+    paws_tcp: Sequence[str] = (),
+    api_key_text: str | None = None,
+) -> HubConfig:
+    """Check what a hub is told.
+
+    Args:
+        data: The data directory.
+        listen: Endpoint strings; none means `DEFAULT_LISTEN`.
+        paws_tcp: Endpoint strings.
+        api_key_text: The text of the key's file, or None when there is none.
+
+    Raises:
+        ConfigError: Every problem.
+    """
+    problems: list[str] = []
+    if not data:
+        problems.append("--data: say in which directory to keep the data")
+    for option, endpoints in (("--listen", listen), ("--paws-tcp", paws_tcp)):
+        problems += [problem for text in endpoints for problem in _endpoint_problems(option, text)]
+    seen: set[str] = set()
+    for text in (*listen, *paws_tcp):
+        if text in seen and not _picks_port(text):
+            problems.append(f"{text!r} is given twice")
+        seen.add(text)
+    api_key = _key("--api-key-file", api_key_text, problems)
+    if problems:
+        raise ConfigError(problems)
+    return HubConfig(data or "", tuple(listen) or DEFAULT_LISTEN, tuple(paws_tcp), api_key)
+
+
+def demo_config(
+    *, data: str, listen: Sequence[str] = (), duration: float | None = None, interval: float = 1.0
+) -> DemoConfig:
+    """Check what the demonstration is told.
+
+    Args:
+        data: The data directory.
+        listen: Endpoint strings of its hub; none means any free port of this machine's own address.
+        duration: Seconds; None or 0 runs until it is stopped.
+        interval: Seconds between readings.
+
+    Raises:
+        ConfigError: Every problem.
+    """
+    problems: list[str] = []
+    if duration is not None and not 0 <= duration <= LONGEST_DEMO:
+        problems.append(f"--duration: {duration:g} is not a number of seconds to run")
+    if not 0.1 <= interval <= 3600:
+        problems.append(f"--interval: {interval:g} is not between 0.1 and 3600 seconds")
+    hub: HubConfig | None = None
+    try:
+        hub = hub_config(data=data, listen=listen or ("tcp:0:interface=127.0.0.1",))
+    except ConfigError as error:
+        problems += error.problems
+    if problems or hub is None:
+        raise ConfigError(problems)
+    return DemoConfig(hub, duration if duration else None, interval)
+
+
+def client_config(
+    environ: Mapping[str, str],
+    *,
+    url: str | None = None,
+    api_key_text: str | None = None,
+    local_key_text: str | None = None,
+) -> ClientConfig:
+    """Check where a client command is told to go.
+
+    Args:
+        environ: The environment; see this module's text.
+        url: Instead of ``TXBRIDGE_URL``.
+        api_key_text: The text of the key's file, which goes before ``TXBRIDGE_API_KEY``.
+        local_key_text: The key of a hub that this user runs here with its usual settings.  It is
+            taken only when nothing else is said, so that it is never sent to another hub.
+
+    Raises:
+        ConfigError: Every problem; the key is not shown.
+    """
+    problems: list[str] = []
+    given = url if url is not None else environ.get("TXBRIDGE_URL") or None
+    base = _api_base("--url" if url is not None else "TXBRIDGE_URL", given or DEFAULT_URL, problems)
+    if api_key_text is not None:
+        api_key = _key("the key's file", api_key_text, problems)
+    elif environ.get("TXBRIDGE_API_KEY") is not None:
+        api_key = _key("TXBRIDGE_API_KEY", environ["TXBRIDGE_API_KEY"], problems)
+    elif given is None and local_key_text is not None:
+        api_key = _key("the key's file", local_key_text, problems)
+    else:
+        api_key = None
+    if problems:
+        raise ConfigError(problems)
+    return ClientConfig(base, api_key)
+
+
+def instant_or_ago(option: str, text: str, now: datetime) -> datetime:
+    """An instant a person wrote: ISO 8601, ``now``, or how long ago, such as ``6hours``.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    if text.strip().lower() == "now":
+        return now
+    try:
+        return parse_instant(text)
+    except ValueError:
+        pass
+    try:
+        return _duration(text).before(now)
+    except (ValueError, OverflowError):
+        pass
+    known = "an instant such as 2026-11-21T06:00:00Z nor a time ago such as 6hours"
+    raise ConfigError([f"{option}: {shorten(text)!r} is neither {known}"])
+
+
+def span_of(*, start: str | None, end: str | None, duration: str | None, now: datetime) -> Span:
+    """The stretch of time that up to two of start, end and duration name; the last six hours if none.
+
+    Raises:
+        ConfigError: They name none.
+    """
+    problems: list[str] = []
+    if None not in (start, end, duration):
+        problems.append("give two of --start, --end and --duration: they say everything")
+    first = _instant("--start", start, now, problems)
+    last = _instant("--end", end, now, problems)
+    length: Duration | None = None
+    try:
+        length = _duration(DEFAULT_DURATION if duration is None else duration)
+    except ValueError as error:
+        problems.append(f"--duration: {error}")
+    if problems or length is None:
+        raise ConfigError(problems)
+    try:
+        if first is not None:
+            following = length.after(first) if duration is not None else now
+            last = following if last is None else last
+        else:
+            last = now if last is None else last
+            first = length.before(last)
+    except OverflowError:
+        raise ConfigError([f"--duration: {shorten(duration or '')!r} leads out of the calendar"]) from None
+    if last < first:
+        raise ConfigError([f"the end {last.isoformat()} is before the start {first.isoformat()}"])
+    return Span(first, last)
+
+
+def interval_seconds(text: str) -> int:
+    """A distance of sampled points a person wrote: seconds, or such as ``5minutes``; 0 is every point.
+
+    Raises:
+        ConfigError: Servers know no such interval.
+    """
+    known = [interval.seconds for interval in INTERVALS]
+    try:
+        length = _duration(text)
+    except ValueError:
+        length = None
+    if length is None or length.months or length.seconds not in known:
+        raise ConfigError(
+            [f"--interval: {shorten(text)!r} is not one of {', '.join(map(str, known))} seconds"]
+        )
+    return length.seconds
+
+
+def _duration(text: str) -> Duration:
+    short = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    stripped = text.strip().lower()
+    count = stripped.rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = stripped[len(count) :]
+    return parse_duration(count + short.get(unit, unit))
+
+
+def _instant(option: str, text: str | None, now: datetime, problems: list[str]) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return instant_or_ago(option, text, now)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _endpoint_problems(option: str, text: str) -> list[str]:
+    kind, colon, _ = text.partition(":")
+    if text.isdigit():
+        return [f"{option}: {text!r} is no endpoint; for a port say tcp:{text}"]
+    if not colon or not kind.isidentifier():
+        return [f"{option}: {shorten(text)!r} is no endpoint, such as tcp:8080:interface=127.0.0.1"]
+    return []
+
+
+def _picks_port(text: str) -> bool:
+    return text.split(":")[:2] == ["tcp", "0"]
+
+
+def _key(source: str, text: str | None, problems: list[str]) -> str | None:
+    if text is None:
+        return None
+    key = text.strip()
+    if not key:
+        problems.append(f"{source}: there is no key in it")
+    elif not key.isprintable():
+        problems.append(f"{source}: a key is one line of printable text")
+    return key
+
+
+def _api_base(source: str, text: str, problems: list[str]) -> str:
+    try:
+        parts = urlsplit(text.strip())
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_fine = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine:
+        problems.append(f"{source}: it is no address of a hub, such as {DEFAULT_URL}")
+        return text
+    if parts.username is not None or parts.password is not None:
+        problems.append(f"{source}: put no credentials into the address; the key goes to TXBRIDGE_API_KEY")
+        return text
+    if parts.query or parts.fragment:
+        problems.append(f"{source}: an address of a hub has no '?' and no '#'")
+        return text
+    path = parts.path.rstrip("/") or API_PATH
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
