@@ -89,6 +89,7 @@ setup(
         "service-identity>=24.2",
         "treq>=25.5",
         "twisted[tls]>=26.4",
+        "tzdata>=2025.2",
     ],
     extras_require={
         "host": HOST,
