@@ -1,0 +1,278 @@
+"""The store that needs no set-up: one SQLite file, in the process that serves it.
+
+The file is in WAL mode with ``synchronous=FULL``: a commit is on the disk before anybody hears of
+it, so the process may be killed and the power may fail at any instant without losing a write that
+was acknowledged.  `txbridge.hub.sqlite_threads` says how one commit serves many writers, and
+`txbridge.hub.sqlite_schema` what the tables hold.
+
+One process has a store at a time.  SQLite itself would allow more, but the live updates and the
+"who listens" question of the second one would silently miss what the first one writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Self, TypeVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorFromThreads
+
+from txbridge.errors import Closed, StoreError
+from txbridge.hub import sqlite_reads as reads
+from txbridge.hub import sqlite_writes as writes
+from txbridge.hub.sqlite_schema import connect_for_reading, connect_for_writing
+from txbridge.hub.sqlite_threads import CommitThread, ReadThreads
+from txbridge.hub.store import (
+    DatastreamHistory,
+    FeedRecord,
+    FeedSearch,
+    Guard,
+    HistoryQuery,
+    KeyRecord,
+    Written,
+)
+from txbridge.model.structures import Datapoint, Datastream, Environment
+from txbridge.net.deferred import deferred
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+
+READERS = 2  # one long search must not hold up every other read; more would only share the GIL
+
+
+def _nobody(feed_id: int) -> bool:
+    return False
+
+
+class SqliteStore:
+    """Accounts, feeds and history in one file; make one with `open`.
+
+    It is a `txbridge.hub.store.Store`, whose methods say what they do.  Documents given to a write
+    must not be changed before its Deferred fires: a thread reads them.
+
+    Attributes:
+        watched: Whether anybody listens to a feed; called in the writer's thread.
+    """
+
+    def __init__(self, lock: _FileLock, writer: CommitThread, readers: ReadThreads) -> None:
+        """Used by `open`."""
+        self.watched: Callable[[int], bool] = _nobody
+        self._lock = lock
+        self._writer = writer
+        self._readers = readers
+        self._closing = False
+
+    @classmethod
+    @deferred
+    async def open(cls, path: Path, reactor: IReactorFromThreads) -> Self:
+        """Open a store, or make one.
+
+        Args:
+            path: The file; its folder must exist.  Beside it appear ``-wal``, ``-shm`` and ``.lock``.
+            reactor: Where Deferreds fire.
+
+        Raises:
+            StoreError: Another process has it, it is none of ours, it was written by a newer
+                version, or it cannot be opened.
+        """
+        lock = _FileLock(path)
+        writer = CommitThread(reactor, lambda: connect_for_writing(path), writes.sweep)
+        try:
+            await writer.opened
+        except StoreError:
+            lock.release()
+            raise
+        return cls(lock, writer, ReadThreads(reactor, lambda: connect_for_reading(path), READERS))
+
+    @deferred
+    async def close(self) -> None:
+        """Finish what was accepted, then close."""
+        self._closing = True
+        # Readers first: the last connection to close takes the journal back into the file, and
+        # only one that may write can do that.
+        await self._readers.close()
+        await self._writer.close()
+        self._lock.release()
+
+    def _write(self, work: Callable[[Connection], T], weight: int = 1) -> Deferred[T]:
+        return fail(Closed("the store")) if self._closing else self._writer.submit(work, weight)
+
+    def _read(self, work: Callable[[Connection], T]) -> Deferred[T]:
+        return fail(Closed("the store")) if self._closing else self._readers.submit(work)
+
+    # -------------------------------------------------------------------------------- accounts
+
+    def create_account(self, login: str, record: KeyRecord) -> Deferred[None]:
+        """Make an account and its first key."""
+        return self._write(lambda connection: writes.create_account(connection, login, record))
+
+    def find_key(self, digest: bytes) -> Deferred[KeyRecord | None]:
+        """The key with this digest."""
+        return self._read(lambda connection: reads.find_key(connection, digest))
+
+    def replace_keys(self, login: str, record: KeyRecord) -> Deferred[None]:
+        """Make this the only key of an account."""
+        return self._write(lambda connection: writes.replace_keys(connection, login, record))
+
+    def has_accounts(self) -> Deferred[bool]:
+        """Whether this store was ever set up."""
+        return self._read(reads.has_accounts)
+
+    # ----------------------------------------------------------------------------------- feeds
+
+    def create_feed(self, owner: str, environment: Environment, now: datetime) -> Deferred[Written]:
+        """Make a feed with the datastreams and values of this document."""
+        return self._write(
+            lambda connection: writes.create_feed(connection, owner, environment, now, self.watched),
+            _weight(environment.datastreams.values()),
+        )
+
+    def read_feed(self, feed_id: int, datastreams: Sequence[str] | None = None) -> Deferred[FeedRecord]:
+        """A feed with all its datastreams, or only these."""
+        return self._read(lambda connection: reads.read_feed(connection, feed_id, datastreams))
+
+    def update_feed(
+        self, feed_id: int, environment: Environment, now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Merge this document into a feed."""
+        return self._write(
+            lambda connection: writes.update_feed(connection, feed_id, environment, now, guard, self.watched),
+            _weight(environment.datastreams.values()),
+        )
+
+    def delete_feed(self, feed_id: int, guard: Guard) -> Deferred[Written]:
+        """Remove a feed with all its history."""
+        return self._write(lambda connection: writes.delete_feed(connection, feed_id, guard))
+
+    def list_feeds(self, search: FeedSearch) -> Deferred[tuple[int, list[FeedRecord]]]:
+        """How many feeds match, and those of the page."""
+        return self._read(lambda connection: reads.list_feeds(connection, search))
+
+    # ----------------------------------------------------------------------------- datastreams
+
+    def create_datastreams(
+        self, feed_id: int, datastreams: Sequence[Datastream], now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Add datastreams with their values."""
+        return self._write(
+            lambda connection: writes.create_datastreams(
+                connection, feed_id, datastreams, now, guard, self.watched
+            ),
+            _weight(datastreams),
+        )
+
+    def update_datastream(
+        self, feed_id: int, datastream_id: str, datastream: Datastream, now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Merge into one datastream, which must exist."""
+        return self._write(
+            lambda connection: writes.update_datastream(
+                connection, feed_id, datastream_id, datastream, now, guard, self.watched
+            ),
+            _weight([datastream]),
+        )
+
+    def delete_datastream(self, feed_id: int, datastream_id: str, guard: Guard) -> Deferred[Written]:
+        """Remove a datastream with its history."""
+        return self._write(
+            lambda connection: writes.delete_datastream(
+                connection, feed_id, datastream_id, guard, self.watched
+            )
+        )
+
+    # ---------------------------------------------------------------------------------- points
+
+    def read_datapoint(self, feed_id: int, datastream_id: str, at: datetime) -> Deferred[Datapoint]:
+        """The point at exactly this instant."""
+        return self._read(lambda connection: reads.read_datapoint(connection, feed_id, datastream_id, at))
+
+    def update_datapoint(
+        self, feed_id: int, datastream_id: str, at: datetime, value: str, now: datetime, guard: Guard
+    ) -> Deferred[Written]:
+        """Change the value of a point that exists."""
+        return self._write(
+            lambda connection: writes.update_datapoint(
+                connection, feed_id, datastream_id, at, value, now, guard, self.watched
+            )
+        )
+
+    def delete_datapoints(
+        self,
+        feed_id: int,
+        datastream_id: str,
+        start: datetime | None,
+        end: datetime | None,
+        now: datetime,
+        guard: Guard,
+    ) -> Deferred[Written]:
+        """Remove the points from ``start`` to ``end``, both inclusive; None is unbounded."""
+        return self._write(
+            lambda connection: writes.delete_datapoints(
+                connection, feed_id, datastream_id, start, end, now, guard, self.watched
+            )
+        )
+
+    def read_history(
+        self, feed_id: int, datastreams: Sequence[str], query: HistoryQuery
+    ) -> Deferred[list[DatastreamHistory]]:
+        """Points of these datastreams, in their order; ids that do not exist are left out."""
+        return self._read(lambda connection: reads.read_history(connection, feed_id, datastreams, query))
+
+    def read_values_at(
+        self, feed_id: int, datastreams: Sequence[str], at: datetime
+    ) -> Deferred[dict[str, Datapoint]]:
+        """The newest point at or before an instant of each datastream that has one."""
+        return self._read(lambda connection: reads.read_values_at(connection, feed_id, datastreams, at))
+
+    def read_points(
+        self, feed_id: int, datastream_id: str, after: datetime | None, limit: int
+    ) -> Deferred[list[Datapoint]]:
+        """The next stored points after an instant, ascending."""
+        return self._read(
+            lambda connection: reads.read_points(connection, feed_id, datastream_id, after, limit)
+        )
+
+
+def _weight(datastreams: Iterable[Datastream]) -> int:
+    """About how many rows these datastreams are."""
+    return sum(1 + len(datastream.datapoints) for datastream in datastreams)
+
+
+class _FileLock:
+    """Holds a store for this process; the kernel lets go of it when the process dies.
+
+    The lock is a file of its own, because SQLite locks parts of the database's file itself, and
+    closing any descriptor of that would drop SQLite's locks.  It stays behind when released:
+    removing it could remove the one that somebody else has just locked.
+
+    Args:
+        path: The store's file.
+
+    Raises:
+        StoreError: Somebody else holds it, or the file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        name = path.with_name(path.name + ".lock")
+        try:
+            descriptor = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot open the store {path}: {error}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreError(f"the store {path} is in use by another process ({name} is locked)") from error
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Let go; a second time does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

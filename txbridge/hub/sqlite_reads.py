@@ -1,0 +1,516 @@
+"""What is read from the SQLite store: functions of a connection, inside a transaction.
+
+Sampled history costs one index seek for each instant of its grid, however long the history is;
+where a stream was silent, one more seek finds the next interval that holds a point.  Nothing here
+walks more of a history than it gives back, but `function` queries, which must see each point.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Context, Decimal
+from itertools import chain, islice
+from typing import Any
+
+import msgspec
+
+from txbridge.hub.sqlite_schema import EARTH_KILOMETRES, fold, fold_list
+from txbridge.hub.store import DatastreamHistory, FeedRecord, FeedSearch, HistoryQuery, KeyRecord, Missing
+from txbridge.model.accounts import Key
+from txbridge.model.instants import from_microseconds, to_microseconds
+from txbridge.model.numbers import number_text, parse_number
+from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit, Waypoint
+
+__all__ = [
+    "feed_record",
+    "find_key",
+    "find_stream",
+    "has_accounts",
+    "list_feeds",
+    "load_feed",
+    "point",
+    "read_datapoint",
+    "read_feed",
+    "read_history",
+    "read_points",
+    "read_values_at",
+]
+
+MAX_WAYPOINTS = 1000  # the newest; as many as a history read gives points
+MAX_INTEGER = 2**63 - 1  # SQLite's greatest: no feed has a greater number, no instant is later
+
+FEED_COLUMNS = """
+    feed, owner, created, updated, private, title, description, icon, website, email, auto_feed_url, tags,
+    place, domain, exposure, disposition, lat, lon, ele, located
+"""
+STREAM_COLUMNS = """
+    stream, id, value, at, max_value, min_value, tags, unit_type, unit_symbol, unit_label
+"""
+STREAMS = f"SELECT {STREAM_COLUMNS} FROM datastreams WHERE feed = ? ORDER BY id"
+SOME_STREAMS = f"""
+    SELECT {STREAM_COLUMNS} FROM datastreams
+    WHERE feed = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id
+"""
+NEWEST_UNTIL = "SELECT at, value FROM points WHERE stream = ? AND at <= ? ORDER BY at DESC LIMIT 1"
+NEWEST_WITHIN = (
+    "SELECT at, value FROM points WHERE stream = ? AND at BETWEEN ? AND ? ORDER BY at DESC LIMIT 1"
+)
+OLDEST_FROM = "SELECT at FROM points WHERE stream = ? AND at >= ? ORDER BY at LIMIT 1"
+WITHIN = "SELECT at, value FROM points WHERE stream = ? AND at BETWEEN ? AND ? ORDER BY at"
+
+_MEAN = Context(prec=15)  # what a double holds for certain: 0.1 stays 0.1
+_SUM = Context(prec=900)  # exact for every number there is
+
+_ORDERS = {
+    "created_at": "created DESC, feed DESC",
+    "retrieved_at": "updated DESC, feed DESC",
+    "relevance": """
+        CASE WHEN instr(title_folded, :text) THEN 2 WHEN instr(tags_folded, :text) THEN 1 ELSE 0 END DESC,
+        updated DESC, feed DESC
+    """,
+}
+
+
+# ------------------------------------------------------------------------------------ accounts
+
+
+def has_accounts(connection: sqlite3.Connection) -> bool:
+    """Whether there is any account."""
+    return connection.execute("SELECT 1 FROM accounts LIMIT 1").fetchone() is not None
+
+
+def find_key(connection: sqlite3.Connection, digest: bytes) -> KeyRecord | None:
+    """The key with this digest."""
+    row = connection.execute("SELECT login, document FROM keys WHERE digest = ?", (digest,)).fetchone()
+    return None if row is None else KeyRecord(digest, row[0], msgspec.json.decode(row[1], type=Key))
+
+
+# --------------------------------------------------------------------------------------- feeds
+
+
+def load_feed(connection: sqlite3.Connection, feed_id: int) -> tuple[Any, ...]:
+    """The row of a feed, in the order of `FEED_COLUMNS`.
+
+    Raises:
+        Missing: There is no such feed.
+    """
+    row: tuple[Any, ...] | None = None
+    if 0 < feed_id <= MAX_INTEGER:
+        row = connection.execute(f"SELECT {FEED_COLUMNS} FROM feeds WHERE feed = ?", (feed_id,)).fetchone()
+    if row is None:
+        raise Missing("feed")
+    return row
+
+
+def find_stream(connection: sqlite3.Connection, feed_id: int, datastream_id: str) -> int:
+    """The number of a stream's points.
+
+    Raises:
+        Missing: There is no such feed or datastream.
+    """
+    load_feed(connection, feed_id)
+    for _, stream in _stream_numbers(connection, feed_id, [datastream_id]):
+        return stream
+    raise Missing("datastream")
+
+
+def feed_record(connection: sqlite3.Connection, row: Sequence[Any], *, waypoints: bool = True) -> FeedRecord:
+    """A feed's metadata from its row, without datastreams.
+
+    Args:
+        connection: To read the waypoints.
+        row: What `load_feed` gives.
+        waypoints: Whether they are wanted: what moves a lot has many.
+    """
+    feed_id, owner, created, updated, private, title, description, icon, website, email, auto_feed_url = row[
+        :11
+    ]
+    return FeedRecord(
+        owner,
+        Environment(
+            id=feed_id,
+            title=title,
+            private=bool(private),
+            icon=icon,
+            website=website,
+            tags=_tags(row[11]),
+            description=description,
+            auto_feed_url=auto_feed_url,
+            updated=from_microseconds(updated),
+            created=from_microseconds(created),
+            email=email,
+            location=_location(connection, feed_id, row[12:19], MAX_WAYPOINTS if waypoints else 0),
+        ),
+    )
+
+
+def read_feed(
+    connection: sqlite3.Connection, feed_id: int, datastreams: Sequence[str] | None = None
+) -> FeedRecord:
+    """A feed with all its datastreams, or only these.
+
+    Raises:
+        Missing: There is no such feed.
+    """
+    record = feed_record(connection, load_feed(connection, feed_id))
+    record.environment.datastreams = _datastreams(connection, feed_id, datastreams)
+    return record
+
+
+def _datastreams(
+    connection: sqlite3.Connection, feed_id: int, wanted: Sequence[str] | None
+) -> dict[str, Datastream]:
+    return {row[1]: _datastream(row) for row in _stream_rows(connection, feed_id, wanted)}
+
+
+def _stream_rows(
+    connection: sqlite3.Connection, feed_id: int, wanted: Sequence[str] | None
+) -> Iterable[tuple[Any, ...]]:
+    if wanted is None:
+        return connection.execute(STREAMS, (feed_id,))
+    return connection.execute(SOME_STREAMS, (feed_id, json.dumps(list(wanted))))
+
+
+def _datastream(row: Sequence[Any]) -> Datastream:
+    _, name, value, at, max_value, min_value, tags, unit_type, unit_symbol, unit_label = row
+    described = any(text is not None for text in (unit_type, unit_symbol, unit_label))
+    return Datastream(
+        id=name,
+        current_value=value,
+        at=None if at is None else from_microseconds(at),
+        max_value=max_value,
+        min_value=min_value,
+        tags=_tags(tags),
+        unit=Unit(type=unit_type, symbol=unit_symbol, label=unit_label) if described else None,
+    )
+
+
+def _tags(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    tags: list[str] = json.loads(text)
+    return tags
+
+
+def _location(
+    connection: sqlite3.Connection, feed_id: int, row: Sequence[Any], waypoints: int
+) -> Location | None:
+    place, domain, exposure, disposition, lat, lon, ele = row
+    if all(member is None for member in row):
+        return None
+    rows = connection.execute(
+        "SELECT at, lat, lon, ele FROM waypoints WHERE feed = ? ORDER BY at DESC LIMIT ?",
+        (feed_id, waypoints),
+    ).fetchall()
+    return Location(
+        name=place,
+        domain=domain,
+        exposure=exposure,
+        disposition=disposition,
+        lat=lat,
+        lon=lon,
+        ele=ele,
+        waypoints=[
+            Waypoint(at=from_microseconds(at), lat=was_lat, lon=was_lon, ele=was_ele)
+            for at, was_lat, was_lon, was_ele in reversed(rows)
+        ],
+    )
+
+
+# -------------------------------------------------------------------------------------- search
+
+
+def list_feeds(connection: sqlite3.Connection, search: FeedSearch) -> tuple[int, list[FeedRecord]]:
+    """How many feeds match, and those of the page.
+
+    Raises:
+        ValueError: There is no such order.
+    """
+    if search.order not in _ORDERS:
+        raise ValueError(f"{search.order!r} is not an order of feeds; there are {', '.join(_ORDERS)}")
+    where, values = _conditions(search)
+    order = "retrieved_at" if search.order == "relevance" and not search.text else search.order
+    total: int = connection.execute(f"SELECT count(*) FROM feeds WHERE {where}", values).fetchone()[0]
+    rows = connection.execute(
+        f"SELECT {FEED_COLUMNS} FROM feeds WHERE {where}"
+        f" ORDER BY {_ORDERS[order]} LIMIT :limit OFFSET :offset",
+        {**values, "limit": max(0, search.limit), "offset": min(max(0, search.offset), MAX_INTEGER)},
+    ).fetchall()
+    records = [feed_record(connection, row) for row in rows]
+    if search.full:
+        for record, row in zip(records, rows, strict=True):
+            record.environment.datastreams = _datastreams(connection, row[0], None)
+    return total, records
+
+
+def _conditions(search: FeedSearch) -> tuple[str, dict[str, Any]]:
+    conditions = ["(private = 0 OR (owner = :login AND :private_access))"]
+    values: dict[str, Any] = {"login": search.login, "private_access": search.private_access}
+
+    def require(condition: str, **named: Any) -> None:
+        conditions.append(f"({condition})")
+        values.update(named)
+
+    if search.feed_ids is not None:
+        require("feed IN (SELECT value FROM json_each(:feed_ids))", feed_ids=json.dumps(search.feed_ids))
+    if search.text:
+        require(
+            """
+            instr(title_folded, :text) OR instr(words_folded, :text) OR instr(tags_folded, :text)
+            OR EXISTS (
+                SELECT 1 FROM datastreams AS d
+                WHERE d.feed = feeds.feed AND (instr(d.id_folded, :text) OR instr(d.tags_folded, :text))
+            )
+            """,
+            text=fold(search.text),
+        )
+    if search.tag:
+        require(
+            """
+            instr(tags_folded, :tag) OR EXISTS (
+                SELECT 1 FROM datastreams AS d WHERE d.feed = feeds.feed AND instr(d.tags_folded, :tag)
+            )
+            """,
+            tag=fold_list([search.tag]),
+        )
+    if search.user is not None:
+        require("owner = :user", user=search.user)
+    if search.units:
+        require(
+            """
+            EXISTS (
+                SELECT 1 FROM datastreams AS d WHERE d.feed = feeds.feed AND instr(d.units_folded, :units)
+            )
+            """,
+            units=fold_list([search.units]),
+        )
+    if search.live_since is not None:
+        require("updated >= :live_since", live_since=to_microseconds(search.live_since))
+    if search.frozen_since is not None:
+        require("updated < :frozen_since", frozen_since=to_microseconds(search.frozen_since))
+    if search.near is not None:
+        lat, lon, kilometres = search.near
+        condition, box = _box(lat, lon, kilometres)
+        require(condition, **box)
+        require(
+            "lon IS NOT NULL AND kilometres_between(:lat, :lon, lat, lon) <= :kilometres",
+            lat=lat,
+            lon=lon,
+            kilometres=kilometres,
+        )
+    return " AND ".join(conditions), values
+
+
+def _box(lat: float, lon: float, kilometres: float) -> tuple[str, dict[str, float]]:
+    """A rectangle of the map around a circle on the earth: what an index can answer."""
+    angle = math.degrees(kilometres / EARTH_KILOMETRES) * (1 + 1e-9)
+    condition, values = "lat BETWEEN :south AND :north", {"south": lat - angle, "north": lat + angle}
+    if abs(lat) + angle < 90:  # else a pole is inside, and with it every meridian
+        reach = math.sin(math.radians(angle)) / math.cos(math.radians(lat))
+        half = math.degrees(math.asin(min(1.0, reach))) * (1 + 1e-9)
+        # Past the antimeridian the rectangle goes on at the other end.
+        condition += """
+            AND (lon BETWEEN :west AND :east OR lon BETWEEN :west + 360 AND :east + 360
+                 OR lon BETWEEN :west - 360 AND :east - 360)
+        """
+        values.update(west=lon - half, east=lon + half)
+    return condition, values
+
+
+# ------------------------------------------------------------------------------------- history
+
+
+def read_datapoint(
+    connection: sqlite3.Connection, feed_id: int, datastream_id: str, at: datetime
+) -> Datapoint:
+    """The point at exactly this instant.
+
+    Raises:
+        Missing: There is no such feed, datastream or point.
+    """
+    stream = find_stream(connection, feed_id, datastream_id)
+    instant = to_microseconds(at)
+    row = connection.execute(NEWEST_WITHIN, (stream, instant, instant)).fetchone()
+    if row is None:
+        raise Missing("datapoint")
+    return point(row)
+
+
+def read_values_at(
+    connection: sqlite3.Connection, feed_id: int, datastreams: Sequence[str], at: datetime
+) -> dict[str, Datapoint]:
+    """The newest point at or before an instant of each datastream that has one.
+
+    Raises:
+        Missing: There is no such feed.
+    """
+    load_feed(connection, feed_id)
+    instant = to_microseconds(at)
+    values = {}
+    for name, stream in _stream_numbers(connection, feed_id, datastreams):
+        row = connection.execute(NEWEST_UNTIL, (stream, instant)).fetchone()
+        if row is not None:
+            values[name] = point(row)
+    return values
+
+
+def read_points(
+    connection: sqlite3.Connection, feed_id: int, datastream_id: str, after: datetime | None, limit: int
+) -> list[Datapoint]:
+    """The next stored points after an instant, ascending.
+
+    Raises:
+        Missing: There is no such feed or datastream.
+    """
+    stream = find_stream(connection, feed_id, datastream_id)
+    first = -MAX_INTEGER if after is None else to_microseconds(after) + 1
+    rows = connection.execute(f"{WITHIN} LIMIT ?", (stream, first, MAX_INTEGER, max(0, limit)))
+    return [point(row) for row in rows]
+
+
+def read_history(
+    connection: sqlite3.Connection, feed_id: int, datastreams: Sequence[str], query: HistoryQuery
+) -> list[DatastreamHistory]:
+    """Points of these datastreams, in their order; ids that do not exist are left out.
+
+    Raises:
+        Missing: There is no such feed.
+        ValueError: There is no such function.
+    """
+    load_feed(connection, feed_id)
+    if query.interval > 0 and query.function is not None and query.function not in _FUNCTIONS:
+        raise ValueError(f"{query.function!r} is not a function; there are {', '.join(_FUNCTIONS)}")
+    return [
+        DatastreamHistory(name, [point(row) for row in _history(connection, stream, query)])
+        for name, stream in _stream_numbers(connection, feed_id, datastreams)
+    ]
+
+
+def point(row: tuple[int, str]) -> Datapoint:
+    """A point from its row."""
+    return Datapoint(at=from_microseconds(row[0]), value=row[1])
+
+
+def _stream_numbers(
+    connection: sqlite3.Connection, feed_id: int, datastreams: Sequence[str]
+) -> list[tuple[str, int]]:
+    numbers = {row[1]: row[0] for row in _stream_rows(connection, feed_id, datastreams)}
+    return [(name, numbers[name]) for name in datastreams if name in numbers]
+
+
+_Rows = Iterator[tuple[int, str]]
+
+
+def _history(connection: sqlite3.Connection, stream: int, query: HistoryQuery) -> _Rows:
+    start, end, step = to_microseconds(query.start), to_microseconds(query.end), query.interval * 1_000_000
+    skip, limit = max(0, query.skip), max(0, query.limit)
+    if step > 0 and query.function is not None:
+        return _page(_aggregated(connection, stream, start, end, step, query.function), skip, limit)
+    if step > 0 and query.discrete:
+        return _page(_discrete(connection, stream, start, end, step, skip), 0, limit)
+    previous: list[tuple[int, str]] = []
+    if query.find_previous:
+        previous = connection.execute(NEWEST_UNTIL, (stream, start - 1)).fetchall()
+    if step > 0:
+        return _page(chain(previous, _sampled(connection, stream, start, end, step)), skip, limit)
+    # SQLite skips faster than we do.
+    skipped = max(0, skip - len(previous))
+    rows = connection.execute(f"{WITHIN} LIMIT ? OFFSET ?", (stream, start, end, limit, skipped))
+    return _page(chain(previous, rows), skip - skipped, limit)
+
+
+def _page(rows: _Rows, skip: int, limit: int) -> _Rows:
+    return islice(rows, skip, skip + limit)
+
+
+def _first_inside(start: int, step: int) -> int:
+    """The first instant of a window that belongs to an interval ending after ``start``.
+
+    An interval holds its end and not its beginning, so a window that starts on the grid leaves
+    that instant to the interval before.
+    """
+    return start if start % step else start + 1
+
+
+def _end_of_interval(at: int, step: int) -> int:
+    """The grid instant at or after this one; the grid starts at midnight UTC, as 1970 does."""
+    return -(-at // step) * step
+
+
+def _sampled(connection: sqlite3.Connection, stream: int, start: int, end: int, step: int) -> _Rows:
+    """The last stored point of each interval, with its own instant."""
+    first = _first_inside(start, step)
+    grid = _end_of_interval(first, step)
+    while grid <= end:
+        row = connection.execute(NEWEST_WITHIN, (stream, max(first, grid - step + 1), grid)).fetchone()
+        if row is not None:
+            yield row
+            grid += step
+            continue
+        following = connection.execute(OLDEST_FROM, (stream, grid + 1)).fetchone()
+        if following is None:
+            return
+        grid = _end_of_interval(following[0], step)
+
+
+def _discrete(
+    connection: sqlite3.Connection, stream: int, start: int, end: int, step: int, skip: int
+) -> _Rows:
+    """The value that held at each grid instant."""
+    oldest = connection.execute(OLDEST_FROM, (stream, -MAX_INTEGER)).fetchone()
+    if oldest is None:
+        return
+    grid = _end_of_interval(max(start, oldest[0]), step) + skip * step
+    while grid <= end:
+        yield grid, connection.execute(NEWEST_UNTIL, (stream, grid)).fetchone()[1]
+        grid += step
+
+
+def _aggregated(
+    connection: sqlite3.Connection, stream: int, start: int, end: int, step: int, function: str
+) -> _Rows:
+    """One number for each interval that holds numbers, at the grid instant that ends it."""
+    compute = _FUNCTIONS[function]
+    first = _first_inside(start, step)
+    while (oldest := connection.execute(OLDEST_FROM, (stream, first)).fetchone()) is not None:
+        grid = _end_of_interval(oldest[0], step)
+        if grid > end:
+            return
+        texts = connection.execute(WITHIN, (stream, oldest[0], grid))
+        result = compute(number for _, text in texts if (number := parse_number(text)) is not None)
+        if result is not None:
+            yield grid, number_text(result)
+        first = grid + 1
+
+
+def _sum_and_count(numbers: Iterable[Decimal]) -> tuple[Decimal, int]:
+    total, count = Decimal(), 0
+    for number in numbers:
+        total = _SUM.add(total, number)
+        count += 1
+    return total, count
+
+
+def _sum(numbers: Iterable[Decimal]) -> Decimal | None:
+    total, count = _sum_and_count(numbers)
+    return total if count else None
+
+
+def _average(numbers: Iterable[Decimal]) -> Decimal | None:
+    total, count = _sum_and_count(numbers)
+    return _MEAN.divide(total, Decimal(count)) if count else None
+
+
+def _least(numbers: Iterable[Decimal]) -> Decimal | None:
+    return min(numbers, default=None)
+
+
+def _greatest(numbers: Iterable[Decimal]) -> Decimal | None:
+    return max(numbers, default=None)
+
+
+_FUNCTIONS = {"average": _average, "min": _least, "max": _greatest, "sum": _sum}

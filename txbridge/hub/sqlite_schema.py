@@ -1,0 +1,223 @@
+"""The tables of the SQLite store, and how a connection to them is made.
+
+What is where:
+
+* ``points`` is the history.  It is keyed by (stream, at) without a rowid, so a range of one
+  stream is one walk along one tree, and "the last point at or before" is one seek.  It has no
+  foreign key: that would look up the parent for every point.  What deletes a stream puts it into
+  ``swept``, and its points go in small steps whenever nobody waits; stream numbers are never used
+  again, so what is left of one is nobody's.
+* ``datastreams`` carry their current value and extremes, so that reading a feed never touches
+  its history.
+* Columns whose name ends in ``_folded`` hold case-folded copies for the search.  Lists in them are
+  written as ``␟a␟b␟`` with the unit separator, so that "has this element" is a substring test.
+
+Instants are microseconds since 1970.  The schema's number is SQLite's ``user_version``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from txbridge.errors import StoreError
+
+__all__ = ["connect_for_reading", "connect_for_writing", "fold", "fold_list", "kilometres_between"]
+
+APPLICATION_ID = 0x74786272  # "txbr": so that `file` and we ourselves can tell whose it is
+BUSY_SECONDS = 5.0  # somebody with the sqlite3 shell may hold the file for a moment
+KEPT_JOURNAL_BYTES = 64 << 20  # a journal that grew during a long read is cut back to this
+STATEMENTS = 256  # prepared ones that a connection keeps; we have fewer
+EARTH_KILOMETRES = 6371.0088  # mean radius, IUGG
+
+_VERSIONS = (
+    """
+    CREATE TABLE accounts (
+        login TEXT NOT NULL PRIMARY KEY
+    ) WITHOUT ROWID;
+
+    CREATE TABLE keys (
+        digest BLOB NOT NULL PRIMARY KEY,
+        login TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        document TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX keys_by_login ON keys (login);
+
+    CREATE TABLE feeds (
+        feed INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner TEXT NOT NULL REFERENCES accounts,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        private INTEGER NOT NULL,
+        title TEXT,
+        description TEXT,
+        icon TEXT,
+        website TEXT,
+        email TEXT,
+        auto_feed_url TEXT,
+        tags TEXT,
+        place TEXT,
+        domain TEXT,
+        exposure TEXT,
+        disposition TEXT,
+        lat REAL,
+        lon REAL,
+        ele TEXT,
+        located INTEGER,
+        title_folded TEXT NOT NULL,
+        words_folded TEXT NOT NULL,
+        tags_folded TEXT NOT NULL
+    );
+    CREATE INDEX feeds_by_owner ON feeds (owner);
+    CREATE INDEX feeds_by_created ON feeds (created);
+    CREATE INDEX feeds_by_updated ON feeds (updated);
+    CREATE INDEX feeds_by_position ON feeds (lat, lon) WHERE lat IS NOT NULL;
+
+    CREATE TABLE waypoints (
+        feed INTEGER NOT NULL REFERENCES feeds ON DELETE CASCADE,
+        at INTEGER NOT NULL,
+        lat REAL,
+        lon REAL,
+        ele TEXT,
+        PRIMARY KEY (feed, at)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE datastreams (
+        stream INTEGER PRIMARY KEY AUTOINCREMENT,
+        feed INTEGER NOT NULL REFERENCES feeds ON DELETE CASCADE,
+        id TEXT NOT NULL,
+        value TEXT,
+        at INTEGER,
+        max_value TEXT,
+        min_value TEXT,
+        tags TEXT,
+        unit_type TEXT,
+        unit_symbol TEXT,
+        unit_label TEXT,
+        id_folded TEXT NOT NULL,
+        tags_folded TEXT NOT NULL,
+        units_folded TEXT NOT NULL,
+        UNIQUE (feed, id)
+    );
+
+    CREATE TABLE points (
+        stream INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (stream, at)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE swept (
+        stream INTEGER PRIMARY KEY
+    );
+    """,
+)
+
+
+def fold(text: str | None) -> str:
+    """The text as the search compares it."""
+    return "" if text is None else text.casefold()
+
+
+def fold_list(texts: Iterable[str | None]) -> str:
+    """Several texts in one column, such that ``fold_list(["a"])`` is found in that of ``["b", "a"]``."""
+    folded = [fold(text) for text in texts if text]
+    return "\x1f".join(["", *folded, ""]) if folded else ""
+
+
+def kilometres_between(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    """The distance of two positions, given in degrees, along the surface (haversine)."""
+    phi1, phi2 = math.radians(lat1), math.radians(lat2)
+    half_lat, half_lon = (phi2 - phi1) / 2, math.radians(lon2 - lon1) / 2
+    chord = math.sin(half_lat) ** 2 + math.cos(phi1) * math.cos(phi2) * math.sin(half_lon) ** 2
+    return 2 * EARTH_KILOMETRES * math.asin(min(1.0, math.sqrt(chord)))
+
+
+def connect_for_writing(path: Path) -> sqlite3.Connection:
+    """Open a store, make or bring up to date its tables.
+
+    Raises:
+        StoreError: It cannot be opened, is no store of ours, or was written by a newer version.
+    """
+    try:
+        _make_private(path)
+        connection = sqlite3.connect(
+            path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"cannot open the store {path}: {error}") from error
+    try:
+        _bring_up_to_date(connection, path)
+        journal = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if journal != "wal":
+            raise StoreError(
+                f"the store {path} is on a file system that cannot share memory (journal {journal})"
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {KEPT_JOURNAL_BYTES}")
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreError(f"cannot open the store {path}: {error}") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a store that a writer of this process has open, to read only.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    try:
+        connection = sqlite3.connect(
+            path.absolute().as_uri() + "?mode=ro",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )
+        connection.create_function("kilometres_between", 4, kilometres_between, deterministic=True)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read the store {path}: {error}") from error
+    return connection
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, for its owner only, and put its name safely into its folder."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    if owner != APPLICATION_ID and (owner or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
+        raise StoreError(f"{path} is a database of another program")
+    if version > len(_VERSIONS):
+        raise StoreError(
+            f"the store {path} was written by a newer txbridge"
+            f" (schema {version}; this one knows {len(_VERSIONS)}): update txbridge, or use another file"
+        )
+    for number, script in enumerate(_VERSIONS[version:], version + 1):
+        connection.executescript(
+            f"BEGIN EXCLUSIVE; {script}; PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {number}; COMMIT;"
+        )
