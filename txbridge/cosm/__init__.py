@@ -1,3 +1,16 @@
-"""The Cosm v2 API, once Pachube, later Xively: client and server."""
+"""Cosm v2, the API that was Pachube's before and Xively's after: feeds of datastreams of datapoints.
+
+The hosted service is gone.  Here are a client for whoever speaks it (`Client` over REST, `operations`
+for any other carrier) and the server's rules, which bring the service back for devices that speak
+nothing else.
+
+It has no ``structures``: its nouns are the shared ones of ``txbridge.model``.
+"""
 
 from __future__ import annotations
+
+from txbridge.cosm import operations
+from txbridge.cosm.client import DEFAULT_URL, Client, Verbs
+from txbridge.cosm.walk import FeedPages, HistoryWalk
+
+__all__ = ["DEFAULT_URL", "Client", "FeedPages", "HistoryWalk", "Verbs", "operations"]

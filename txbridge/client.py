@@ -1,0 +1,7 @@
+"""The clients by the address that txPachube gave them, so that ported code changes one word."""
+
+from __future__ import annotations
+
+from txbridge.cosm import Client
+
+__all__ = ["Client"]
