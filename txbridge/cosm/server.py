@@ -1,0 +1,852 @@
+"""The Cosm v2 REST rules: one function from a request to an answer, over a store.
+
+What a client sees of the hub is decided here and in the pure modules beside this one; where
+bytes come from is not.  The HTTP server and the PAWS socket both call `CosmServer.respond`.
+
+A request goes one way: it is routed by a table, its key is found, its verb asks the store,
+and what comes back becomes a document.  Whoever finds a reason to say no raises, and one
+place turns that into an error body in the format the request speaks.  For a write, the
+question "may this key do this" is asked inside the store's transaction, and live updates are
+published in the order in which the store committed.
+
+Not here: PNG graphs, triggers, keys, users, products.  Their addresses are answered as
+addresses that do not exist.
+
+Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from hashlib import blake2b
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
+
+from attrs import evolve, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txbridge.codecs import cosm_csv, cosm_json, eeml
+from txbridge.codecs.limits import DecodeLimits
+from txbridge.codecs.timezones import zone_of
+from txbridge.cosm.documents import (
+    LIVE_SECONDS,
+    earliest,
+    feed_document,
+    feed_history,
+    feed_values,
+    push_document,
+    with_waypoints_between,
+)
+from txbridge.cosm.history import WindowLimits, parse_deletion, parse_history
+from txbridge.cosm.negotiation import (
+    CONTENT_TYPES,
+    EXTENSIONS,
+    Parameters,
+    accepted_format,
+    body_format,
+    instant_of,
+    jsonp_name,
+    split_path,
+    unknown_extension,
+)
+from txbridge.cosm.refusal import (
+    Refusal,
+    bad_request,
+    error_body,
+    forbidden,
+    invalid,
+    no_route,
+    not_acceptable,
+    not_found,
+    unauthorized,
+    undecodable,
+    unwritable,
+)
+from txbridge.cosm.rules import (
+    new_datastreams,
+    writable_datapoint,
+    writable_datapoints,
+    writable_datastream,
+    writable_feed,
+)
+from txbridge.cosm.search import parse_search
+from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
+from txbridge.hub.auth import Accounts, Credentials, Principal, may
+from txbridge.hub.live import Live
+from txbridge.hub.store import (
+    FeedRecord,
+    FeedSearch,
+    Guard,
+    HistoryQuery,
+    Missing,
+    Store,
+    Taken,
+    Written,
+)
+from txbridge.model.encoding import Structure
+from txbridge.model.instants import shorten
+from txbridge.model.structures import Datapoint, Datastream, Environment, EnvironmentList
+from txbridge.net.deferred import deferred
+from txbridge.net.http1 import Request, Response, reason_phrase
+
+__all__ = ["CosmOptions", "CosmServer", "Subscribed", "connection_refusal", "refusal_response"]
+
+S = TypeVar("S", bound=Structure)
+
+ALL_FORMATS = ("json", "xml", "csv")
+METHODS = "GET, POST, PUT, DELETE, OPTIONS"
+ALLOWED_HEADERS = "X-ApiKey, X-PachubeApiKey, Content-Type, Accept, Authorization"
+
+DONE = Response(200)
+"""A successful write has no body: weewx-xively fails on one.  Source: "API resources"."""
+
+UNAVAILABLE = Refusal(
+    503, "Service Unavailable", "The storage is not available at the moment, please try again later"
+)
+
+MAX_QUERY_POINTS = 1000
+"""The most points of one history query, all datastreams together.  Source: "Usage limits"."""
+
+LONGEST_HEADER = 63
+"""The longest header value libxively has room for.  Source: ``xi_config.h``."""
+
+_ARCHIVE_CHUNK = 5000  # points; about 20 ms of work between two turns of the reactor
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_FEED_ID = re.compile(r"[0-9]{1,18}")
+
+
+class _Codec(Protocol):
+    """What the modules of the formats have in common."""
+
+    def encode(self, structure: Structure, *, zone: tzinfo | None = None) -> bytes:
+        """Write a structure."""
+
+    def decode(self, kind: type[S], data: bytes, *, limits: DecodeLimits = ...) -> S:
+        """Read a structure."""
+
+
+_CODECS: Mapping[str, _Codec] = {"json": cosm_json, "xml": eeml, "csv": cosm_csv}
+
+
+@frozen
+class CosmOptions:
+    """How the server's rules are set up.
+
+    Attributes:
+        window_limits: Whether a history window wider than its interval allows is refused or narrowed.
+        live_seconds: How long after its last write a feed is live.
+        archive_points: The most points of one archive download.
+        public_url: Scheme and host to show in addresses, for a hub behind a proxy; None takes
+            them from each request.
+        limits: What a document may cost to read.
+    """
+
+    window_limits: WindowLimits = "refuse"
+    live_seconds: float = LIVE_SECONDS
+    archive_points: int = 1_000_000
+    public_url: str | None = None
+    limits: DecodeLimits = field(factory=DecodeLimits)
+
+
+@frozen
+class Subscribed:
+    """What a subscription may listen to.
+
+    Attributes:
+        feed_id: The feed.
+        datastream_id: One datastream of it; None is the whole feed.
+        allows: Whether the key may still see the feed, asked again before each push.
+    """
+
+    feed_id: int
+    datastream_id: str | None
+    allows: Callable[[FeedRecord], bool]
+
+
+@frozen
+class Call:
+    """A request that found its route and whose key is known.
+
+    Attributes:
+        request: As it came.
+        names: The ids in the address, decoded.
+        extension: The address's format extension.
+        parameters: The query.
+        formats: What the resource is available as.
+        output: The format of the answer.
+        principal: Whose key it is.
+        now: When it came.
+    """
+
+    request: Request
+    names: tuple[str, ...]
+    extension: str | None
+    parameters: Parameters
+    formats: tuple[str, ...]
+    output: str
+    principal: Principal
+    now: datetime
+
+    @property
+    def feed_id(self) -> int:
+        """The feed's number.
+
+        Raises:
+            Refusal: 404, it is none.
+        """
+        return _feed_id(self.names[0])
+
+    @property
+    def datastream_id(self) -> str:
+        """The datastream's id."""
+        return self.names[1]
+
+    @property
+    def at(self) -> datetime:
+        """The instant at the end of the address.
+
+        Raises:
+            Refusal: 404, it is none.
+        """
+        try:
+            return instant_of(self.names[-1])
+        except ValueError:
+            raise not_found() from None
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The offset timestamps are shown in; None is UTC.
+
+        Raises:
+            Refusal: 400, there is no such zone.
+        """
+        text = self.parameters.text("timezone")
+        if text is None:
+            return None
+        try:
+            return zone_of(text)
+        except ValueError:
+            raise bad_request(f"Timezone is unknown: {shorten(text)!r}") from None
+
+    @property
+    def written_in(self) -> str:
+        """The format of the body."""
+        headers = self.request.headers
+        content_type, accept = headers.get("content-type", ""), headers.get("accept", "")
+        return body_format(self.extension, content_type, accept, self.request.body)
+
+    def decode(self, kind: type[S], limits: DecodeLimits) -> S:
+        """The document in the body.
+
+        Raises:
+            Refusal: 406, the resource does not take documents of that format.
+            DecodeError: It is none of that kind.
+        """
+        if self.written_in not in self.formats:
+            raise _other_formats(self.formats, self.written_in)
+        return _CODECS[self.written_in].decode(kind, self.request.body, limits=limits)
+
+    def may(self, method: str, record: FeedRecord, *, datastream_id: str | None = None) -> bool:
+        """Whether the key may do this to a feed, or to one datastream of it."""
+        return _may(self.principal, self.request, method, record, datastream_id)
+
+    def permit(
+        self,
+        method: str,
+        record: FeedRecord,
+        *,
+        datastream_id: str | None = None,
+        interval: int | None = None,
+    ) -> None:
+        """Refuse what the key may not do.
+
+        Raises:
+            Refusal: 403.
+        """
+        if not _may(self.principal, self.request, method, record, datastream_id, interval):
+            raise forbidden()
+
+    def guard(self, method: str, datastream_ids: Sequence[str | None] = (None,)) -> Guard:
+        """What refuses a write from inside its transaction."""
+
+        def guard(record: FeedRecord) -> None:
+            for datastream_id in datastream_ids:
+                self.permit(method, record, datastream_id=datastream_id)
+
+        return guard
+
+
+Verb = Callable[[Call], Coroutine[Deferred[Any], Any, Response]]
+
+
+class CosmServer:
+    """Answers Cosm v2 requests.
+
+    Args:
+        store: Keeps the feeds; its ``watched`` is made to ask ``live``.
+        live: Is told of every write.
+        accounts: Finds whose key a request carries.
+        clock: Tells the time.
+        options: How the rules are set up.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        live: Live,
+        accounts: Accounts,
+        clock: IReactorTime,
+        *,
+        options: CosmOptions | None = None,
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._accounts = accounts
+        self._clock = clock
+        self._options = CosmOptions() if options is None else options
+        self._store_fails = False
+        self._routes = self._table()
+        store.watched = live.watched
+
+    def _table(self) -> Mapping[tuple[str, tuple[str, ...]], tuple[Verb, tuple[str, ...]]]:
+        rows: tuple[tuple[str, str, Verb, tuple[str, ...]], ...] = (
+            ("GET", "feeds", self._list_feeds, ALL_FORMATS),
+            ("POST", "feeds", self._create_feed, ("json", "xml")),
+            ("GET", "feeds/*", self._read_feed, ALL_FORMATS),
+            ("PUT", "feeds/*", self._update_feed, ALL_FORMATS),
+            ("DELETE", "feeds/*", self._delete_feed, ALL_FORMATS),
+            ("GET", "feeds/*/datastreams", self._read_feed, ALL_FORMATS),
+            ("POST", "feeds/*/datastreams", self._create_datastreams, ALL_FORMATS),
+            ("GET", "feeds/*/datastreams/*", self._read_datastream, ALL_FORMATS),
+            ("POST", "feeds/*/datastreams/*", self._create_datastream, ALL_FORMATS),
+            ("PUT", "feeds/*/datastreams/*", self._update_datastream, ALL_FORMATS),
+            ("DELETE", "feeds/*/datastreams/*", self._delete_datastream, ALL_FORMATS),
+            ("GET", "feeds/*/datastreams/*/archive", self._read_archive, ("csv",)),
+            ("POST", "feeds/*/datastreams/*/datapoints", self._create_datapoints, ALL_FORMATS),
+            ("DELETE", "feeds/*/datastreams/*/datapoints", self._delete_datapoints, ALL_FORMATS),
+            ("GET", "feeds/*/datastreams/*/datapoints/*", self._read_datapoint, ALL_FORMATS),
+            ("PUT", "feeds/*/datastreams/*/datapoints/*", self._update_datapoint, ALL_FORMATS),
+            ("DELETE", "feeds/*/datastreams/*/datapoints/*", self._delete_datapoint, ALL_FORMATS),
+        )
+        return {(method, tuple(path.split("/"))): (verb, formats) for method, path, verb, formats in rows}
+
+    # -------------------------------------------------------------------------------- the public edge
+
+    def respond(self, request: Request) -> Deferred[Response]:
+        """Answer a request; its path begins with ``/v2``.
+
+        The Deferred fails with nothing but a cancellation: what goes wrong becomes an answer.
+        """
+        answer = self._respond(request)
+        answer.addErrback(self._unexpected, request)
+        return answer.addCallback(_for_browsers, request)
+
+    @deferred
+    async def authorise_subscription(self, request: Request) -> Subscribed | Response:
+        """Ask whether a key may listen to a feed or to one datastream.
+
+        Args:
+            request: As for a GET of the resource.
+
+        Returns:
+            What to listen to, or the refusal.
+        """
+        try:
+            return await self._subscription(request)
+        except (Refusal, Missing, StoreError, Closed) as error:
+            return self._refuse(request, error)
+
+    def encode_push(self, record: FeedRecord, datastream_id: str | None, base_url: str) -> bytes | None:
+        """The JSON a subscriber is sent after a write: compact, and a datastream has no version.
+
+        Args:
+            record: The feed right after the write.
+            datastream_id: The datastream that is subscribed to; None is the whole feed.
+            base_url: Scheme and host the subscriber knows us by: see `base_url`.
+
+        Returns:
+            The document, or None when the feed has no such datastream.
+        """
+        options = self._options
+        document = push_document(
+            record, datastream_id, base_url, now=self._now(), live_seconds=options.live_seconds
+        )
+        return None if document is None else cosm_json.encode(document)
+
+    def base_url(self, request: Request) -> str:
+        """Scheme and host a request knows us by, such as ``http://127.0.0.1:8080``."""
+        if self._options.public_url is not None:
+            return self._options.public_url.rstrip("/")
+        host = request.headers.get("host", "")
+        return f"{'https' if request.secure else 'http'}://{host if _HOST.fullmatch(host) else 'localhost'}"
+
+    def read_record(self, feed_id: int) -> Deferred[FeedRecord]:
+        """A feed as it is stored, for a push whose write took no snapshot.
+
+        Raises:
+            Missing: There is no such feed.
+        """
+        return self._store.read_feed(feed_id)
+
+    # ---------------------------------------------------------------------------- from request to verb
+
+    @deferred
+    async def _respond(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(200, (("Allow", METHODS),))
+        try:
+            verb, call = await self._admit(request)
+            response = await verb(call)
+        except (Refusal, Missing, Taken, DecodeError, EncodeError, StoreError, Closed) as error:
+            return self._refuse(request, error)
+        if self._store_fails:
+            self._store_fails = False
+            self._log.info("the storage works again")
+        return response
+
+    async def _admit(self, request: Request) -> tuple[Verb, Call]:
+        segments, extension = _below_v2(request)
+        if unknown_extension(segments):
+            raise _other_formats(ALL_FORMATS, segments[-1].rpartition(".")[2])
+        shape = tuple("*" if number % 2 else segment for number, segment in enumerate(segments))
+        reads = request.method in ("GET", "HEAD")
+        route = self._routes.get(("GET" if reads else request.method, shape))
+        if route is None:
+            raise no_route(request.method, request.path)
+        verb, formats = route
+        parameters = Parameters.parse(request.query)
+        principal = await self._principal(request, parameters)
+        accept = request.headers.get("accept", "")
+        output = extension or accepted_format(accept, formats)
+        if output not in formats:
+            if reads:
+                raise _other_formats(formats, output or shorten(accept))
+            output = formats[0]
+        names = segments[1::2]
+        return verb, Call(request, names, extension, parameters, formats, output, principal, self._now())
+
+    async def _principal(self, request: Request, parameters: Parameters) -> Principal:
+        credentials = Credentials.of(request.headers, parameters.text("key"))
+        principal = await self._accounts.authenticate(credentials)
+        if principal is None:
+            raise unauthorized()
+        return principal
+
+    async def _subscription(self, request: Request) -> Subscribed:
+        segments, _ = _below_v2(request)
+        if len(segments) not in (2, 4) or segments[::2] not in (("feeds",), ("feeds", "datastreams")):
+            raise bad_request("Only a feed or a datastream can be subscribed to")
+        principal = await self._principal(request, Parameters.parse(request.query))
+        feed_id, datastream_id = _feed_id(segments[1]), segments[3] if len(segments) == 4 else None
+        record = await self._store.read_feed(feed_id, None if datastream_id is None else [datastream_id])
+
+        def allows(record: FeedRecord) -> bool:
+            return _may(principal, request, "get", record, datastream_id)
+
+        if not allows(record):
+            raise forbidden()
+        if datastream_id is not None and datastream_id not in record.environment.datastreams:
+            raise not_found()
+        return Subscribed(feed_id, datastream_id, allows)
+
+    # ------------------------------------------------------------------------------------------- feeds
+
+    async def _list_feeds(self, call: Call) -> Response:
+        zone = call.zone
+        search = parse_search(
+            call.parameters, _visible(call), call.now, live_seconds=self._options.live_seconds
+        )
+        total, records = await self._store.list_feeds(search)
+        feeds = [self._shown(call, record) for record in records]
+        page = EnvironmentList(
+            total_results=total, start_index=search.offset, items_per_page=search.limit, feeds=feeds
+        )
+        return self._document(call, _encode(call.output, page, zone))
+
+    async def _create_feed(self, call: Call) -> Response:
+        # A feed that does not exist yet is out of reach of every permission that names feeds.
+        call.permit("post", _some_feed(call.principal, None))
+        document = writable_feed(call.decode(Environment, self._options.limits), creating=True)
+        written = await self._write(self._store.create_feed(call.principal.login, document, call.now))
+        return self._created(call, f"/v2/feeds/{written.feed_id}")
+
+    async def _read_feed(self, call: Call) -> Response:
+        parameters, zone, at = call.parameters, call.zone, call.parameters.instant("time")
+        query = self._history_query(call)
+        named = parameters.text("datastreams")
+        wanted = None if named is None else [name.strip() for name in named.split(",")]
+        record = await self._store.read_feed(call.feed_id, wanted)
+        call.permit("get", record, interval=None if query is None else query.interval)
+        feed = self._shown(call, record)
+        if at is not None:
+            feed = feed_values(
+                feed, await self._store.read_values_at(call.feed_id, list(feed.datastreams), at)
+            )
+        elif query is not None:
+            feed = await self._with_history(call, feed, query)
+        return self._document(call, _encode(call.output, feed, zone))
+
+    async def _update_feed(self, call: Call) -> Response:
+        document = writable_feed(call.decode(Environment, self._options.limits), creating=False)
+        await self._write(self._store.update_feed(call.feed_id, document, call.now, call.guard("put")))
+        return DONE
+
+    async def _delete_feed(self, call: Call) -> Response:
+        await self._write(self._store.delete_feed(call.feed_id, call.guard("delete")))
+        return DONE
+
+    # ------------------------------------------------------------------------------------- datastreams
+
+    async def _create_datastreams(self, call: Call) -> Response:
+        limits = self._options.limits
+        if call.written_in == "json" and b'"datastreams"' not in call.request.body:
+            # Not wrapped in a feed: a datastream on its own.
+            stream = call.decode(Datastream, limits)
+            document = Environment(datastreams={stream.id or "": stream})
+        else:
+            document = call.decode(Environment, limits)
+        return await self._add_datastreams(call, new_datastreams(document))
+
+    async def _create_datastream(self, call: Call) -> Response:
+        stream = call.decode(Datastream, self._options.limits)
+        stream.id = call.datastream_id
+        return await self._add_datastreams(call, [writable_datastream(stream)])
+
+    async def _add_datastreams(self, call: Call, streams: Sequence[Datastream]) -> Response:
+        ids = [stream.id for stream in streams]
+        guard = call.guard("post", ids)
+        await self._write(self._store.create_datastreams(call.feed_id, streams, call.now, guard))
+        return self._created(call, f"/v2/feeds/{call.feed_id}/datastreams/{quote(ids[0] or '', safe='')}")
+
+    async def _read_datastream(self, call: Call) -> Response:
+        zone, at, query = call.zone, call.parameters.instant("time"), self._history_query(call)
+        name = call.datastream_id
+        record = await self._store.read_feed(call.feed_id, [name])
+        interval = None if query is None else query.interval
+        call.permit("get", record, datastream_id=name, interval=interval)
+        feed = self._shown(call, record)
+        if name not in feed.datastreams:
+            raise not_found()
+        if at is not None:
+            feed = feed_values(feed, await self._store.read_values_at(call.feed_id, [name], at))
+        elif query is not None:
+            feed = await self._with_history(call, feed, query)
+        stream = feed.datastreams.get(name, Datastream(id=name))
+        return self._document(call, _encode_datastream(call.output, feed, stream, zone))
+
+    async def _update_datastream(self, call: Call) -> Response:
+        stream = call.decode(Datastream, self._options.limits)
+        stream.id = None
+        return await self._change_datastream(call, "put", writable_datastream(stream))
+
+    async def _change_datastream(self, call: Call, method: str, stream: Datastream) -> Response:
+        guard = call.guard(method, [call.datastream_id])
+        await self._write(
+            self._store.update_datastream(call.feed_id, call.datastream_id, stream, call.now, guard)
+        )
+        return DONE
+
+    async def _delete_datastream(self, call: Call) -> Response:
+        guard = call.guard("delete", [call.datastream_id])
+        await self._write(self._store.delete_datastream(call.feed_id, call.datastream_id, guard))
+        return DONE
+
+    async def _read_archive(self, call: Call) -> Response:
+        zone, name = call.zone, call.datastream_id
+        record = await self._store.read_feed(call.feed_id, [name])
+        call.permit("get", record, datastream_id=name, interval=0)
+        parts: list[bytes] = []
+        count, after = 0, None
+        while True:
+            points = await self._store.read_points(call.feed_id, name, after, _ARCHIVE_CHUNK)
+            if not points:
+                return self._document(call, b"".join(parts))
+            count, after = count + len(points), points[-1].at
+            if count > self._options.archive_points:
+                raise invalid(
+                    [f"The archive has more than {self._options.archive_points} points: read it in windows"]
+                )
+            parts.append(_encode("csv", Datastream(id=name, datapoints=list(points)), zone))
+
+    # -------------------------------------------------------------------------------------- datapoints
+
+    async def _create_datapoints(self, call: Call) -> Response:
+        stream = writable_datapoints(call.decode(Datastream, self._options.limits))
+        return await self._change_datastream(call, "post", stream)
+
+    async def _delete_datapoints(self, call: Call) -> Response:
+        parameters = call.parameters
+        if not any(name in parameters for name in ("start", "end", "duration")):
+            # xively-js sends them as a form in the body, and calls it JSON.
+            parameters = Parameters.parse(call.request.body.decode("utf-8", "replace").strip())
+        start, end = parse_deletion(parameters)
+        return await self._remove_datapoints(call, start, end)
+
+    async def _delete_datapoint(self, call: Call) -> Response:
+        return await self._remove_datapoints(call, call.at, call.at)
+
+    async def _remove_datapoints(self, call: Call, start: datetime | None, end: datetime | None) -> Response:
+        guard = call.guard("delete", [call.datastream_id])
+        await self._write(
+            self._store.delete_datapoints(call.feed_id, call.datastream_id, start, end, call.now, guard)
+        )
+        return DONE
+
+    async def _read_datapoint(self, call: Call) -> Response:
+        zone, at = call.zone, call.at
+        record = await self._store.read_feed(call.feed_id, [])
+        call.permit("get", record, datastream_id=call.datastream_id)
+        point = await self._store.read_datapoint(call.feed_id, call.datastream_id, at)
+        return self._document(call, _encode(call.output, point, zone))
+
+    async def _update_datapoint(self, call: Call) -> Response:
+        value = writable_datapoint(call.decode(Datapoint, self._options.limits))
+        guard = call.guard("put", [call.datastream_id])
+        await self._write(
+            self._store.update_datapoint(call.feed_id, call.datastream_id, call.at, value, call.now, guard)
+        )
+        return DONE
+
+    # ------------------------------------------------------------------------------- what verbs share
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.seconds(), UTC)
+
+    def _shown(self, call: Call, record: FeedRecord) -> Environment:
+        return feed_document(
+            record,
+            self.base_url(call.request),
+            now=call.now,
+            format=call.output,
+            show_user=call.parameters.flag("show_user"),
+            live_seconds=self._options.live_seconds,
+        )
+
+    def _history_query(self, call: Call) -> HistoryQuery | None:
+        return parse_history(call.parameters, call.now, window_limits=self._options.window_limits)
+
+    async def _with_history(self, call: Call, feed: Environment, query: HistoryQuery) -> Environment:
+        histories = await self._store.read_history(call.feed_id, list(feed.datastreams), query)
+        feed = with_waypoints_between(feed, query.start, query.end)
+        kept = earliest(histories, MAX_QUERY_POINTS)
+        return feed_history(feed, kept, query.function, alone=call.output == "csv")
+
+    async def _write(self, write: Deferred[Written]) -> Written:
+        """Wait for a write and tell who listens, before anything else can run.
+
+        So updates go out in the order of the commits, which is the order the Deferreds fire in.
+        """
+        written = await write
+        try:
+            self._live.publish(written)
+        except Exception:  # whatever a listener raises, the write is durable and its client must know
+            self._log.failure("telling of a write to feed {feed} failed", feed=written.feed_id)
+        return written
+
+    def _document(self, call: Call, body: bytes) -> Response:
+        content_type = CONTENT_TYPES[call.output]
+        headers: tuple[tuple[str, str], ...] = ()
+        if call.output == "json":
+            content_type, headers, body = _wrapped(call.request.query, content_type, body)
+        # Weak, because the connection may compress the body.
+        tag = f'W/"{blake2b(body, digest_size=8).hexdigest()}"'
+        headers = (*headers, ("ETag", tag), ("Cache-Control", "private, no-cache"))
+        if _matches(call.request.headers.get("if-none-match", ""), tag):
+            return Response(304, headers)
+        return Response(200, (("Content-Type", content_type), *headers), body)
+
+    def _created(self, call: Call, path: str) -> Response:
+        location = self.base_url(call.request) + path
+        if len(location) > LONGEST_HEADER:
+            location = path
+        return Response(201, (("Location", location), ("Content-Type", CONTENT_TYPES[call.output])))
+
+    # ------------------------------------------------------------------------------------ saying no
+
+    def _refuse(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, StoreError | Closed):
+            if not self._store_fails:
+                self._store_fails = True
+                self._log.error("the storage fails: {reason}", reason=str(error))
+            content_type, body = error_body("xml", UNAVAILABLE.title, UNAVAILABLE.errors)
+            return Response(503, (("Content-Type", content_type), ("Retry-After", "5")), body)
+        return refusal_response(request, _as_refusal(error))
+
+    def _unexpected(self, failure: Failure, request: Request) -> Response | Failure:
+        if failure.check(CancelledError) is not None:
+            return failure
+        self._log.failure("{method} {path} failed", failure, method=request.method, path=request.path)
+        return refusal_response(request, Refusal(500, "Internal Server Error", "Something went wrong here"))
+
+
+# ------------------------------------------------------------------------------------------- functions
+
+
+def refusal_response(request: Request, refusal: Refusal) -> Response:
+    """An error in the format a request speaks.
+
+    The extension wins, then ``Accept``, then what the request's own body is written in.
+    """
+    spoken = _spoken(request)
+    content_type, body = error_body(spoken, refusal.title, refusal.errors)
+    headers: tuple[tuple[str, str], ...] = ()
+    if spoken == "json" and request.method == "GET":
+        content_type, headers, body = _wrapped(request.query, content_type, body)
+    if refusal.status == 401:
+        headers = (*headers, ("WWW-Authenticate", 'Basic realm="Cosm"'))
+    return Response(refusal.status, (("Content-Type", content_type), *headers), body)
+
+
+def connection_refusal(status: int, reason: str) -> Response:
+    """An error about bytes that never became a request: 503 in XML, as the service did, else JSON.
+
+    Args:
+        status: The HTTP status.
+        reason: A sentence.
+    """
+    spoken = "xml" if status == 503 else "json"
+    content_type, body = error_body(spoken, reason_phrase(status), reason)
+    return Response(status, (("Content-Type", content_type),), body)
+
+
+def _spoken(request: Request) -> str:
+    _, dot, suffix = request.path.rstrip("/").rpartition(".")
+    if dot and suffix.lower() in EXTENSIONS:
+        return suffix.lower()
+    accept = request.headers.get("accept", "")
+    written_in = "json"
+    if request.body:
+        written_in = body_format(None, request.headers.get("content-type", ""), accept, request.body)
+    others = tuple(name for name in ALL_FORMATS if name != written_in)
+    return accepted_format(accept, (written_in, *others)) or "json"
+
+
+def _as_refusal(error: Exception) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, Missing):
+        return not_found()
+    if isinstance(error, Taken):
+        return invalid([f"Stream has already been taken: {shorten(error.id)}"])
+    if isinstance(error, DecodeError):
+        return undecodable(error)
+    if isinstance(error, EncodeError):
+        return unwritable(error)
+    raise error
+
+
+def _below_v2(request: Request) -> tuple[tuple[str, ...], str | None]:
+    try:
+        segments, extension = split_path(request.path)
+    except ValueError:
+        raise no_route(request.method, request.path) from None
+    if segments[0] != "v2" or len(segments) == 1:
+        raise no_route(request.method, request.path)
+    return segments[1:], extension
+
+
+def _feed_id(name: str) -> int:
+    if _FEED_ID.fullmatch(name) is None:
+        raise not_found()
+    return int(name)
+
+
+def _other_formats(formats: Sequence[str], asked: str) -> Refusal:
+    return not_acceptable(f"This resource is available as {', '.join(formats)}, not as {asked}")
+
+
+def _may(
+    principal: Principal,
+    request: Request,
+    method: str,
+    record: FeedRecord,
+    datastream_id: str | None,
+    interval: int | None = None,
+) -> bool:
+    return may(
+        principal,
+        method,
+        record,
+        datastream_id=datastream_id,
+        client=request.client,
+        referer=request.headers.get("referer", ""),
+        interval=interval,
+    )
+
+
+def _some_feed(principal: Principal, feed_id: int | None) -> FeedRecord:
+    """A public feed of this account's own, to ask a key's permissions about."""
+    return FeedRecord(principal.login, Environment(id=feed_id, private=False))
+
+
+def _visible(call: Call) -> FeedSearch:
+    """Which feeds a key may list: all it can reach, or those its permissions name."""
+    principal = call.principal
+    login, private_access = principal.login, principal.private_access
+    if call.may("get", _some_feed(principal, None)):
+        return FeedSearch(login, private_access)
+    named = {
+        resource.feed_id
+        for permission in principal.permissions
+        for resource in permission.resources
+        if resource.feed_id is not None and resource.datastream_id is None
+    }
+    feed_ids = tuple(sorted(number for number in named if call.may("get", _some_feed(principal, number))))
+    if not feed_ids:
+        raise forbidden()
+    return FeedSearch(login, private_access, feed_ids=feed_ids)
+
+
+def _encode(output: str, structure: Structure, zone: tzinfo | None) -> bytes:
+    return _CODECS[output].encode(structure, zone=zone)
+
+
+def _encode_datastream(output: str, feed: Environment, stream: Datastream, zone: tzinfo | None) -> bytes:
+    if output == "json":
+        return cosm_json.encode(stream, zone=zone, versioned=True)
+    if output == "xml":
+        return eeml.encode(stream, zone=zone, environment=feed)
+    return cosm_csv.encode(stream, zone=zone)
+
+
+def _wrapped(query: str, content_type: str, body: bytes) -> tuple[str, tuple[tuple[str, str], ...], bytes]:
+    """JSON, inside a function call when a callback is named."""
+    name = jsonp_name(query)
+    if name is None:
+        return content_type, (), body
+    # Two characters that JSON allows inside text and JavaScript long did not.
+    body = body.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return CONTENT_TYPES["js"], (("X-Content-Type-Options", "nosniff"),), b"%s(%s)" % (name.encode(), body)
+
+
+def _matches(if_none_match: str, tag: str) -> bool:
+    if not if_none_match:
+        return False
+    opaque = tag.removeprefix("W/")
+    known = (one.strip().removeprefix("W/") for one in if_none_match.split(","))
+    return any(one in (opaque, "*") for one in known)
+
+
+def _for_browsers(response: Response, request: Request) -> Response:
+    """Let scripts from elsewhere read the answer.
+
+    Only when a browser says where it comes from: small devices have no room for more headers.
+    """
+    if "origin" not in request.headers:
+        return response
+    headers = [*response.headers, ("Access-Control-Allow-Origin", "*")]
+    if request.method == "OPTIONS":
+        headers += [
+            ("Access-Control-Allow-Methods", METHODS),
+            ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
+            ("Access-Control-Max-Age", "86400"),
+        ]
+    headers.append(("Access-Control-Expose-Headers", "Location"))
+    return evolve(response, headers=tuple(headers))
