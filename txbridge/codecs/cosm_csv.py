@@ -7,9 +7,9 @@ these a document is follows from where it was sent, never from its looks.
 
 What CSV cannot carry: everything that is not an id, an instant or a value (titles, tags, units,
 locations, extremes); datastreams without a value; white space around a value, or an empty
-value; an instant of a stream without a value.  A stream that has a history is written with its
-history only, in the order of time over all streams; history of one point reads as a current
-value.  Triggers, keys and users have no CSV form.
+value; an instant of a stream without a value; points of a history without an instant.  When any
+stream has a history, the histories are written and nothing else, in the order of time over all
+streams; history of one point reads as a current value.  Triggers, keys and users have no CSV form.
 
 Source: Cosm API v2, "Data formats", "Historical data"; xively-rb ``parsers/csv``.
 """

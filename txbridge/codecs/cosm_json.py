@@ -27,8 +27,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from txbridge.codecs.limits import DEFAULT_LIMITS, DecodeLimits, check_json_depth
-from txbridge.codecs.points import has_full_texts, instant_text, instant_texts, members_are_plain
+from txbridge.codecs.limits import DEFAULT_LIMITS, DecodeLimits, check_json_depth, count_openings
+from txbridge.codecs.points import instant_text, members_are_plain, points_to_json
 from txbridge.errors import DecodeError, EncodeError
 from txbridge.model.accounts import (
     Key,
@@ -67,11 +67,6 @@ T = TypeVar("T")
 # ------------------------------------------------------------------------------------------ writing
 
 _WRITE = msgspec.json.Encoder().encode
-
-
-class _Point(msgspec.Struct, gc=False, omit_defaults=True):
-    at: datetime | str | None = None
-    value: str | None = None
 
 
 def encode(
@@ -195,13 +190,10 @@ class _Writer:
         )
 
     def _datapoints(self, points: list[Datapoint], path: str) -> msgspec.Raw:
-        ats: list[Any] = [point.at for point in points]
-        values = [point.value for point in points]
-        stamps = ats if has_full_texts(ats, self._zone) else instant_texts(ats, self._zone)
         try:
-            return msgspec.Raw(_WRITE(list(map(_Point, stamps, values))))
+            return msgspec.Raw(points_to_json(points, self._zone))
         except UnicodeEncodeError:
-            broken = _broken_text([{"value": value} for value in values], _join(path, "datapoints"))
+            broken = _broken_text([{"value": point.value} for point in points], _join(path, "datapoints"))
             raise EncodeError(FORMAT, broken, "half of a surrogate pair") from None
 
     def datapoint(self, point: Datapoint) -> dict[str, Any]:
@@ -424,7 +416,7 @@ def _is_sound(data: bytes, streams: list[Datastream], limits: DecodeLimits) -> b
                 values_seen = b'"values"' in data
             if values_seen:
                 return False
-    if data.count(b"{") + data.count(b"[") - shallow > limits.depth - _LEVELS_ACCOUNTED:
+    if count_openings(data) - shallow > limits.depth - _LEVELS_ACCOUNTED:
         check_json_depth(data, limits.depth)
     if not data.isascii():
         try:

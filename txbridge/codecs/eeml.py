@@ -604,9 +604,13 @@ def _stream(element: etree._Element, path: str) -> Datastream:
 
 
 def _points(element: etree._Element, path: str) -> list[Datapoint]:
-    rows = [(value.get("at"), value.text) for value in _children(element, "value")]
-    values = [_given(text) for _, text in rows]
-    return points_from_text(FORMAT, path, [_given(at) for at, _ in rows], values)
+    ats = []
+    texts = []
+    for value in _children(element, "value"):
+        ats.append(value.get("at"))
+        texts.append(value.text)
+    values = [(text.strip(_BLANKS) or None) if text else None for text in texts]
+    return points_from_text(FORMAT, path, ats, values)
 
 
 class _Members:

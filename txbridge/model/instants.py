@@ -38,7 +38,7 @@ def parse_instant(text: str) -> datetime:
     each of the forms above.
     """
     stripped = text.strip()
-    if len(stripped) < 10 or stripped[4] != "-" or stripped[7] != "-":
+    if len(stripped) < 10 or stripped[4] != "-" or stripped[7] != "-" or stripped[10:11] not in "Tt ":
         raise ValueError(f"{shorten(text)!r} is not an ISO 8601 date and time")
     try:
         at = datetime.fromisoformat(stripped)
