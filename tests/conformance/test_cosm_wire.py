@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from tests.support.hub import KEY, NOON, STRANGER, running_hub
+from tests.support.hub import KEY, NOON, STRANGER, TestHub, running_hub
 from txbridge.hub.site import HubSite
 from txbridge.net.http_server import HttpServerFactory
 
@@ -33,7 +33,7 @@ class Wire:
         self.transport = StringTransport()
         self._protocol = factory.buildProtocol(None)
         assert self._protocol is not None
-        self._protocol.makeConnection(self.transport)
+        self._protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]  # Twisted's is untyped
 
     def send(self, data: bytes | str) -> None:
         """Deliver bytes to the hub."""
@@ -95,7 +95,7 @@ def wire(hub):
     opened.hang_up()
 
 
-def factory_of(hub):
+def factory_of(hub: TestHub) -> HttpServerFactory:
     site = HubSite(hub.server)
     return HttpServerFactory(site.respond, clock=hub.clock, refuse=site.refuse)
 

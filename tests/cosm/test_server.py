@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -77,7 +79,7 @@ async def put(hub: TestHub, feed: int, body: str, **options) -> None:
     assert (response.status, response.body) == (200, b"")
 
 
-async def stream(hub: TestHub, feed: int, name: str, query: str = "") -> dict:
+async def stream(hub: TestHub, feed: int, name: str, query: str = "") -> Any:
     response = await hub.get(f"/v2/feeds/{feed}/datastreams/{name}{query}")
     assert response.status == 200, response
     return document(response)
@@ -505,15 +507,7 @@ async def test_a_feed_reads_as_documented(hub):
         '{"id":"pump","current_value":"off","at":"2013-06-03T08:59:00.000000Z"}],'
         '"location":{"name":"cellar","exposure":"indoor","domain":"physical","disposition":"fixed",'
         '"ele":"23.0","lat":52.1,"lon":-0.2}}'
-    ) or document(response)["location"] == {
-        "name": "cellar",
-        "exposure": "indoor",
-        "domain": "physical",
-        "disposition": "fixed",
-        "ele": "23.0",
-        "lat": 52.1,
-        "lon": -0.2,
-    }
+    )
 
 
 ACCEPTED_BY_XIVELY_PYTHON = {
@@ -548,7 +542,7 @@ async def test_xively_python_meets_no_member_it_does_not_know(hub):
     stamps = [point["at"] for one in described["datastreams"] for point in one.get("datapoints", [])]
     assert stamps
     for stamp in [*stamps, waypoint["at"]]:
-        assert datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ")
+        assert datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").year == 2013
 
 
 async def test_xively_python_sends_back_what_it_read_and_nothing_breaks(hub):
@@ -1395,6 +1389,50 @@ async def test_an_unexpected_failure_is_500_in_the_requests_format_and_logged_on
     assert (response.status, header(response, "content-type")) == (500, "application/xml; charset=utf-8")
     assert "<title>Internal Server Error</title>" in text(response)
     assert len(flushed_errors(ZeroDivisionError)) == 1
+
+
+PIECES = {
+    "names": "s 0 feeds datastreams datapoints archive %ff a%2Fb é x.y.csv * .. %00 " + "9" * 30,
+    "values": "0 -1 1 x true 900 86400 999999999999999 1day 99999years discrete max nan %00 London 5.75 "
+    "2013-06-03T09:10:00+0000 2013-06-03T11:00:00Z 0001-01-01 9999-12-31T23:59:59Z",
+    "parameters": "start end duration limit page per_page interval interval_type time function timezone q "
+    "tag find_previous callback lat lon distance order status content datastreams units user show_user",
+}
+BODIES = [
+    b"",
+    b"{}",
+    b"null",
+    b"0,1",
+    b"s,2013-06-03T09:10:00Z,1\ns,2",
+    b"\xff",
+    b"<eeml/>",
+    b"<eeml><environment><title>t</title><data id='s'><value>1</value></data></environment></eeml>",
+    b'{"title":"x","datastreams":[{"id":"s","current_value":1}]}',
+    b'{"title":"x","datastreams":[{"id":"s","at":"9999-12-31T23:59:59-01:00","current_value":"1"}]}',
+    b'{"datapoints":[{"value":"\\ud800"}]}',
+    b'{"title":"\\u0000"}',
+    b'{"title":"x","location":{"lat":1e999,"lon":"1"}}',
+    b"start=2013-06-03",
+]
+
+
+async def test_no_request_whatever_makes_the_server_fail(hub):
+    """Real requests with wrong pieces in them; the guard fails the test on any logged error."""
+    await recorded(hub)
+    choose = random.Random(7).choice
+    names, values, parameters = (words.split() for words in PIECES.values())
+    seen = set()
+    for _ in range(3000):
+        method, path = choose(ROUTES)
+        path = path.replace("/a", f"/{choose(names)}") if choose([True, False]) else path.replace("/a", "/s")
+        path += choose(["", "", f"/{choose(names)}", ".json", ".xml", ".csv", ".png", "/"])
+        query = "&".join(f"{choose(parameters)}={choose(values)}" for _ in range(choose(range(4))))
+        headers = {"accept": choose(["", "*/*", "text/csv", "text/xml", "text/html"])}
+        if path.startswith("/v2/feeds/1") and method == "DELETE" and path.count("/") < 6:
+            method = "HEAD"  # or nothing would be left to ask about
+        response = await hub.ask(method, f"{path}?{query}", choose(BODIES), headers=headers)
+        seen.add(response.status)
+    assert seen == {200, 201, 400, 404, 406, 422}
 
 
 async def test_a_cancelled_request_stays_cancelled(hub, monkeypatch):

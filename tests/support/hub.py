@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
 
 from txbridge.cosm.server import CosmOptions, CosmServer
@@ -117,7 +118,7 @@ async def running_hub(folder: Path, options: CosmOptions | None = None) -> Async
     """A hub whose store is in this folder."""
     from twisted.internet import reactor
 
-    store = await SqliteStore.open(folder / "hub.sqlite", reactor)
+    store = await SqliteStore.open(folder / "hub.sqlite", cast("IReactorFromThreads", reactor))
     try:
         hub = TestHub(store, options)
         await hub.add_account("keeper", KEY)
