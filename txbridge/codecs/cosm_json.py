@@ -43,7 +43,7 @@ from txbridge.model.accounts import (
     as_integer,
 )
 from txbridge.model.encoding import Structure
-from txbridge.model.instants import parse_instant
+from txbridge.model.instants import parse_instant, shorten
 from txbridge.model.structures import (
     Datapoint,
     Datastream,
@@ -66,7 +66,15 @@ T = TypeVar("T")
 
 # ------------------------------------------------------------------------------------------ writing
 
-_WRITE = msgspec.json.Encoder().encode
+
+def _exact(value: Any) -> str:
+    """What msgspec, which looks at exact types, is given in place of a value it does not know."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise EncodeError(FORMAT, "", f"JSON has no form for a {type(value).__name__}")
+
+
+_WRITE = msgspec.json.Encoder(enc_hook=_exact).encode
 
 
 def encode(
@@ -88,7 +96,8 @@ def encode(
         notified_always: Write ``"notified_at":""`` for a trigger that never fired.
 
     Raises:
-        EncodeError: A text holds half of a surrogate pair.
+        EncodeError: A text holds half of a surrogate pair, or a member something that is no text,
+            number or instant.
     """
     document = _Writer(zone, notified_always).document(structure)
     if versioned and isinstance(structure, Datastream):
@@ -719,7 +728,7 @@ def _read_environment(value: Any, path: str) -> Environment:
         if stream.id is None:
             raise _invalid(_join(where, "id"), "a datastream needs an id")
         if stream.id in streams:
-            raise _invalid(_join(where, "id"), f"a second datastream {stream.id!r}")
+            raise _invalid(_join(where, "id"), f"a second datastream {shorten(stream.id)!r}")
         streams[stream.id] = stream
     return Environment(
         id=_integer(members, "id", path),

@@ -13,7 +13,7 @@ from typing import ClassVar
 from attrs import define, field
 
 from txbridge.model.encoding import Structure
-from txbridge.model.instants import as_instant
+from txbridge.model.instants import as_instant, shorten
 
 __all__ = [
     "Key",
@@ -41,7 +41,7 @@ def as_flag(value: bool | str | int | None) -> bool | None:
         return value
     flag = _FLAGS.get(str(value).strip().lower())
     if flag is None:
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError(f"{shorten(str(value))!r} is neither true nor false")
     return flag
 
 
@@ -57,7 +57,7 @@ def as_integer(value: int | str | None) -> int | None:
         text = value.strip()
         if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit():
             return int(text)
-    raise ValueError(f"{value!r} is not a whole number")
+    raise ValueError(f"{shorten(str(value))!r} is not a whole number")
 
 
 def _as_text(value: str | int | float | None) -> str | None:

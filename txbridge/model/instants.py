@@ -74,7 +74,7 @@ def as_instant(value: datetime | str | None) -> datetime | None:
     """Convert what an attribute is given to an aware UTC datetime.
 
     Raises:
-        ValueError: A naive datetime, or text that is not ISO 8601.
+        ValueError: A naive datetime, text that is not ISO 8601, or an instant without a year in UTC.
         TypeError: Anything else, a bare number above all.
     """
     if value is None:
@@ -84,7 +84,12 @@ def as_instant(value: datetime | str | None) -> datetime | None:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone: use an aware datetime")
-        return value.astimezone(UTC)
+        try:
+            at = value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError(f"{value!r} is outside the years 1 to 9999 in UTC") from None
+        # Exactly a datetime: pandas' and others' subclasses are not what codecs know.
+        return at if type(at) is datetime else datetime.combine(at.date(), at.timetz())
     raise TypeError(f"{value!r} is not an instant: give an aware datetime or ISO 8601 text")
 
 

@@ -20,7 +20,7 @@ from attrs import define, field
 
 from txbridge.model.accounts import User, as_flag, as_integer
 from txbridge.model.encoding import Structure
-from txbridge.model.instants import as_instant
+from txbridge.model.instants import as_instant, shorten
 
 __all__ = [
     "Datapoint",
@@ -46,14 +46,18 @@ def as_text(value: Value | None) -> str | None:
         ValueError: NaN or infinity, which no platform's number format has.
         TypeError: Not a value at all.
     """
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return str.__str__(value)  # exactly a str: codecs look at the type
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float | Decimal):
-        if not math.isfinite(value):
+    if isinstance(value, float | Decimal):
+        if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
             raise ValueError(f"{value!r} cannot be sent: leave the point out, or send a text")
         return repr(float(value)) if isinstance(value, float) else str(value)
+    if isinstance(value, int):
+        return str(int(value))
     raise TypeError(f"{value!r} is not a value: give text or a number")
 
 
@@ -65,9 +69,12 @@ def as_degrees(value: Value | None) -> float | None:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a number of degrees")
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or (isinstance(value, str) and "_" in value):
+        raise ValueError(f"{shorten(str(value))!r} is not a number of degrees")
     return number
 
 
