@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import fields
 
 from txbridge.codecs.fields import (
@@ -44,7 +46,8 @@ def test_the_misspelt_name_of_the_old_library_is_gone():
 
 
 def test_names_build_a_structure_as_the_old_libraries_did():
-    environment = Environment(**{DataFields.Title: "Attic", DataFields.Version: "1.0.0"})
+    named: dict[str, Any] = {DataFields.Title: "Attic", DataFields.Version: "1.0.0"}
+    environment = Environment(**named)
     assert environment == Environment(title="Attic")
 
 

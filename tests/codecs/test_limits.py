@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_a_client_reads_more_than_a_server():
     )
 )
 def test_json_is_as_deep_as_its_nesting(value):
-    def depth(inner):
+    def depth(inner: Any) -> int:
         items = inner.values() if isinstance(inner, dict) else inner
         return 0 if isinstance(inner, str) else 1 + max(map(depth, items), default=0)
 

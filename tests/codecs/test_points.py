@@ -47,7 +47,7 @@ TIMESTAMPS = [
 ]
 
 
-def one_by_one(ats, values):
+def one_by_one(ats: list[str | None], values: list[str | None]) -> list[Datapoint] | int:
     """What `points_from_text` must give, or the index of the timestamp it must complain of."""
     points = []
     for index, (at, value) in enumerate(zip(ats, values, strict=True)):
