@@ -7,7 +7,8 @@ these a document is follows from where it was sent, never from its looks.
 
 What CSV cannot carry: everything that is not an id, an instant or a value (titles, tags, units,
 locations, extremes); datastreams without a value; white space around a value, or an empty
-value; an instant of a stream without a value; points of a history without an instant.  When any
+value; a byte order mark as the first character; an instant of a stream without a value; points
+of a history without an instant; in a list, a feed without its number.  When any
 stream has a history, the histories are written and nothing else, in the order of time over all
 streams; history of one point reads as a current value.  Triggers, keys and users have no CSV form.
 
@@ -21,6 +22,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from txbridge.codecs.limits import DEFAULT_LIMITS, DecodeLimits
@@ -85,6 +87,21 @@ def _row(*fields: str | None) -> str:
     return ",".join(map(_field, fields)) + "\n"
 
 
+def _column(texts: Sequence[str | None]) -> Iterable[str]:
+    """Texts as fields; a column in which nothing needs quotes, which is usual, is left as it is."""
+    try:
+        if _NEEDS_QUOTES.search("".join(texts)) is None:  # type: ignore[arg-type]  # None is found faster by failing than by looking
+            return texts  # type: ignore[return-value]  # no None in it
+    except TypeError:
+        pass
+    return map(_field, texts)
+
+
+def _rows_of(*columns: Sequence[str | None]) -> str:
+    """Rows, given column by column."""
+    return "\n".join(map(",".join, zip(*map(_column, columns), strict=True))) + "\n"
+
+
 def _at(at: datetime | None, zone: tzinfo | None) -> str | None:
     return None if at is None else instant_text(at, zone)
 
@@ -106,31 +123,34 @@ def _write_feed(feed: Environment, zone: tzinfo | None) -> str:
 
 def _write_history(feed: Environment, zone: tzinfo | None) -> str:
     points = [
-        (point.at or _EARLIEST, point.at, _id(stream, name), point.value)
+        (point.at or _EARLIEST, point, name)
         for name, stream in feed.datastreams.items()
         for point in stream.datapoints
     ]
-    points.sort(key=lambda point: point[0])
-    texts = instant_texts([at for _, at, _, _ in points], zone)
-    return "".join([_row(name, text, value) for (_, _, name, value), text in zip(points, texts, strict=True)])
+    points.sort(key=itemgetter(0))
+    names = [_id(feed.datastreams[name], name) for _, _, name in points]
+    texts = instant_texts([point.at for _, point, _ in points], zone)
+    return _rows_of(names, texts, [point.value for _, point, _ in points])
 
 
 def _write_feeds(page: EnvironmentList, zone: tzinfo | None) -> str:
-    return "".join(
-        _row(None if feed.id is None else str(feed.id), _id(stream, name), _at(stream.at, zone), value)
-        for feed in page.feeds
-        for name, stream in feed.datastreams.items()
-        if (value := stream.current_value) is not None
-    )
+    rows = []
+    for index, feed in enumerate(page.feeds):
+        if feed.id is None:
+            raise EncodeError(
+                FORMAT, f"feeds[{index}].id", "each row of a list begins with the feed's number"
+            )
+        for name, stream in feed.datastreams.items():
+            if stream.current_value is not None:
+                at = _at(stream.at, zone)
+                rows.append(_row(str(feed.id), _id(stream, name), at, stream.current_value))
+    return "".join(rows)
 
 
 def _write_datastream(stream: Datastream, zone: tzinfo | None) -> str:
     if stream.datapoints:
         texts = instant_texts([point.at for point in stream.datapoints], zone)
-        values = [point.value for point in stream.datapoints]
-        if None not in texts and None not in values and not _NEEDS_QUOTES.search("".join(values)):  # type: ignore[arg-type]  # no None
-            return "".join([f"{text},{value}\n" for text, value in zip(texts, values, strict=True)])
-        return "".join([_row(text, value) for text, value in zip(texts, values, strict=True)])
+        return _rows_of(texts, [point.value for point in stream.datapoints])
     if stream.current_value is None:
         return ""
     return _write_datapoint(Datapoint(at=stream.at, value=stream.current_value), zone)
@@ -141,7 +161,8 @@ def _write_datapoint(point: Datapoint, zone: tzinfo | None) -> str:
 
 
 def _write_legacy_feed(feed: Environment, zone: tzinfo | None) -> str:
-    return _row(*[stream.current_value for stream in feed.datastreams.values()])
+    values = [stream.current_value for stream in feed.datastreams.values()]
+    return _row(*values) if values else ""
 
 
 def _write_legacy_datastream(stream: Datastream, zone: tzinfo | None) -> str:
@@ -162,7 +183,8 @@ _LEGACY_WRITERS: dict[type, Callable[[Any, tzinfo | None], str]] = {
 
 # ------------------------------------------------------------------------------------------ reading
 
-_Rows = Sequence[tuple[str, list[str]]]  # where a row is, and its trimmed fields
+_Row = tuple[int, list[str]]  # its number, from 1, and its trimmed fields
+_Timed = tuple[int, str | None, str]  # the number of a row, its timestamp if it has that field, its value
 
 
 def decode(kind: type[S], data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS, legacy: bool = False) -> S:
@@ -186,145 +208,137 @@ def decode(kind: type[S], data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS,
     return read(_rows(data, limits))  # type: ignore[no-any-return]  # each entry gives its own kind
 
 
-def _rows(data: bytes, limits: DecodeLimits) -> _Rows:
+def _rows(data: bytes, limits: DecodeLimits) -> list[_Row]:
     limits.check(FORMAT, data, b",\n")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DecodeError(FORMAT, "", f"not UTF-8: byte {error.start}") from None
-    rows = []
+    rows = _split(text)
+    if " " in text or "\t" in text or '"' in text:
+        rows = [[field.strip(_BLANKS) for field in fields] for fields in rows]
+    found = [(number, fields) for number, fields in enumerate(rows, 1) if fields and fields != [""]]
+    if not found:
+        raise DecodeError(FORMAT, "", "the document is empty")
+    return found
+
+
+def _split(text: str) -> list[list[str]]:
+    if '"' not in text:  # without quotes, lines are rows
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return [line.split(",") for line in lines]
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     try:
-        for number, fields in enumerate(reader, 1):
-            trimmed = [field.strip(_BLANKS) for field in fields]
-            if trimmed and trimmed != [""]:
-                rows.append((f"row {number}", trimmed))
+        return list(reader)
     except csv.Error as error:
-        raise DecodeError(FORMAT, f"row {reader.line_num}", str(error)) from None
-    return rows
+        raise DecodeError(FORMAT, f"line {reader.line_num}", str(error)) from None
 
 
-def _require(rows: _Rows) -> None:
-    if not rows:
-        raise DecodeError(FORMAT, "", "the document is empty")
+def _only(rows: list[_Row]) -> _Row:
+    if len(rows) > 1:
+        raise DecodeError(FORMAT, f"row {rows[1][0]}", "expected one row")
+    return rows[0]
 
 
-def _width(where: str, fields: list[str], least: int, most: int) -> None:
-    if not least <= len(fields) <= most:
-        expected = str(least) if least == most else f"{least} to {most}"
-        raise DecodeError(FORMAT, where, f"expected {expected} fields, found {len(fields)}")
+def _check_widths(rows: list[_Row], least: int, most: int) -> None:
+    for number, fields in rows:
+        if not least <= len(fields) <= most:
+            expected = str(least) if least == most else f"{least} to {most}"
+            raise DecodeError(FORMAT, f"row {number}", f"expected {expected} fields, found {len(fields)}")
 
 
-def _instant(where: str, text: str) -> datetime | None:
+def _instant(number: int, text: str | None) -> datetime | None:
     if not text:
         return None
     try:
         return parse_instant(text)
     except ValueError as error:
-        raise DecodeError(FORMAT, where, str(error), invalid=True) from None
+        raise DecodeError(FORMAT, f"row {number}", str(error), invalid=True) from None
 
 
-def _fill(stream: Datastream, rows: Iterable[tuple[str, str | None, str]]) -> None:
-    """Put rows of place, instant and value into a stream: one is its current value, more are history."""
-    found = list(rows)
-    if len(found) == 1:
-        where, at, value = found[0]
+def _fill(stream: Datastream, rows: Sequence[_Timed]) -> None:
+    """Put rows into a stream: one is its current value, more are its history."""
+    if len(rows) == 1:
+        number, at, value = rows[0]
         stream.current_value = value or None
-        stream.at = None if at is None else _instant(where, at)
+        stream.at = _instant(number, at)
         return
-    for where, at, _ in found:
+    for number, at, _ in rows:
         if not at:
-            raise DecodeError(FORMAT, where, "several values of one datastream need a timestamp each")
-    stream.datapoints = _points(found)
-
-
-def _points(rows: Sequence[tuple[str, str | None, str]]) -> list[Datapoint]:
-    values = [value or None for _, _, value in rows]
+            raise DecodeError(
+                FORMAT, f"row {number}", "several values of one datastream need a timestamp each"
+            )
+    numbers, ats, values = zip(*rows, strict=True)
     try:
-        return points_from_text(FORMAT, "", [at for _, at, _ in rows], values)
+        stream.datapoints = points_from_text(FORMAT, "", ats, [value or None for value in values])
     except DecodeError:
-        for where, at, _ in rows:  # the places of rows are not those of points
-            _instant(where, at or "")
+        for number, at in zip(numbers, ats, strict=True):  # say which row it is, not which point
+            _instant(number, at)
         raise
 
 
-def _read_feed(rows: _Rows) -> Environment:
-    _require(rows)
-    streams: dict[str, list[tuple[str, str | None, str]]] = {}
-    for where, fields in rows:
-        _width(where, fields, 2, 3)
+def _read_feed(rows: list[_Row]) -> Environment:
+    _check_widths(rows, 2, 3)
+    streams: dict[str, list[_Timed]] = {}
+    for number, fields in rows:
         at = fields[1] if len(fields) == 3 else None
-        streams.setdefault(fields[0], []).append((where, at, fields[-1]))
+        streams.setdefault(fields[0], []).append((number, at, fields[-1]))
     feed = Environment()
     for name, found in streams.items():
         _fill(feed.datastream(name), found)
     return feed
 
 
-def _read_feeds(rows: _Rows) -> EnvironmentList:
-    feeds: dict[str, list[tuple[str, list[str]]]] = {}
-    for where, fields in rows:
-        _width(where, fields, 4, 4)
-        feeds.setdefault(fields[0], []).append((where, fields[1:]))
-    page = EnvironmentList()
-    for number, found in feeds.items():
-        feed = _read_feed(found)
+def _read_feeds(rows: list[_Row]) -> EnvironmentList:
+    _check_widths(rows, 4, 4)
+    feeds: dict[int | None, list[_Row]] = {}
+    for number, fields in rows:
         try:
-            feed.id = as_integer(number)
+            feeds.setdefault(as_integer(fields[0]), []).append((number, fields[1:]))
         except ValueError as error:
-            raise DecodeError(FORMAT, found[0][0], str(error), invalid=True) from None
+            raise DecodeError(FORMAT, f"row {number}", str(error), invalid=True) from None
+    page = EnvironmentList()
+    for feed_id, found in feeds.items():
+        feed = _read_feed(found)
+        feed.id = feed_id
         page.feeds.append(feed)
     return page
 
 
-def _read_datastream(rows: _Rows) -> Datastream:
-    _require(rows)
-    found: list[tuple[str, str | None, str]] = []
-    for where, fields in rows:
-        _width(where, fields, 1, 2)
-        found.append((where, fields[0] if len(fields) == 2 else None, fields[-1]))
+def _read_datastream(rows: list[_Row]) -> Datastream:
+    _check_widths(rows, 1, 2)
     stream = Datastream()
-    _fill(stream, found)
+    _fill(stream, [(number, fields[0] if len(fields) == 2 else None, fields[-1]) for number, fields in rows])
     return stream
 
 
-def _read_datapoint(rows: _Rows) -> Datapoint:
-    _require(rows)
-    if len(rows) > 1:
-        raise DecodeError(FORMAT, rows[1][0], "expected one row")
-    stream = _read_datastream(rows)
+def _read_datapoint(rows: list[_Row]) -> Datapoint:
+    stream = _read_datastream([_only(rows)])
     return Datapoint(at=stream.at, value=stream.current_value)
 
 
-def _read_legacy_feed(rows: _Rows) -> Environment:
-    _require(rows)
-    if len(rows) > 1:
-        raise DecodeError(FORMAT, rows[1][0], "expected one row")
+def _read_legacy_feed(rows: list[_Row]) -> Environment:
+    _, fields = _only(rows)
     streams = [
-        Datastream(id=str(position), current_value=value)
-        for position, value in enumerate(rows[0][1])
-        if value
+        Datastream(id=str(position), current_value=value) for position, value in enumerate(fields) if value
     ]
     return Environment(datastreams=streams)
 
 
-def _read_legacy_datastream(rows: _Rows) -> Datastream:
-    _require(rows)
-    if len(rows) > 1:
-        raise DecodeError(FORMAT, rows[1][0], "expected one row")
-    where, fields = rows[0]
-    _width(where, fields, 1, 1)
-    return Datastream(current_value=fields[0])
+def _read_legacy_datastream(rows: list[_Row]) -> Datastream:
+    row = _only(rows)
+    _check_widths([row], 1, 1)
+    return Datastream(current_value=row[1][0])
 
 
-_READERS: dict[type, Callable[[_Rows], Any]] = {
+_READERS: dict[type, Callable[[list[_Row]], Any]] = {
     Environment: _read_feed,
     EnvironmentList: _read_feeds,
     Datastream: _read_datastream,
     Datapoint: _read_datapoint,
 }
 
-_LEGACY_READERS: dict[type, Callable[[_Rows], Any]] = {
+_LEGACY_READERS: dict[type, Callable[[list[_Row]], Any]] = {
     Environment: _read_legacy_feed,
     Datastream: _read_legacy_datastream,
 }
