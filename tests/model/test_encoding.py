@@ -67,9 +67,23 @@ def test_a_dict_of_numbers_and_none_is_read_as_a_document_would_be():
     assert Datastream.from_dict({"current_value": 20.0, "tags": None}) == Datastream(current_value="20.0")
 
 
-def test_a_dict_with_a_number_that_json_lacks_is_refused():
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        Datapoint.from_dict({"value": float("nan")})
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ({"value": float("nan")}, "not JSON compliant"),
+        ({"value": 1j}, "complex"),
+        ({"value": "\ud800"}, "surrogate"),
+        ([], "must be an object"),
+    ],
+)
+def test_a_dict_that_is_no_document_is_refused(document, reason):
+    with pytest.raises(DecodeError, match=reason):
+        Datapoint.from_dict(document)
+
+
+def test_text_that_utf_8_cannot_carry_is_refused():
+    with pytest.raises(DecodeError, match="surrogate"):
+        Datapoint.decode('{"value":"\ud800"}')
 
 
 def test_repr_shows_what_is_there_and_nothing_else():

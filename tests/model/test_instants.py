@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 from hypothesis import given
@@ -111,9 +111,33 @@ def test_none_stays_absent_and_text_is_parsed():
     assert as_instant("2013-06-03T09:15:42.25Z") == MORNING
 
 
-def test_a_naive_datetime_is_refused():
+class Nowhere(tzinfo):
+    """A zone that does not know its offset, which makes a datetime naive too."""
+
+    def utcoffset(self, at):
+        return None
+
+    dst = tzname = utcoffset
+
+
+@pytest.mark.parametrize("zone", [None, Nowhere()])
+def test_a_naive_datetime_is_refused(zone):
     with pytest.raises(ValueError, match="no time zone"):
-        as_instant(datetime(2013, 6, 3))
+        as_instant(datetime(2013, 6, 3, tzinfo=zone))
+
+
+def test_an_instant_before_year_1_in_utc_is_refused():
+    with pytest.raises(ValueError, match="outside the years"):
+        as_instant(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))))
+
+
+def test_a_subclass_of_datetime_becomes_a_plain_one():
+    class Stamp(datetime):
+        """As pandas has one."""
+
+    at = as_instant(Stamp(2013, 6, 3, 9, 15, 42, 250_000, tzinfo=UTC))
+    assert at == MORNING
+    assert type(at) is datetime
 
 
 @pytest.mark.parametrize("value", [0, 1370250942, 1370250942.25, True])

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from attrs import Factory, define, fields
 
-from txbridge.errors import EncodeError
+from txbridge.errors import DecodeError, EncodeError
 
 __all__ = ["CODECS", "Codec", "Structure"]
 
@@ -72,7 +72,10 @@ class _DecodeMethod:
 
     def __get__(self, instance: S | None, owner: type[S]) -> _Decode[S]:
         def decode(data: bytes | str, format: str = "json") -> S:
-            raw = data.encode("utf-8") if isinstance(data, str) else bytes(data)
+            try:
+                raw = data.encode("utf-8") if isinstance(data, str) else bytes(data)
+            except UnicodeEncodeError:
+                raise DecodeError(format, "", "half of a surrogate pair") from None
             fresh = _codec(format).decode(owner, raw)
             if instance is None:
                 return fresh
@@ -93,7 +96,11 @@ class _FromDictMethod:
     def __get__(self, instance: S | None, owner: type[S]) -> _FromDict[S]:
         def from_dict(document: Any) -> S:
             target = owner if instance is None else instance
-            return target.decode(json.dumps(document, allow_nan=False))
+            try:
+                text = json.dumps(document, allow_nan=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise DecodeError("json", "", str(error)) from None
+            return target.decode(text)
 
         return from_dict
 

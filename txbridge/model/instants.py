@@ -82,7 +82,7 @@ def as_instant(value: datetime | str | None) -> datetime | None:
     if isinstance(value, str):
         return parse_instant(value)
     if isinstance(value, datetime):
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise ValueError(f"{value!r} has no time zone: use an aware datetime")
         try:
             at = value.astimezone(UTC)

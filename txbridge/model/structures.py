@@ -236,8 +236,8 @@ class Datastream(Structure):
         Raises:
             ValueError: The value is NaN or infinite, or ``at`` has no time zone.
         """
-        self.current_value = as_text(value)
-        self.at = as_instant(at)
+        text, instant = as_text(value), as_instant(at)
+        self.current_value, self.at = text, instant
 
     def add_datapoint(self, at: datetime | str | None, value: Value) -> None:
         """Append one point of history.
