@@ -48,7 +48,7 @@ clean: ## remove what the other targets made, .venv included
 # One stamp per set of requirements, so that `make test` installs only what tests need and the second
 # run installs nothing.
 $(VENV)/.installed-run: setup.py pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[host]'
 	@touch $@
 
 $(VENV)/.installed-%: setup.py pyproject.toml | $(BIN)/python

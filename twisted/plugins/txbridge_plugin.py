@@ -1,12 +1,12 @@
-"""So that ``twist txbridge`` and ``twistd txbridge`` find the service; it has no logic."""
+"""So that ``twist txbridge-hub`` and ``twistd txbridge-hub`` find the service; it has no logic."""
 
 from __future__ import annotations
 
 from twisted.application.service import ServiceMaker
 
 service = ServiceMaker(
-    "txbridge",
-    "txbridge.daemon.service",
-    "Relay device data between platforms, and serve the Cosm v2 API.",
-    "txbridge",
+    "txbridge hub",
+    "txbridge.daemon.plugin",
+    "Serve the Cosm v2 API, and keep the history.",
+    "txbridge-hub",
 )

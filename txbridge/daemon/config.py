@@ -39,7 +39,9 @@ __all__ = [
     "demo_config",
     "hub_config",
     "instant_or_ago",
+    "interval_for_chart",
     "interval_seconds",
+    "local_url",
     "span_of",
 ]
 
@@ -48,7 +50,10 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_DURATION = "6hours"
 KEY_FILE = "owner.key"  # in the data directory, written by the hub's first start
 API_PATH = "/v2"
+TEMPORARY = "(temporary)"  # a directory that has no name yet
 
+SHORT_CHART = 6 * 3600  # seconds of which every stored point is drawn
+POINTS_OF_CHART = 1000  # more than any terminal has columns for
 LONGEST_DEMO = 366 * 86400.0  # seconds; longer is a mistyped number
 
 
@@ -102,11 +107,13 @@ class DemoConfig:
 
     Attributes:
         hub: Its hub.
+        keep: Whether its data is kept; else the hub's directory is still to be chosen.
         duration: Seconds, or None to run until it is stopped.
         interval: Seconds between readings of this machine.
     """
 
     hub: HubConfig
+    keep: bool
     duration: float | None
     interval: float
 
@@ -172,12 +179,16 @@ def hub_config(
 
 
 def demo_config(
-    *, data: str, listen: Sequence[str] = (), duration: float | None = None, interval: float = 1.0
+    *,
+    data: str | None = None,
+    listen: Sequence[str] = (),
+    duration: float | None = None,
+    interval: float = 1.0,
 ) -> DemoConfig:
     """Check what the demonstration is told.
 
     Args:
-        data: The data directory.
+        data: The data directory, or None for one that is removed at the end.
         listen: Endpoint strings of its hub; none means any free port of this machine's own address.
         duration: Seconds; None or 0 runs until it is stopped.
         interval: Seconds between readings.
@@ -192,12 +203,12 @@ def demo_config(
         problems.append(f"--interval: {interval:g} is not between 0.1 and 3600 seconds")
     hub: HubConfig | None = None
     try:
-        hub = hub_config(data=data, listen=listen or ("tcp:0:interface=127.0.0.1",))
+        hub = hub_config(data=data or TEMPORARY, listen=listen or ("tcp:0:interface=127.0.0.1",))
     except ConfigError as error:
         problems += error.problems
     if problems or hub is None:
         raise ConfigError(problems)
-    return DemoConfig(hub, duration if duration else None, interval)
+    return DemoConfig(hub, data is not None, duration if duration else None, interval)
 
 
 def client_config(
@@ -233,6 +244,21 @@ def client_config(
     if problems:
         raise ConfigError(problems)
     return ClientConfig(base, api_key)
+
+
+def local_url(addresses: Sequence[str]) -> str:
+    """The API's base of a hub in this process, given the addresses it listens at.
+
+    Raises:
+        ConfigError: None of them is plain HTTP over TCP.
+    """
+    for address in addresses:
+        parts = urlsplit(address)
+        if parts.scheme == "http":
+            host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(parts.hostname or "")
+            netloc = parts.netloc if host is None else f"{host}:{parts.port}"
+            return f"http://{netloc}{API_PATH}"
+    raise ConfigError(["--listen: at least one endpoint must be tcp:, for this program itself"])
 
 
 def instant_or_ago(option: str, text: str, now: datetime) -> datetime:
@@ -303,6 +329,15 @@ def interval_seconds(text: str) -> int:
             [f"--interval: {shorten(text)!r} is not one of {', '.join(map(str, known))} seconds"]
         )
     return length.seconds
+
+
+def interval_for_chart(span: Span) -> int:
+    """The distance of points that a chart of this stretch of time needs: no more than a thousand."""
+    seconds = (span.end - span.start).total_seconds()
+    if seconds <= SHORT_CHART:
+        return 0
+    known = [interval.seconds for interval in INTERVALS if interval.seconds > 0]
+    return next((one for one in known if seconds / one <= POINTS_OF_CHART), known[-1])
 
 
 def _duration(text: str) -> Duration:

@@ -27,14 +27,18 @@ __all__ = [
     "ago",
     "chart",
     "clean",
+    "csv_point",
     "csv_row",
     "feed_details",
     "feed_rows",
     "instant",
     "json_text",
     "point_json",
+    "point_line",
+    "point_members",
     "quantity",
     "sparkline",
+    "symbol_of",
     "table",
 ]
 
@@ -92,12 +96,36 @@ def json_text(document: Any) -> str:
 
 def point_json(feed_id: int, datastream_id: str, point: Datapoint) -> dict[str, Any]:
     """A point as the members of a JSON object."""
-    return {
-        "feed": feed_id,
-        "datastream": datastream_id,
-        "at": format_instant(point.at) if point.at is not None else None,
-        "value": point.value,
-    }
+    return {"feed": feed_id, "datastream": datastream_id, **point_members(point)}
+
+
+def point_members(point: Datapoint) -> dict[str, Any]:
+    """A point on its own as the members of a JSON object."""
+    return {"at": format_instant(point.at) if point.at is not None else None, "value": point.value}
+
+
+def point_line(name: str, width: int, point: Datapoint, symbol: str | None) -> str:
+    """A point as a line for people.
+
+    Args:
+        name: The datastream.
+        width: Columns that names take.
+        point: The point.
+        symbol: Of its unit.
+    """
+    padded = set_cell_size(clean(name), max(width, cell_len(clean(name))))
+    return f"{instant(point.at)}  {padded}  {clean(quantity(point.value, symbol))}\n"
+
+
+def csv_point(name: str, point: Datapoint) -> str:
+    """A point as a line of CSV, as ``send`` reads it."""
+    at = format_instant(point.at) if point.at is not None else ""
+    return csv_row((name, at, point.value or ""))
+
+
+def symbol_of(stream: Datastream) -> str | None:
+    """What stands behind a datastream's values."""
+    return None if stream.unit is None else stream.unit.symbol or stream.unit.label
 
 
 def instant(at: datetime | None) -> str:
@@ -181,7 +209,7 @@ def feed_details(feed: Environment, now: datetime) -> str:
 
 def sparkline(values: Sequence[float], width: int) -> str:
     """The last values as a row of bars between their least and their greatest."""
-    shown = values[-width:]
+    shown = list(values)[-width:]
     if not shown:
         return ""
     least, greatest = min(shown), max(shown)
@@ -226,7 +254,7 @@ def _cell(text: str) -> str:
 
 
 def _stream_row(stream: Datastream, now: datetime) -> tuple[str, ...]:
-    symbol = None if stream.unit is None else stream.unit.symbol or stream.unit.label
+    symbol = symbol_of(stream)
     return (
         stream.id or "",
         quantity(stream.current_value, symbol),

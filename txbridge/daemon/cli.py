@@ -1,0 +1,612 @@
+"""The command line: what can be said, and what it starts.  No command is written here.
+
+The parser knows words; `txbridge.daemon.config` and `txbridge.daemon.readings` know what they may
+mean; the other modules of this package do it.  Whatever is wrong with the words is found before the
+reactor starts, and all of it is told at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from twisted.internet.defer import Deferred
+
+from txbridge._version import __version__
+from txbridge.cosm.client import Client
+from txbridge.daemon import assembly, commands
+from txbridge.daemon.commands import Form
+from txbridge.daemon.config import (
+    DEFAULT_LISTEN,
+    ClientConfig,
+    client_config,
+    data_dir,
+    demo_config,
+    hub_config,
+    instant_or_ago,
+    interval_for_chart,
+    interval_seconds,
+    span_of,
+)
+from txbridge.daemon.history import HistoryRequest, history
+from txbridge.daemon.keys import key_text, local_key_text
+from txbridge.daemon.logs import log_observer, start_logging
+from txbridge.daemon.readings import read_argument
+from txbridge.daemon.running import USAGE, run
+from txbridge.daemon.terminal import Terminal
+from txbridge.errors import ConfigError
+from txbridge.model.instants import shorten
+from txbridge.net.deferred import deferred
+
+__all__ = ["main", "parser"]
+
+Command = Callable[[Any, Terminal], Deferred[int]]
+"""Starts a command in a reactor."""
+
+ENVIRONMENT = """\
+environment:
+  TXBRIDGE_URL           where the hub is (http://127.0.0.1:8080 unless given)
+  TXBRIDGE_API_KEY       the key
+  TXBRIDGE_API_KEY_FILE  a file that holds the key
+"""
+
+STATUSES = """\
+exit status:
+  0 done, 1 failed, 2 wrong arguments, 69 hub unreachable, 77 key refused,
+  130 stopped with Ctrl-C
+"""
+
+ABOUT = """\
+examples:
+  txbridge demo                                    see data flow on this machine
+  txbridge hub --data /var/lib/txbridge            run a hub
+  txbridge feeds create "Boiler room"              make a feed; prints its number
+  txbridge send 1 temperature=21.5 pump=on         write values
+  txbridge tail 1                                  watch them arrive
+  txbridge history 1 temperature --duration 1day --plot
+"""
+
+FORMS: tuple[Form, ...] = ("json", "csv", "plot")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = _parser("txbridge", "Move device data between platforms, and serve the Cosm v2 API.")
+    top.epilog = f"{ABOUT}\n{ENVIRONMENT}\n{STATUSES}"
+    top.add_argument("--version", action="version", version=f"txbridge {__version__}")
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_hub(subparsers)
+    _add_demo(subparsers)
+    _add_feeds(subparsers)
+    _add_send(subparsers)
+    _add_tail(subparsers)
+    _add_history(subparsers)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: The arguments after the program's name; None takes the process's own.
+
+    Returns:
+        The exit status; see `txbridge.daemon.running`.
+    """
+    terminal = Terminal(sys.stdout, sys.stderr)
+    try:
+        arguments = parser().parse_args(argv)
+        command: Command = arguments.command(arguments)
+    except ConfigError as error:
+        for problem in error.problems:
+            terminal.say(problem)
+        return USAGE
+    start_logging(
+        log_observer(
+            sys.stderr,
+            os.environ,
+            verbose=arguments.verbose,
+            edges=getattr(arguments, "log_edges", False),
+        )
+    )
+    from twisted.internet import reactor
+
+    return run(reactor, lambda: command(reactor, terminal), terminal.say, terminal.out)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells mistakes in one line that begins with the program's name."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"txbridge: {message}; see '{self.prog} --help'\n")
+
+
+def _parser(prog: str, description: str) -> _Parser:
+    return _Parser(
+        prog=prog,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add(
+    subparsers: Any, name: str, help: str, command: Callable[[argparse.Namespace], Command], epilog: str
+) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    added.set_defaults(command=command)
+    return added
+
+
+# ------------------------------------------------------------------------------------------ hub
+
+
+def _add_hub(subparsers: Any) -> None:
+    added = _add(
+        subparsers,
+        "hub",
+        "serve the Cosm v2 API, and keep the history",
+        _hub,
+        """\
+The first start makes the owner's account and a key, and says in which file the key is.
+SIGTERM and Ctrl-C stop the hub after it has answered what it accepted.
+
+examples:
+  txbridge hub
+  txbridge hub --data /var/lib/txbridge --listen tcp:8080 --paws-tcp tcp:8081
+  txbridge hub --listen ssl:8443:privateKey=key.pem:certKey=cert.pem
+  txbridge hub --listen unix:/run/txbridge/hub.sock
+  txbridge hub --listen systemd:domain=INET:index=0
+""",
+    )
+    added.set_defaults(log_edges=True)
+    _add_hub_arguments(added)
+    _add_verbose(added)
+
+
+def _add_hub_arguments(added: argparse.ArgumentParser) -> None:
+    added.add_argument(
+        "--listen",
+        metavar="ENDPOINT",
+        action="append",
+        default=[],
+        help=f"where to serve HTTP and WebSockets; may be given again (default: {DEFAULT_LISTEN[0]})",
+    )
+    added.add_argument(
+        "--paws-tcp",
+        metavar="ENDPOINT",
+        action="append",
+        default=[],
+        help="where to serve the socket API over TCP; may be given again (default: nowhere)",
+    )
+    added.add_argument(
+        "--data",
+        metavar="DIR",
+        default=data_dir(os.environ),
+        help="where to keep the data (default: %(default)s)",
+    )
+    added.add_argument(
+        "--api-key-file",
+        metavar="FILE",
+        help="use the key in this file as the owner's, instead of one made at the first start",
+    )
+
+
+def _hub(arguments: argparse.Namespace) -> Command:
+    config = hub_config(
+        data=arguments.data,
+        listen=arguments.listen,
+        paws_tcp=arguments.paws_tcp,
+        api_key_text=key_text("--api-key-file", arguments.api_key_file),
+    )
+    return lambda reactor, terminal: commands.hub(assembly.hub_service(reactor, config), terminal, os.environ)
+
+
+# ----------------------------------------------------------------------------------------- demo
+
+
+def _add_demo(subparsers: Any) -> None:
+    added = _add(
+        subparsers,
+        "demo",
+        "run a hub, and relay this machine's sensors to it",
+        _demo,
+        """\
+Everything runs in this one process: a hub with its data in a temporary directory, a relay that
+reads this machine and writes to the hub over HTTP, and a subscriber that shows each update.
+
+examples:
+  txbridge demo
+  txbridge demo --duration 20 --listen tcp:8080:interface=127.0.0.1
+""",
+    )
+    added.add_argument(
+        "--duration", metavar="SECONDS", type=float, help="stop after this long (default: run until stopped)"
+    )
+    added.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=float,
+        default=1.0,
+        help="read the machine this often (default: 1)",
+    )
+    added.add_argument(
+        "--listen",
+        metavar="ENDPOINT",
+        action="append",
+        default=[],
+        help="where the hub listens (default: a free port)",
+    )
+    added.add_argument("--data", metavar="DIR", help="keep the data here (default: nowhere)")
+    _add_json(added, "a JSON object for each update, and one at the end")
+    _add_verbose(added)
+
+
+def _demo(arguments: argparse.Namespace) -> Command:
+    from txbridge.daemon.demo import demo
+
+    config = demo_config(
+        data=arguments.data,
+        listen=arguments.listen,
+        duration=arguments.duration,
+        interval=arguments.interval,
+    )
+    return lambda reactor, terminal: demo(reactor, terminal, config, arguments.json)
+
+
+# ---------------------------------------------------------------------------------------- feeds
+
+
+def _add_feeds(subparsers: Any) -> None:
+    added = _add(
+        subparsers,
+        "feeds",
+        "list feeds; make, show or delete one",
+        _feeds,
+        f"""\
+examples:
+  txbridge feeds --search boiler
+  txbridge feeds create "Boiler room" --tag heating
+  txbridge feeds show 1
+  txbridge feeds delete 1
+
+{ENVIRONMENT}""",
+    )
+    _add_connection(added)
+    _add_json(added, "JSON instead of a table")
+    _add_verbose(added)
+    added.add_argument("--search", metavar="TEXT", help="only feeds that mention it")
+    added.add_argument("--tag", metavar="TAG", help="only feeds with this tag")
+    added.add_argument("--user", metavar="LOGIN", help="only feeds of this account")
+    added.add_argument("--status", choices=("live", "frozen"), help="only feeds that are live, or not")
+    actions = added.add_subparsers(metavar="ACTION", parser_class=_Parser)
+    create = _add(actions, "create", "make a feed, and print its number", _feeds_create, "")
+    create.add_argument("title", metavar="TITLE")
+    create.add_argument("--description", metavar="TEXT")
+    create.add_argument("--tag", metavar="TAG", action="append", default=[], help="may be given again")
+    create.add_argument("--private", action="store_true", help="only its owner may see it")
+    show = _add(actions, "show", "show a feed with its current values", _feeds_show, "")
+    show.add_argument("feed", metavar="FEED", type=_feed_id)
+    delete = _add(actions, "delete", "delete a feed with all its history", _feeds_delete, "")
+    delete.add_argument("feed", metavar="FEED", type=_feed_id)
+    for action in (create, show, delete):
+        # What was said before the action's name holds unless it is said again.
+        _add_connection(action, default=argparse.SUPPRESS)
+        _add_json(action, "JSON instead of text", default=argparse.SUPPRESS)
+        _add_verbose(action, default=argparse.SUPPRESS)
+
+
+def _feeds(arguments: argparse.Namespace) -> Command:
+    wanted = {
+        "q": arguments.search,
+        "tag": arguments.tag,
+        "user": arguments.user,
+        "status": arguments.status,
+    }
+    parameters = {name: value for name, value in wanted.items() if value is not None}
+    return _asking(
+        arguments,
+        lambda client, terminal: commands.list_feeds(client, terminal, parameters, _form(arguments)),
+    )
+
+
+def _feeds_create(arguments: argparse.Namespace) -> Command:
+    new = commands.NewFeed(arguments.title, arguments.description, tuple(arguments.tag), arguments.private)
+    return _asking(
+        arguments, lambda client, terminal: commands.create_feed(client, terminal, new, _form(arguments))
+    )
+
+
+def _feeds_show(arguments: argparse.Namespace) -> Command:
+    return _asking(
+        arguments,
+        lambda client, terminal: commands.show_feed(client, terminal, arguments.feed, _form(arguments)),
+    )
+
+
+def _feeds_delete(arguments: argparse.Namespace) -> Command:
+    return _asking(
+        arguments,
+        lambda client, terminal: commands.delete_feed(client, terminal, arguments.feed, _form(arguments)),
+    )
+
+
+# ----------------------------------------------------------------------------------------- send
+
+
+def _add_send(subparsers: Any) -> None:
+    added = _add(
+        subparsers,
+        "send",
+        "write values to a feed",
+        _send,
+        f"""\
+Values are DATASTREAM=VALUE; datastreams that do not exist are made.  Without values, or with '-',
+lines DATASTREAM,TIMESTAMP,VALUE are read from standard input as they come, up to 500 in one
+request; an empty timestamp is the moment the line was read.
+
+examples:
+  txbridge send 1 temperature=21.5 pump=on
+  txbridge send 1 temperature=20.9 --at 2026-11-21T06:00:00Z
+  txbridge send --title "Boiler room" temperature=21.5
+  txbridge history 1 --csv | txbridge send 2
+
+{ENVIRONMENT}""",
+    )
+    added.add_argument("words", metavar="FEED DATASTREAM=VALUE", nargs="*")
+    added.add_argument("--title", metavar="TITLE", help="make a feed with this title, and write to that")
+    added.add_argument("--at", metavar="INSTANT", help="when the values were taken (default: now)")
+    _add_connection(added)
+    _add_json(added, "JSON instead of text")
+    _add_verbose(added)
+
+
+def _send(arguments: argparse.Namespace) -> Command:
+    problems: list[str] = []
+    words = list(arguments.words)
+    feed: int | commands.NewFeed | None = None
+    if arguments.title is not None:
+        feed = commands.NewFeed(arguments.title)
+    elif words:
+        try:
+            feed = _feed_id(words.pop(0))
+        except argparse.ArgumentTypeError as error:
+            problems.append(str(error))
+    else:
+        problems.append("say to which feed to send, or give the --title of a new one")
+    at = None
+    try:
+        at = _instant("--at", arguments.at)
+    except ConfigError as error:
+        problems += error.problems
+    from_stdin = words in ([], ["-"])
+    readings = []
+    for word in [] if from_stdin else words:
+        try:
+            readings.append(read_argument(word, at))
+        except ConfigError as error:
+            problems += error.problems
+    if from_stdin and at is not None:
+        problems.append("--at: lines of standard input have timestamps of their own")
+    if words == [] and sys.stdin.isatty():
+        problems.append("there is nothing to send: give values, or '-' to read lines from the terminal")
+    if problems or feed is None:
+        raise ConfigError(problems)
+    if not from_stdin:
+        return _asking(
+            arguments,
+            lambda client, terminal: commands.send_readings(
+                client, terminal, feed, readings, _form(arguments)
+            ),
+        )
+    descriptor = sys.stdin.fileno()
+    return _asking_in(
+        arguments,
+        lambda reactor, client, terminal: commands.send_lines(
+            reactor, client, terminal, feed, descriptor, _form(arguments)
+        ),
+    )
+
+
+# ----------------------------------------------------------------------------------------- tail
+
+
+def _add_tail(subparsers: Any) -> None:
+    added = _add(
+        subparsers,
+        "tail",
+        "show updates of a feed as they arrive",
+        _tail,
+        f"""\
+Runs until it is stopped.  When the hub goes away it is looked for again, and what was missed
+meanwhile is shown first.
+
+examples:
+  txbridge tail 1
+  txbridge tail 1 temperature --since 1hour --json
+
+{ENVIRONMENT}""",
+    )
+    added.add_argument("feed", metavar="FEED", type=_feed_id)
+    added.add_argument("datastream", metavar="DATASTREAM", nargs="?")
+    added.add_argument(
+        "--since", metavar="INSTANT", help="show the history from here on first; or how long ago, as 1hour"
+    )
+    _add_connection(added)
+    _add_verbose(added)
+    forms = added.add_mutually_exclusive_group()
+    _add_json(forms, "a JSON object for each point")
+    _add_csv(forms)
+
+
+def _tail(arguments: argparse.Namespace) -> Command:
+    from txbridge.daemon.tail import tail
+
+    config = _client_config(arguments)
+    since = _instant("--since", arguments.since)
+
+    def command(reactor: Any, client: Any, terminal: Terminal) -> Deferred[int]:
+        return tail(
+            reactor,
+            client,
+            assembly.socket_of(reactor, config),
+            terminal,
+            feed_id=arguments.feed,
+            datastream_id=arguments.datastream,
+            since=since,
+            form=_form(arguments),
+        )
+
+    return _asking_in(arguments, command)
+
+
+# -------------------------------------------------------------------------------------- history
+
+
+def _add_history(subparsers: Any) -> None:
+    added = _add(
+        subparsers,
+        "history",
+        "show what a feed recorded",
+        _history,
+        f"""\
+Instants are ISO 8601, or how long ago: 6hours, 1day, 2months.  Without any, the last 6 hours.
+
+examples:
+  txbridge history 1 temperature
+  txbridge history 1 temperature --duration 1week --interval 1hour --plot
+  txbridge history 1 --start 2026-11-01 --end 2026-11-02 --csv > november-1.csv
+
+{ENVIRONMENT}""",
+    )
+    added.add_argument("feed", metavar="FEED", type=_feed_id)
+    added.add_argument("datastream", metavar="DATASTREAM", nargs="?")
+    added.add_argument("--start", metavar="INSTANT", help="the first instant")
+    added.add_argument("--end", metavar="INSTANT", help="the last instant (default: now)")
+    added.add_argument("--duration", metavar="LENGTH", help="how long, with --start or --end or until now")
+    added.add_argument(
+        "--interval",
+        metavar="LENGTH",
+        help="the distance of points: 30, 60, 5minutes, 1hour, … (default: every point)",
+    )
+    added.add_argument("--limit", metavar="N", type=_count, help="no more points of a datastream")
+    _add_connection(added)
+    _add_verbose(added)
+    forms = added.add_mutually_exclusive_group()
+    _add_json(forms, "one JSON document")
+    _add_csv(forms)
+    forms.add_argument("--plot", action="store_true", help="a chart in the terminal")
+
+
+def _history(arguments: argparse.Namespace) -> Command:
+    problems: list[str] = []
+    span = None
+    interval = 0
+    try:
+        span = span_of(
+            start=arguments.start, end=arguments.end, duration=arguments.duration, now=datetime.now(UTC)
+        )
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if arguments.interval is not None:
+            interval = interval_seconds(arguments.interval)
+        elif arguments.plot and span is not None:
+            interval = interval_for_chart(span)
+    except ConfigError as error:
+        problems += error.problems
+    if problems or span is None:
+        raise ConfigError(problems)
+    request = HistoryRequest(
+        arguments.feed, arguments.datastream, span, interval, arguments.limit, _form(arguments)
+    )
+    return _asking(arguments, lambda client, terminal: history(client, terminal, request))
+
+
+# ------------------------------------------------------------------------- what commands share
+
+
+def _asking(arguments: argparse.Namespace, command: Callable[[Client, Terminal], Deferred[int]]) -> Command:
+    return _asking_in(arguments, lambda reactor, client, terminal: command(client, terminal))
+
+
+def _asking_in(
+    arguments: argparse.Namespace, command: Callable[[Any, Client, Terminal], Deferred[int]]
+) -> Command:
+    """A command with a client, which is closed at the end."""
+    config = _client_config(arguments)
+
+    @deferred
+    async def run_and_close(reactor: Any, terminal: Terminal) -> int:
+        client = assembly.client_of(reactor, config)
+        try:
+            return await command(reactor, client, terminal)
+        finally:
+            await client.close()
+
+    return run_and_close
+
+
+def _add_connection(added: argparse.ArgumentParser, **defaults: Any) -> None:
+    added.add_argument("--url", metavar="URL", help="instead of TXBRIDGE_URL", **defaults)
+    added.add_argument("--api-key-file", metavar="FILE", help="instead of TXBRIDGE_API_KEY", **defaults)
+
+
+def _add_json(added: Any, help: str, **defaults: Any) -> None:
+    added.add_argument("--json", action="store_true", help=help, **defaults)
+
+
+def _add_verbose(added: Any, **defaults: Any) -> None:
+    added.add_argument("--verbose", action="store_true", help="log more to stderr", **defaults)
+
+
+def _add_csv(added: Any) -> None:
+    added.add_argument("--csv", action="store_true", help="lines DATASTREAM,TIMESTAMP,VALUE, for 'send'")
+
+
+def _form(arguments: argparse.Namespace) -> Form:
+    for form in FORMS:
+        if getattr(arguments, form, False):
+            return form
+    return "table"
+
+
+def _client_config(arguments: argparse.Namespace) -> ClientConfig:
+    environ = os.environ
+    path = arguments.api_key_file
+    option = "--api-key-file"
+    if path is None and "TXBRIDGE_API_KEY" not in environ:
+        path, option = environ.get("TXBRIDGE_API_KEY_FILE") or None, "TXBRIDGE_API_KEY_FILE"
+    return client_config(
+        environ,
+        url=arguments.url,
+        api_key_text=key_text(option, path),
+        local_key_text=local_key_text(data_dir(environ)),
+    )
+
+
+def _instant(option: str, text: str | None) -> datetime | None:
+    return None if text is None else instant_or_ago(option, text, datetime.now(UTC))
+
+
+def _feed_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**18):
+        raise argparse.ArgumentTypeError(f"{shorten(text)!r} is not the number of a feed")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**18):
+        raise argparse.ArgumentTypeError(f"{shorten(text)!r} is not a number of points")
+    return int(text)
