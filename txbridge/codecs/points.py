@@ -105,6 +105,10 @@ def points_to_json(points: Sequence[Datapoint], zone: tzinfo | None) -> bytes:
             written = _WRITE(list(map(_Row, ats, values)))
             if written.count(b"Z") == len(ats):  # none in a value
                 return written.replace(b"Z", b".000000Z")
+        whole = [index for index, at in enumerate(ats) if at is not None and at.microsecond == 0]
+        for index, text in zip(whole, instant_texts([ats[index] for index in whole], None), strict=True):
+            ats[index] = text
+        return _WRITE(list(map(_Row, ats, values)))
     return _WRITE(list(map(_Row, instant_texts(ats, zone), values)))
 
 
