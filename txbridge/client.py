@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from txbridge.cosm import Client
+from txbridge.cosm import Client, PAWSClient
 
-__all__ = ["Client"]
+__all__ = ["Client", "PAWSClient"]
