@@ -163,7 +163,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         test = getattr(item, "obj", None)
         inner = getattr(getattr(test, "hypothesis", None), "inner_test", test)
         if inner is not None and inspect.iscoroutinefunction(inner):
-            pytest_twisted.ensureDeferred(inner)
+            pytest_twisted.ensureDeferred(getattr(inner, "__func__", inner))  # a method takes no marks
 
 
 def pytest_collection_finish() -> None:

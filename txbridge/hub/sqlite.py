@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorFromThreads
 
 from txbridge.errors import Closed, StoreError
 from txbridge.hub import sqlite_reads as reads
@@ -70,12 +69,12 @@ class SqliteStore:
 
     @classmethod
     @deferred
-    async def open(cls, path: Path, reactor: IReactorFromThreads) -> Self:
+    async def open(cls, path: Path, reactor: Any) -> Self:
         """Open a store, or make one.
 
         Args:
             path: The file; its folder must exist.  Beside it appear ``-wal``, ``-shm`` and ``.lock``.
-            reactor: Where Deferreds fire.
+            reactor: Where Deferreds fire; all that is asked of it is ``callFromThread``.
 
         Raises:
             StoreError: Another process has it, it is none of ours, it was written by a newer
