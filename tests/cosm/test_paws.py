@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 
 from tests.contract.verbs import VerbsContract
 from tests.support.hub_in_memory import HubInMemory
-from txbridge.cosm.paws import PAWSClient, PawsCarrier
+from txbridge.cosm.paws import PawsCarrier, PAWSClient
 from txbridge.errors import (
     AuthError,
     Closed,

@@ -1,8 +1,9 @@
 """Cosm v2, the API that was Pachube's before and Xively's after: feeds of datastreams of datapoints.
 
 The hosted service is gone.  Here are clients for whoever speaks it (`Client` over REST, `PAWSClient`
-over a socket, with live updates; `operations` for any other carrier) and the server's rules, which bring the service back for devices that speak
-nothing else.
+over a socket, with live updates; `operations` for any other carrier), both ends of a relay's route
+(``txbridge.cosm.adapter``), and the server's rules, which bring the service back for devices that
+speak nothing else.
 
 It has no ``structures``: its nouns are the shared ones of ``txbridge.model``.
 """

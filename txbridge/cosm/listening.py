@@ -287,9 +287,6 @@ class Listening:
     def _begin_with(self, feed: Environment) -> None:
         """Nothing was handed out before: what is there now is known, and what comes is new."""
         self._started = True
-        known = [stream.at for stream in feed.datastreams.values() if stream.at is not None]
-        now = datetime.fromtimestamp(self._clock.seconds(), UTC)
-        self._floor = feed.updated or max(known, default=now)
         for name, stream in feed.datastreams.items():
             if stream.at is not None:
                 self._seen[name] = max(stream.at, self._seen.get(name, stream.at))

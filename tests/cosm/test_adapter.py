@@ -1,0 +1,164 @@
+"""A Cosm feed as an end of a route, at a real hub in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from twisted.internet.task import deferLater
+
+from tests.support.hub_in_memory import HubInMemory
+from txbridge.cosm.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, CosmSink, CosmSource
+from txbridge.cosm.paws import PAWSClient
+from txbridge.errors import ConfigError, NotFound
+from txbridge.model.instants import to_nanoseconds
+from txbridge.model.samples import Batch, Cursor, SampleBlock, StreamInfo, ValueType
+from txbridge.model.structures import Datastream, Environment, Unit
+from txbridge.relay.plan import RoutePolicy, plan_route
+from txbridge.relay.roles import Selection
+
+AT = to_nanoseconds(datetime(2013, 6, 3, 8, 44, 50, tzinfo=UTC))
+SECOND = 10**9
+EVERYTHING = Selection()
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with HubInMemory(tmp_path) as hub:
+        yield hub
+
+
+@pytest.fixture
+def paws(hub):
+    client = PAWSClient(
+        hub.api_key, url=f"{hub.paws_url}:80", reactor=hub.network.reactor, random=lambda: 0.5
+    )
+    yield client
+    hub.run(client.disconnect())
+
+
+@pytest.fixture
+def feed_id(hub):
+    return hub.run(hub.client().create_feed(data=Environment(title="Boiler room")))
+
+
+def block(stream, values, start=0):
+    instants = AT + (start + np.arange(len(values))) * SECOND
+    return SampleBlock.scalar(stream, instants, np.array(values))
+
+
+def history(hub, feed_id, stream):
+    window = {"start": "2013-06-03T08:00:00Z", "end": "2013-06-03T10:00:00Z", "limit": 1000}
+    read = hub.run(hub.client().read_datastream(feed_id=feed_id, datastream_id=stream, parameters=window))
+    return [(to_nanoseconds(point.at) - AT, point.value) for point in read.datapoints]
+
+
+class TestSink:
+    def test_each_stream_is_a_datastream_with_its_exact_values(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        blocks = (
+            block("t", [21.5, 0.0, -0.1]),
+            block("n", [2**62, 0]),
+            SampleBlock.scalar("s", [AT], np.array(["off"], object)),
+        )
+        receipt = hub.run(sink.deliver(Batch(blocks)))
+        assert receipt.rejections == ()
+        assert history(hub, feed_id, "t") == [(0, "21.5"), (SECOND, "0.0"), (2 * SECOND, "-0.1")]
+        assert history(hub, feed_id, "n") == [(0, str(2**62)), (SECOND, "0")]
+        assert history(hub, feed_id, "s") == [(0, "off")]
+
+    def test_units_and_tags_are_written(self, hub, feed_id):
+        info = StreamInfo(
+            "t", unit_symbol="°C", unit_label="Celsius", unit_type="derivedSI", tags=("cellar",)
+        )
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("t", [1.0]),), infos=(info,))))
+        stream = hub.run(hub.client().read_datastream(feed_id=feed_id, datastream_id="t"))
+        assert stream.unit == Unit(symbol="°C", label="Celsius", type="derivedSI")
+        assert stream.tags == ["cellar"]
+
+    def test_a_feed_is_made_once_when_only_a_title_is_given(self, hub):
+        sink = CosmSink(hub.client(), title="New")
+        hub.run(sink.deliver(Batch((block("t", [1.0]),))))
+        hub.run(sink.deliver(Batch((block("t", [2.0], 1),))))
+        found = hub.run(hub.client().list_feeds())
+        assert [feed.title for feed in found.feeds] == ["New"]
+        assert history(hub, sink.feed_id, "t") == [(0, "1.0"), (SECOND, "2.0")]
+
+    def test_a_refused_block_does_not_take_the_others_with_it(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        bad = SampleBlock.scalar("bad", [AT], np.array(["x" * 300], object))
+        receipt = hub.run(sink.deliver(Batch((block("a", [1.0]), bad, block("b", [2.0])))))
+        assert [rejection.block for rejection in receipt.rejections] == [1]
+        assert "422" in receipt.rejections[0].reason
+        assert (history(hub, feed_id, "a"), history(hub, feed_id, "b")) == ([(0, "1.0")], [(0, "2.0")])
+
+    def test_delivering_twice_changes_nothing(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        batch = Batch((block("t", [1.0, 2.0]),))
+        hub.run(sink.deliver(batch))
+        hub.run(sink.deliver(batch))
+        assert history(hub, feed_id, "t") == [(0, "1.0"), (SECOND, "2.0")]
+
+    def test_a_feed_that_is_not_there_is_an_error_and_no_rejection(self, hub):
+        with pytest.raises(NotFound):
+            hub.run(CosmSink(hub.client(), feed_id=999).deliver(Batch((block("t", [1.0]),))))
+
+    def test_a_sink_without_a_feed_is_refused(self, hub):
+        with pytest.raises(ConfigError):
+            CosmSink(hub.client())
+
+
+class TestSource:
+    def test_history_after_the_cursor_and_then_what_happens(self, hub, paws, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("t", [1.0, 2.0, 3.0]),))))
+        cursor = Cursor({"t": AT // 1000})
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, cursor))
+        batch = hub.run(flow.next_batch())
+        assert [(one.stream, one.values.tolist()) for one in batch.blocks] == [("t", ["2.0", "3.0"])]
+        assert batch.cursor == Cursor({"t": AT // 1000 + 2_000_000})
+        hub.run(sink.deliver(Batch((block("t", [4.0], 3),))))
+        assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["4.0"]
+        hub.run(flow.close())
+
+    def test_numbers_are_given_when_wanted_and_the_rest_is_a_gap(self, hub, paws, feed_id):
+        document = Environment()
+        for second, value in enumerate(["1", "off", "2.5"]):
+            document.add_datapoint("t", f"2013-06-03T08:44:5{second}Z", value)
+        hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
+        source = CosmSource(paws, feed_id=feed_id, since="2013-06-03T08:00:00Z", numbers=True)
+        flow = hub.run(source.open(EVERYTHING, None))
+        batch = hub.run(flow.next_batch())
+        assert batch.blocks[0].values.tolist() == [1.0, 2.5]
+        assert [(gap.stream, gap.points) for gap in batch.gaps] == [("t", 1)]
+        assert source.capabilities.value_types == {ValueType.FLOAT}
+        hub.run(flow.close())
+
+    def test_only_selected_streams_come_with_their_units(self, hub, paws, feed_id):
+        feed = Environment(datastreams=[Datastream(id="t.in", unit=Unit(symbol="C")), Datastream(id="rh")])
+        hub.run(hub.client().update_feed(feed_id=feed_id, data=feed))
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(Selection(("t.*",)), None))
+        hub.run(deferLater(hub.network.clock, 1))
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("rh", [1.0]), block("t.in", [2.0])))))
+        batch = hub.run(flow.next_batch())
+        assert [one.stream for one in batch.blocks] == ["t.in"]
+        assert [(info.name, info.unit_symbol) for info in batch.infos] == [("t.in", "C")]
+        hub.run(flow.close())
+
+    def test_a_foreign_cursor_is_refused(self, hub, paws, feed_id):
+        with pytest.raises(ConfigError):
+            hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, Cursor([1])))
+
+    def test_a_source_without_a_feed_is_refused(self, paws):
+        with pytest.raises(ConfigError):
+            CosmSource(paws)
+
+
+def test_a_route_from_feed_to_feed_loses_only_what_its_plan_names():
+    plan = plan_route(
+        SOURCE_CAPABILITIES, SINK_CAPABILITIES, RoutePolicy(frozenset({"gaps dropped", "no acknowledgement"}))
+    )
+    assert set(plan.losses) <= {"gaps dropped", "no acknowledgement"}

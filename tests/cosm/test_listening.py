@@ -1,0 +1,220 @@
+"""How a listener catches up, told apart from any connection."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from txbridge.cosm import listening as listening_module
+from txbridge.cosm.client import Verbs
+from txbridge.cosm.listening import RETRY_AFTER, Flow, Listening, Target
+from txbridge.errors import ConnectionLost, Forbidden, ServerFailed
+from txbridge.model.structures import Datapoint, Datastream, Environment
+
+AT = datetime(2013, 6, 3, 9, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TARGET = Target("/feeds/7", "7", None)
+
+
+class Answers:
+    """A carrier whose reads of the feed and of its history are written down.
+
+    Attributes:
+        history: Datastream id -> seconds after AT at which there is a point.
+        refusal: Fails the next question, once.
+        asked: The names of the questions.
+        waiting: Keeps questions waiting, until `release`.
+    """
+
+    def __init__(self, **history):
+        self.history = history
+        self.refusal = None
+        self.asked = []
+        self.waiting = None
+
+    def run(self, operation):
+        self.asked.append(operation.name)
+        if self.refusal is not None:
+            refusal, self.refusal = self.refusal, None
+            return fail(refusal)
+        if self.waiting is not None:
+            return self.waiting.addCallback(lambda _: self._answer(operation))
+        return succeed(self._answer(operation))
+
+    def release(self):
+        """Answer what waits."""
+        waiting, self.waiting = self.waiting, None
+        waiting.callback(None)
+
+    def _answer(self, operation):
+        if operation.name == "read_feed":
+            return Environment(
+                id=7,
+                datastreams=[
+                    Datastream(id=name, current_value=max(seconds), at=AT + max(seconds) * SECOND)
+                    for name, seconds in self.history.items()
+                ],
+            )
+        query = dict(operation.query)
+        start, end = Datapoint(at=query["start"]).at, Datapoint(at=query["end"]).at
+        name = operation.path[-1].removesuffix(".json")
+        ats = [AT + second * SECOND for second in self.history[name]]
+        points = [Datapoint(at=at, value=int((at - AT).total_seconds())) for at in ats if start <= at <= end]
+        return Datastream(id=name, datapoints=points)
+
+
+class Notes(Flow):
+    """Keeps what it is given."""
+
+    def __init__(self):
+        self.points = []
+        self.gaps = []
+
+    def deliver(self, structure, news):
+        for name, points in news.items():
+            self.points += [(name, int(point.value)) for point in points]
+
+    def missed(self, gap):
+        self.gaps.append(gap)
+
+
+def make(answers, **options):
+    clock = Clock()
+    clock.advance((AT + 100 * SECOND).timestamp())
+    notes = Notes()
+    return Listening(TARGET, Verbs(answers), notes, clock, **options), notes, clock
+
+
+def push(listening, name, *seconds, skipped=0):
+    document = Environment(id=7)
+    for second in seconds:
+        document.add_datapoint(name, AT + second * SECOND, second)
+    listening.pushed(document.encode().encode(), skipped)
+
+
+def test_the_first_confirmation_only_finds_out_where_to_begin():
+    answers = Answers(a=[1, 2])
+    listening, notes, _ = make(answers)
+    listening.confirmed()
+    assert answers.asked == ["read_feed"]
+    assert notes.points == []
+    push(listening, "a", 3)
+    assert notes.points == [("a", 3)]
+
+
+def test_a_later_confirmation_fills_what_was_recorded_in_between():
+    answers = Answers(a=[1])
+    listening, notes, _ = make(answers)
+    listening.confirmed()
+    listening.lost()
+    answers.history = {"a": [1, 2, 3], "b": [1]}
+    listening.confirmed()
+    assert sorted(notes.points) == [("a", 2), ("a", 3), ("b", 1)]
+
+
+def test_histories_of_several_streams_are_merged_in_order_of_time():
+    answers = Answers(a=[1, 4], b=[2, 3])
+    listening, notes, _ = make(answers, since=AT)
+    listening.confirmed()
+    assert sorted(notes.points[:3]) == [("a", 1), ("b", 2), ("b", 3)]
+    assert notes.points[3:] == [("a", 4)]
+
+
+def test_pushes_wait_for_the_history_and_are_not_repeated():
+    answers = Answers(a=[1, 2])
+    listening, notes, _ = make(answers, since=AT)
+    answers.waiting = Deferred()
+    listening.confirmed()
+    push(listening, "a", 2, 3)
+    assert notes.points == []
+    answers.release()
+    assert notes.points == [("a", 1), ("a", 2), ("a", 3)]
+
+
+def test_a_push_that_skipped_some_makes_it_read_history():
+    answers = Answers(a=[1])
+    listening, notes, _ = make(answers)
+    listening.confirmed()
+    answers.history = {"a": [1, 2, 3, 4]}
+    push(listening, "a", 4, skipped=2)
+    assert notes.points == [("a", 2), ("a", 3), ("a", 4)]
+
+
+def test_a_push_that_cannot_be_read_makes_it_read_history():
+    answers = Answers(a=[1])
+    listening, notes, _ = make(answers)
+    listening.confirmed()
+    answers.history = {"a": [1, 2]}
+    listening.pushed(b'{"datastreams": 5}', 0)
+    assert notes.points == [("a", 2)]
+
+
+def test_a_server_without_our_extension_gives_current_values():
+    listening, notes, _ = make(Answers(a=[1]))
+    listening.confirmed()
+    for second in (1, 2):
+        document = Environment(id=7)
+        document.set_current_value("a", second, AT + second * SECOND)
+        listening.pushed(document.encode().encode(), 0)
+    assert notes.points == [("a", 2)]
+
+
+def test_what_fails_for_now_is_tried_again():
+    answers = Answers(a=[1])
+    answers.refusal = ServerFailed("read_feed", 503)
+    listening, notes, clock = make(answers, since=AT)
+    listening.confirmed()
+    assert notes.points == []
+    clock.advance(RETRY_AFTER)
+    assert notes.points == [("a", 1)]
+    assert notes.gaps == []
+
+
+def test_what_is_refused_is_a_gap_and_live_updates_go_on():
+    answers = Answers(a=[1])
+    answers.refusal = Forbidden("read_feed", 403, "Forbidden", "not yours")
+    listening, notes, _ = make(answers, since=AT)
+    listening.confirmed()
+    assert [(gap.start, gap.end) for gap in notes.gaps] == [(AT, AT + 100 * SECOND)]
+    assert "not yours" in notes.gaps[0].reason
+    push(listening, "a", 200)
+    assert notes.points == [("a", 200)]
+
+
+def test_a_lost_link_leaves_the_rest_to_the_next_one():
+    answers = Answers(a=[1])
+    answers.refusal = ConnectionLost("read_feed", "gone")
+    listening, notes, clock = make(answers, since=AT)
+    listening.confirmed()
+    listening.lost()
+    assert clock.getDelayedCalls() == []
+    listening.confirmed()
+    assert notes.points == [("a", 1)]
+
+
+def test_with_too_many_pushes_waiting_history_is_read_once_more(monkeypatch):
+    monkeypatch.setattr(listening_module, "MAX_HELD", 2)
+    answers = Answers(a=[1])
+    listening, notes, _ = make(answers, since=AT)
+    answers.waiting = Deferred()
+    listening.confirmed()
+    for second in range(2, 6):
+        push(listening, "a", second)
+    answers.history = {"a": [1, 2, 3, 4, 5]}
+    answers.release()
+    assert sorted(notes.points) == [("a", second) for second in range(1, 6)]
+
+
+def test_a_paused_listener_reads_what_it_left_out():
+    answers = Answers(a=[1])
+    listening, notes, _ = make(answers)
+    listening.confirmed()
+    listening.pause()
+    push(listening, "a", 2)
+    push(listening, "a", 3)
+    assert notes.points == []
+    answers.history = {"a": [1, 2, 3]}
+    listening.resume()
+    assert notes.points == [("a", 2), ("a", 3)]

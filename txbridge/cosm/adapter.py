@@ -1,0 +1,332 @@
+"""Cosm feeds as an end of a relay's route.
+
+`CosmSink` writes each stream of a route as a datastream of one feed, up to 500 points a request,
+whatever streams they belong to.  `CosmSource` gives a feed's updates, with what was missed while
+it was away from the feed's history.
+
+What a Cosm feed cannot hold is said by the capabilities, and named by the plan of a route: instants
+finer than a microsecond, NaN and infinities, several columns of one stream, breaks and gaps.
+Values are text there: a number is written as the shortest text that reads back as the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from txbridge.cosm.client import Verbs
+from txbridge.cosm.operations import Id
+from txbridge.cosm.paws import PAWSClient
+from txbridge.cosm.updates import Missed, Update, Updates
+from txbridge.errors import Advice, ConfigError, NotFound, RequestRejected, TooLarge
+from txbridge.model.instants import from_microseconds, to_microseconds, to_nanoseconds
+from txbridge.model.samples import Batch, Gap, SampleBlock, StreamInfo, ValueType
+from txbridge.model.structures import Datapoint, Datastream, Environment, Unit, as_text
+from txbridge.net.deferred import deferred
+from txbridge.relay.roles import Capabilities, Cursor, Receipt, Rejection, Selection, Subscription
+
+__all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "CosmSink", "CosmSource"]
+
+MAX_POINTS = 500
+"""The most points of one request.  Source: Cosm API v2, "Usage limits"."""
+
+MAX_BATCH = 5000
+"""The most points of one batch of a source."""
+
+SINK_CAPABILITIES = Capabilities(
+    time_resolution_ns=1000,
+    value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER, ValueType.TEXT}),
+    not_numbers=False,
+    infos=True,
+    max_batch_points=MAX_POINTS,
+)
+
+SOURCE_CAPABILITIES = Capabilities(
+    time_resolution_ns=1000,
+    value_types=frozenset({ValueType.TEXT}),
+    not_numbers=False,
+    gaps=True,
+    infos=True,
+    acknowledges=False,
+)
+
+
+class CosmSink:
+    """Writes streams as the datastreams of one feed.
+
+    A receipt means that the server has answered 2xx: on a txbridge hub, that it is on disk.
+    Writing a point again changes nothing, so a batch may safely be delivered twice.
+    """
+
+    def __init__(self, client: Verbs, *, feed_id: Id = None, title: str | None = None) -> None:
+        """Prepare a sink; nothing is sent before the first batch.
+
+        Args:
+            client: How the feed is reached; it stays its owner's to close.
+            feed_id: The feed to write to.
+            title: Without a feed id: make a feed with this title when the first batch comes.
+
+        Raises:
+            ConfigError: There is neither a feed id nor a title.
+        """
+        if feed_id is None and title is None:
+            raise ConfigError(["a Cosm sink needs a feed_id, or a title for a new feed"])
+        self._client = client
+        self._feed_id = feed_id
+        self._title = title
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What a feed can hold."""
+        return SINK_CAPABILITIES
+
+    @property
+    def feed_id(self) -> Id:
+        """The feed; None until it was made."""
+        return self._feed_id
+
+    @deferred
+    async def deliver(self, batch: Batch) -> Receipt:
+        """Write a batch, in one request if the server takes all of it.
+
+        Returns:
+            A receipt; blocks that the server refuses for good are its rejections, with its words.
+
+        Raises:
+            TooLarge: The request is too large for the server: give it less.
+            BridgeError: Nothing is known about the batch.
+        """
+        if self._feed_id is None:
+            self._feed_id = await self._client.create_feed(data=Environment(title=self._title))
+        try:
+            await self._write(batch.blocks, batch.infos)
+        except (NotFound, TooLarge):
+            raise
+        except RequestRejected as error:
+            if error.advice is not Advice.BURY:
+                raise
+            return Receipt(tuple(await self._write_one_by_one(batch)))
+        return Receipt()
+
+    @deferred
+    async def close(self) -> None:
+        """Nothing is held: the client is its owner's."""
+
+    async def _write_one_by_one(self, batch: Batch) -> list[Rejection]:
+        """One block was refused, and with it all: find out which."""
+        infos = {info.name: info for info in batch.infos}
+        rejections = []
+        for index, block in enumerate(batch.blocks):
+            info = infos.get(block.stream)
+            try:
+                await self._write([block], [] if info is None else [info])
+            except (NotFound, TooLarge):
+                raise
+            except RequestRejected as error:
+                if error.advice is not Advice.BURY:
+                    raise
+                rejections.append(Rejection(index, str(error)))
+        return rejections
+
+    async def _write(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> None:
+        document = Environment()
+        for info in infos:
+            describe(document.datastream(info.name), info)
+        for block in blocks:
+            points = document.datastream(block.stream).datapoints
+            microseconds = (block.at // 1000).tolist()
+            points += [
+                Datapoint(at=from_microseconds(at), value=as_text(value))
+                for at, value in zip(microseconds, block.values.tolist(), strict=True)
+            ]
+        if document.datastreams:
+            await self._client.update_feed(feed_id=self._feed_id, data=document)
+
+
+def describe(stream: Datastream, info: StreamInfo) -> None:
+    """Say in a datastream what is known about a stream."""
+    unit = (info.unit_type, info.unit_symbol, info.unit_label)
+    if any(part is not None for part in unit):
+        stream.unit = Unit(type=unit[0], symbol=unit[1], label=unit[2])
+    if info.tags:
+        stream.tags = list(info.tags)
+
+
+class CosmSource:
+    """Gives the updates of one feed, from where an earlier flow had come to.
+
+    A cursor is the newest instant of each datastream.
+    """
+
+    def __init__(
+        self,
+        client: PAWSClient,
+        *,
+        feed_id: Id = None,
+        since: datetime | str | None = None,
+        numbers: bool = False,
+    ) -> None:
+        """Prepare a source; the client is connected when the source is opened.
+
+        Args:
+            client: How the feed is reached; it stays its owner's to disconnect.
+            feed_id: The feed; the client's own unless given.
+            since: Where the first flow, the one without a cursor, begins; None is "from now on".
+            numbers: Give values as float64; what is not a number is left out and told as a gap.
+                Otherwise they are the text that the feed has.
+
+        Raises:
+            ConfigError: There is no feed id.
+        """
+        self._feed_id = client.feed_id if feed_id is None else feed_id
+        if self._feed_id is None:
+            raise ConfigError(["a Cosm source needs a feed_id"])
+        self._client = client
+        self._since = since
+        self._numbers = numbers
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may come."""
+        if not self._numbers:
+            return SOURCE_CAPABILITIES
+        return Capabilities(
+            time_resolution_ns=1000,
+            value_types=frozenset({ValueType.FLOAT}),
+            not_numbers=False,
+            gaps=True,
+            infos=True,
+            acknowledges=False,
+        )
+
+    @deferred
+    async def open(self, selection: Selection, after: Cursor | None) -> Subscription:
+        """Subscribe, and read what was recorded after the cursor.
+
+        Raises:
+            ConfigError: The cursor is not one of this source.
+            BridgeError: The feed cannot be read.
+        """
+        seen = _read_cursor(after)
+        self._client.connect()
+        feed = await self._client.read_feed(feed_id=self._feed_id)
+        infos = tuple(
+            _info(stream, self._numbers)
+            for name, stream in feed.datastreams.items()
+            if _wants(selection, name)
+        )
+        updates = self._client.updates(
+            self._feed_id,
+            since=self._since if not seen else None,
+            after={name: from_microseconds(at) for name, at in seen.items()},
+        )
+        return _CosmSubscription(updates, selection, seen, infos, self._numbers)
+
+
+class _CosmSubscription:
+    """Puts updates together to batches."""
+
+    def __init__(
+        self,
+        updates: Updates,
+        selection: Selection,
+        seen: Mapping[str, int],
+        infos: tuple[StreamInfo, ...],
+        numbers: bool,
+    ) -> None:
+        self._updates = updates
+        self._selection = selection
+        self._seen = dict(seen)
+        self._infos = infos
+        self._numbers = numbers
+
+    @deferred
+    async def next_batch(self) -> Batch:
+        """The updates that are there, or the next one."""
+        blocks: list[SampleBlock] = []
+        gaps: list[Gap] = []
+        points = 0
+        update = await self._updates.next_update()
+        while True:
+            if isinstance(update, Missed):
+                gaps += self._gaps(update)
+            else:
+                points += len(update.datapoints)
+                self._take(update, blocks, gaps)
+            if points >= MAX_BATCH or not self._updates.ready():
+                break
+            update = await self._updates.next_update()  # fires at once: cancelling cannot come between
+        infos, self._infos = self._infos, ()
+        return Batch(tuple(blocks), gaps=tuple(gaps), infos=infos, cursor=Cursor(dict(self._seen)))
+
+    def settled(self, cursor: Cursor) -> None:
+        """A feed keeps its history, so there is nothing to tell it."""
+
+    @deferred
+    async def close(self) -> None:
+        """Unsubscribe."""
+        self._updates.close()
+
+    def _take(self, update: Update, blocks: list[SampleBlock], gaps: list[Gap]) -> None:
+        name = update.datastream_id
+        ats = [to_microseconds(point.at) for point in update.datapoints if point.at is not None]
+        if not ats:
+            return
+        self._seen[name] = max(ats[-1], self._seen.get(name, ats[-1]))
+        if not _wants(self._selection, name):
+            return
+        texts = [point.value or "" for point in update.datapoints if point.at is not None]
+        instants = np.array(ats, np.int64) * 1000
+        if not self._numbers:
+            blocks.append(SampleBlock.scalar(name, instants, np.array(texts, object)))
+            return
+        values = np.array([_as_float(text) for text in texts])
+        good = np.isfinite(values)
+        for at in instants[~good].tolist():
+            gaps.append(Gap(name, at, at, "the value is not a number", 1))
+        if good.any():
+            blocks.append(SampleBlock.scalar(name, instants[good], values[good]))
+
+    def _gaps(self, missed: Missed) -> list[Gap]:
+        """A gap of every datastream that is known: nobody can say which of them had points."""
+        end = to_nanoseconds(missed.end)
+        return [
+            Gap(name, min(at * 1000, end), end, missed.reason)
+            for name, at in self._seen.items()
+            if _wants(self._selection, name)
+        ]
+
+
+def _read_cursor(cursor: Cursor | None) -> dict[str, int]:
+    if cursor is None:
+        return {}
+    value = cursor.value
+    if not isinstance(value, dict) or not all(isinstance(at, int) for at in value.values()):
+        raise ConfigError(["the cursor is not one of a Cosm feed"])
+    return {name: at for name, at in value.items() if isinstance(at, int)}
+
+
+def _info(stream: Datastream, numbers: bool) -> StreamInfo:
+    unit = stream.unit or Unit()
+    return StreamInfo(
+        stream.id or "",
+        unit_symbol=unit.symbol,
+        unit_label=unit.label,
+        unit_type=unit.type,
+        value_type=ValueType.FLOAT if numbers else ValueType.TEXT,
+        tags=tuple(stream.tags or ()),
+    )
+
+
+def _wants(selection: Selection, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in selection.streams)
+
+
+def _as_float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
