@@ -45,7 +45,7 @@ class ModelServer:
         if interval:
             step = interval * SECOND
             last = {-(-at // step): at for at in found}  # the last point of each interval
-            found = [at for grid, at in last.items() if grid * step <= end]
+            found = [at for grid, at in last.items() if start < grid * step <= end]
         return found[: min(self.cap, parameters["limit"])]
 
     @staticmethod
@@ -120,6 +120,16 @@ def test_points_on_the_edges_of_stretches_come_once():
     instants = [midnight + step * 6 * HOUR + shift for step in range(8) for shift in (-tick, 0 * tick, tick)]
     server = ModelServer(instants)
     assert instants_of(walk_all(HistoryWalk(server.read, midnight - DAY, midnight + 3 * DAY))) == instants
+
+
+@pytest.mark.parametrize("interval", [interval for interval in WIDEST if interval])
+def test_a_sampled_history_has_the_point_that_stands_exactly_at_its_start(interval):
+    step = timedelta(seconds=interval)
+    midnight = datetime(2013, 6, 3, tzinfo=UTC)
+    instants = [midnight + index * step for index in range(3001)]
+    server = ModelServer([midnight - step, *instants])
+    walk = HistoryWalk(server.read, midnight, midnight + 3000 * step, interval)
+    assert instants_of(walk_all(walk)) == instants
 
 
 @pytest.mark.parametrize("interval", [interval for interval in WIDEST if interval])

@@ -60,6 +60,7 @@ STRETCH = WIDEST[0]
 PROBE = STRETCH // _SECOND
 LIMIT = 1000  # the most points of one answer
 ROUND = 100  # the default of ``limit``; a server that knows a lower cap will have chosen a round one
+FIRST_INSTANT = to_microseconds(datetime.min.replace(tzinfo=UTC))
 LAST_INSTANT = to_microseconds(datetime.max.replace(tzinfo=UTC))
 
 
@@ -141,7 +142,7 @@ class HistoryWalk:
         if self._interval > 0:
             step = self._interval * _SECOND
             # It ends on the grid: what lies behind the last grid instant is in no sample.
-            return await self._read_until(_floor(self._cursor + WIDEST[self._interval], step))
+            return await self._read_until(_floor(self._asked_from(step) + WIDEST[self._interval], step))
         if self._last - self._cursor <= STRETCH and self._cursor > self._probed:
             return await self._read_until(self._last)
         if self._cursor > self._probed:
@@ -156,7 +157,8 @@ class HistoryWalk:
 
     async def _probe(self) -> None:
         """Ask for one point per stretch, which tells the stretches that have any."""
-        until = min(_floor(self._cursor + WIDEST[PROBE], STRETCH), _ceiling(self._last, STRETCH))
+        widest = _floor(self._asked_from(STRETCH) + WIDEST[PROBE], STRETCH)
+        until = min(widest, _ceiling(self._last, STRETCH))
         found, was_cut = await self._page(until, PROBE)
         stretches = {_ceiling(at, STRETCH) for at in found}
         if was_cut and found:
@@ -172,10 +174,18 @@ class HistoryWalk:
         self._cursor = max(found) + 1 if was_cut and found else until + 1
         return [found[at] for at in sorted(found)]
 
+    def _asked_from(self, interval: int) -> int:
+        """Where a question starts.
+
+        Of samples a tick earlier: a server begins with the first grid instant *after* the start, so it
+        would leave out the point of an interval that ends exactly there.
+        """
+        return max(self._cursor - 1, FIRST_INSTANT) if interval > 0 else self._cursor
+
     async def _page(self, until: int, interval: int) -> tuple[dict[int, Datapoint], bool]:
         """The points from the cursor on, by instant, and whether a limit may have cut them off."""
         parameters: dict[str, Parameter] = {
-            "start": from_microseconds(self._cursor),
+            "start": from_microseconds(self._asked_from(interval)),
             "end": from_microseconds(min(until, LAST_INSTANT)),
             "interval": interval,
             "limit": LIMIT,
