@@ -114,19 +114,25 @@ def run(
         outcome.append(status)
         reactor.stop()
 
+    running: list[Deferred[int]] = []
+
+    def cancel() -> None:
+        # A command that ended meanwhile does not mind.
+        for one in running:
+            one.cancel()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopped_by:
+            os._exit(BY_SIGNAL + number)
+        stopped_by.append(number)
+        reactor.callFromThread(cancel)
+
     def start() -> None:
-        running = command()
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if stopped_by:
-                os._exit(BY_SIGNAL + number)
-            stopped_by.append(number)
-            reactor.callFromThread(running.cancel)
-
-        # After the reactor has installed its own, which would stop it under the command's feet.
+        # After the reactor has installed its own handlers, which would stop it under the command's feet.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
-        running.addBoth(ended)
+        running.append(command())
+        running[0].addBoth(ended)
 
     reactor.callWhenRunning(start)
     reactor.run()
