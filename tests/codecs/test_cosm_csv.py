@@ -199,7 +199,7 @@ def test_a_datastream_is_two_columns_without_its_id():
     stream = Datastream(id="flow_temp", current_value="22.0", at=NINE)
     assert cosm_csv.encode(stream) == b"2013-06-03T09:00:00.000000Z,22.0\n"
     stream.add_datapoint(NINE, "a,b")
-    stream.add_datapoint(None, None)
+    stream.datapoints.append(Datapoint())
     assert cosm_csv.encode(stream) == b'2013-06-03T09:00:00.000000Z,"a,b"\n,\n'
     assert cosm_csv.encode(Datastream(id="never_written")) == b""
 

@@ -160,7 +160,8 @@ class _Writer:
 
     def _element(self, name: str, text: str | None, path: str, attributes: str = "") -> None:
         if text is not None:
-            where = f"{path}.{name}" if path else name
+            member = name.replace("-", "_")
+            where = f"{path}.{member}" if path else member
             self.parts.append(f"<{name}{attributes}>{_escaped(text, where)}</{name}>")
 
     def _open_eeml(self, opensearch: bool = False) -> None:
@@ -293,7 +294,7 @@ class _Writer:
             return
         for index, (at, value) in enumerate(zip(stamps, values, strict=True)):
             attribute = "" if at is None else f' at="{at}"'
-            text = _escaped(value, f"{path}[{index}].value")
+            text = _escaped(value, f"{path}[{index}].value" if path else "value")
             self.parts.append(f"<value{attribute}>{text}</value>")
 
     def trigger_document(self, trigger: Trigger) -> None:
@@ -370,8 +371,9 @@ class _Writer:
     def _texts(self, name: str, item_name: str, texts: list[str], path: str) -> None:
         if texts:
             self.parts.append(f"<{name}>")
-            for text in texts:
-                self._element(item_name, text, f"{path}.{name}".lstrip("."))
+            member = f"{path}.{name}".lstrip(".").replace("-", "_")
+            for index, text in enumerate(texts):
+                self.parts.append(f"<{item_name}>{_escaped(text, f'{member}[{index}]')}</{item_name}>")
             self.parts.append(f"</{name}>")
 
     def user_document(self, user: User) -> None:
@@ -604,13 +606,51 @@ def _stream(element: etree._Element, path: str) -> Datastream:
 
 
 def _points(element: etree._Element, path: str) -> list[Datapoint]:
+    columns = _columns(element) if len(element) >= _MANY else None
+    ats, texts = columns or _columns_of_any(element)
+    return points_from_text(FORMAT, path, ats, _all_given(texts))
+
+
+def _all_given(texts: Sequence[str | None]) -> Sequence[str | None]:
+    """Each text as `_given` gives it; looking for white space in all at once is faster."""
+    if None not in texts and "" not in texts:
+        joined = "".join(texts)  # type: ignore[arg-type]  # no None in it
+        if not any(blank in joined for blank in _BLANKS):
+            return texts
+    return [_given(text) for text in texts]
+
+
+_Columns = tuple[Sequence[str | None], Sequence[str | None]]  # timestamps and values, as they stand there
+
+_MANY = 32  # points; below, looking at each is faster than setting up XPath
+_ATS = etree.XPath("*/@at", smart_strings=False)
+_TEXTS = etree.XPath("*/text()", smart_strings=False)
+_ARE_VALUES = {
+    EEML_NAMESPACE: etree.XPath(
+        "count(e:value) = count(*) and not(*/node()[2])", namespaces={"e": EEML_NAMESPACE}
+    ),
+    None: etree.XPath("count(value) = count(*) and not(*/node()[2])"),
+}
+
+
+def _columns(element: etree._Element) -> _Columns | None:
+    """The columns of points that all have both, without an object for each; None if one has not."""
+    ats: Any  # lists of text, of all that XPath can give
+    texts: Any
+    are_values = _ARE_VALUES.get(etree.QName(element).namespace)
+    if are_values is None or not are_values(element):
+        return None
+    ats, texts = _ATS(element), _TEXTS(element)
+    return (ats, texts) if len(ats) == len(texts) == len(element) else None
+
+
+def _columns_of_any(element: etree._Element) -> _Columns:
     ats = []
     texts = []
     for value in _children(element, "value"):
         ats.append(value.get("at"))
         texts.append(value.text)
-    values = [(text.strip(_BLANKS) or None) if text else None for text in texts]
-    return points_from_text(FORMAT, path, ats, values)
+    return ats, texts
 
 
 class _Members:
