@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DURATION ?= 10
 PYTEST_ARGS ?=
 CHECKED := setup.py $(wildcard docs/conf.py) $(wildcard txbridge tests examples benchmarks twisted)
-TYPED := $(wildcard txbridge tests examples benchmarks)
+TYPED := $(wildcard txbridge examples benchmarks)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
