@@ -6,15 +6,17 @@ rules and which wires a hub has, and how a client command reaches one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import random
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 
+from txbridge.cosm.adapter import CosmSink
 from txbridge.cosm.client import Client
-from txbridge.cosm.paws_server import PawsServer
+from txbridge.cosm.paws import PAWSClient
+from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.server import CosmServer
 from txbridge.daemon.config import ClientConfig, HubConfig
 from txbridge.daemon.service import Door, HubService, Parts
@@ -66,14 +68,12 @@ def client_of(reactor: Any, config: ClientConfig) -> Client:
     return Client(config.api_key, url=config.url, reactor=reactor)
 
 
-def socket_of(reactor: Any, config: ClientConfig) -> Any:
+def socket_of(reactor: Any, config: ClientConfig) -> PAWSClient:
     """A subscription client for a command.
 
     Raises:
         ConfigError: The address is not one that can be asked.
     """
-    from txbridge.cosm.paws import PAWSClient
-
     return PAWSClient(config.api_key, url=config.socket_url, reactor=reactor)
 
 
@@ -95,8 +95,6 @@ def relay_to_hub(reactor: Any, source: Source, client: Client, feed_id: int) -> 
         client: Writes to the hub; it stays the caller's to close.
         feed_id: The feed.
     """
-    from txbridge.cosm.adapter import CosmSink
-
     return RelayService(
         "demo",
         source,
@@ -119,7 +117,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         raise
     live = LocalLive()
     cosm = CosmServer(store, live, Accounts(store, reactor), reactor)
-    paws = PawsServer(cosm, live, reactor)
+    paws = PawsServer(cosm, live, reactor, PawsOptions(http_port=_http_port(config.listen)))
     site = HubSite(cosm, paws)
     http = HttpServerFactory(site.respond, upgrade=site.upgrade, clock=reactor, refuse=site.refuse)
 
@@ -131,6 +129,16 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         *(Door(text, paws.factory, "paws tcp", "paws tls") for text in config.paws_tcp),
     ]
     return Parts(doors, drain, store.close, _notes(owner))
+
+
+def _http_port(endpoints: Sequence[str]) -> int:
+    """The first fixed port for plain HTTP, for the addresses that TCP clients are told; else HTTP's own."""
+    for text in endpoints:
+        kind, _, rest = text.partition(":")
+        port = rest.partition(":")[0].removeprefix("port=")
+        if kind in ("tcp", "tcp4", "tcp6") and port.isdecimal() and int(port):
+            return int(port)
+    return 80
 
 
 def _make(directory: Path) -> None:

@@ -32,11 +32,13 @@ from txbridge.daemon.config import (
     interval_seconds,
     span_of,
 )
+from txbridge.daemon.demo import demo
 from txbridge.daemon.history import HistoryRequest, history
 from txbridge.daemon.keys import key_text, local_key_text
 from txbridge.daemon.logs import log_observer, start_logging
 from txbridge.daemon.readings import read_argument
 from txbridge.daemon.running import USAGE, run
+from txbridge.daemon.tail import tail
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
 from txbridge.model.instants import shorten
@@ -254,8 +256,6 @@ examples:
 
 
 def _demo(arguments: argparse.Namespace) -> Command:
-    from txbridge.daemon.demo import demo
-
     config = demo_config(
         data=arguments.data,
         listen=arguments.listen,
@@ -451,8 +451,6 @@ examples:
 
 
 def _tail(arguments: argparse.Namespace) -> Command:
-    from txbridge.daemon.tail import tail
-
     config = _client_config(arguments)
     since = _instant("--since", arguments.since)
 

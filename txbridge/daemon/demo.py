@@ -132,7 +132,7 @@ async def _play(
     relay = assembly.relay_to_hub(reactor, source, client, feed_id)
     socket = assembly.socket_of(reactor, scene.client)
     board = Board({name: symbol_of(stream) for name, stream in scene.feed.datastreams.items()})
-    updates = socket.updates(str(feed_id))
+    updates = socket.updates(feed_id, since=datetime.now(UTC))
     terminal.give(json_text(scene.members()) if as_json else scene.text())
     began = reactor.seconds()
     reading: Deferred[None] | None = None

@@ -6,7 +6,7 @@ so what is shown is complete, or says that it is not.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from twisted.internet.task import LoopingCall
@@ -56,8 +56,10 @@ async def tail(
     symbols = {name: symbol_of(stream) for name, stream in feed.datastreams.items()}
     width = max(map(len, (datastream_id,) if datastream_id else feed.datastreams), default=0)
     # What is written between this reading and the subscription is not lost either.
-    known = feed.updated if since is None else since
-    updates = socket.updates(str(feed_id), datastream_id, since=known)
+    begin = since
+    if begin is None and feed.updated is not None:
+        begin = feed.updated + timedelta(microseconds=1)
+    updates = socket.updates(feed_id, datastream_id, since=begin)
     watching = LoopingCall(_Edges(socket, terminal).look)
     watching.clock = reactor
     try:
