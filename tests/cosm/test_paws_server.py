@@ -10,13 +10,13 @@ import uuid
 from contextlib import contextmanager
 
 import pytest
-from txbridge.hub.auth import digest_of
 
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.links import PlainCore, Recorder
 from tests.support.paws import Wire
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.protocol import Answered, PawsConnection, PawsLimits, Pushed, Subscribed
+from txbridge.hub.auth import digest_of
 from txbridge.hub.store import KeyRecord, Written
 from txbridge.model.accounts import Key, Permission
 from txbridge.net.http1 import Request
@@ -173,6 +173,17 @@ def test_a_post_with_a_body_as_text_is_answered_with_a_location(hub):
     assert list(message) == ["headers", "resource", "token", "status"]
     assert message["status"] == 201
     assert message["headers"]["LOCATION"] == f"http://hub.test/v2/feeds/{hub.feed_id + 1}"
+
+
+@pytest.mark.parametrize(("port", "shown"), [(80, ""), (8080, ":8080")])
+def test_addresses_name_the_port_where_http_is_when_no_name_is_set(tmp_path, port, shown):
+    with opened(tmp_path, PawsOptions(http_port=port)) as hub:
+        message = hub.connect().ask({"method": "get", "resource": hub.feed, "headers": hub.headers})
+    address = message["body"]["feed"]
+    host = address.removeprefix("http://").partition("/")[0].removesuffix(shown)
+    assert address == f"http://{host}{shown}/v2{hub.feed}.json"
+    assert host
+    assert ":" not in host
 
 
 def test_a_delete_is_answered_without_a_body(hub):

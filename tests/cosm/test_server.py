@@ -722,6 +722,14 @@ async def test_every_search_parameter_narrows_the_list(hub, query, titles):
     assert [feed["title"] for feed in document(await hub.get(f"/v2/feeds?{query}"))["results"]] == titles
 
 
+async def test_a_search_by_status_finds_what_the_feeds_themselves_say(hub):
+    await hub.feed('{"title":"made"}')
+    await hub.feed('{"title":"made with a value","datastreams":[{"id":"a","current_value":"0"}]}')
+    for status, title in (("live", "made with a value"), ("frozen", "made")):
+        (feed,) = document(await hub.get(f"/v2/feeds?status={status}"))["results"]
+        assert (feed["title"], feed["status"]) == (title, status)
+
+
 async def test_a_summary_has_no_datastreams_and_an_owner_is_shown_when_asked_for(hub):
     await hub.feed(BOILER)
     (summary,) = document(await hub.get("/v2/feeds?content=summary&show_user=true"))["results"]

@@ -87,6 +87,7 @@ class PawsOptions:
         max_connections: On TCP and WebSocket together.
         host: Name, and port unless it is 80 or 443, by which TCP clients reach the hub over HTTP:
             addresses in answers carry it.  ``""`` takes the address they connected to.
+        http_port: The hub's port for HTTP at the address TCP clients connected to, while ``host`` is ``""``.
         recheck_after: Seconds after which a push has a subscription's key looked up again.
         websocket: How WebSockets behave.
     """
@@ -94,6 +95,7 @@ class PawsOptions:
     limits: PawsLimits = field(factory=PawsLimits)
     max_connections: int = 4000
     host: str = ""
+    http_port: int = 80
     recheck_after: float = 60.0
     websocket: WebSocketOptions = field(factory=WebSocketOptions)
 
@@ -350,7 +352,7 @@ class _Session:
     def link_made(self, link: Link) -> None:
         """The connection is there."""
         self._link = link
-        self._host = self._host or link.here
+        self._host = self._host or _authority(link.here, self._server.options.http_port)
         self._server.enter(self)
 
     def events_received(self, link: Link, events: Sequence[Any]) -> None:
@@ -509,6 +511,14 @@ def _with_points(record: FeedRecord, written: Written) -> FeedRecord:
         if name in streams:
             streams[name] = evolve(streams[name], datapoints=list(points))
     return evolve(record, environment=evolve(environment, datastreams=streams))
+
+
+def _authority(address: str, port: int) -> str:
+    """What stands after ``http://`` for the hub at this address; ``""`` when there is none."""
+    if not address:
+        return ""
+    name = f"[{address}]" if ":" in address else address
+    return name if port == 80 else f"{name}:{port}"
 
 
 def _http_request(request: PawsRequest, link: Link | None, host: str, method: str) -> Request:

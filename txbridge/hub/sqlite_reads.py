@@ -62,6 +62,12 @@ NEWEST_WITHIN = (
 OLDEST_FROM = "SELECT at FROM points WHERE stream = ? AND at >= ? ORDER BY at LIMIT 1"
 WITHIN = "SELECT at, value FROM points WHERE stream = ? AND at BETWEEN ? AND ? ORDER BY at"
 
+# A new feed is frozen until it is written, even when it is young.
+_WRITTEN = """
+    (updated != created
+     OR EXISTS (SELECT 1 FROM datastreams AS d WHERE d.feed = feeds.feed AND d.value IS NOT NULL))
+"""
+
 _MEAN = Context(prec=15)  # what a double holds for certain: 0.1 stays 0.1
 _SUM = Context(prec=900)  # exact for every number there is
 
@@ -289,9 +295,11 @@ def _conditions(search: FeedSearch) -> tuple[str, dict[str, Any]]:
             units=fold_list([search.units]),
         )
     if search.live_since is not None:
-        require("updated >= :live_since", live_since=to_microseconds(search.live_since))
+        require(f"updated >= :live_since AND {_WRITTEN}", live_since=to_microseconds(search.live_since))
     if search.frozen_since is not None:
-        require("updated < :frozen_since", frozen_since=to_microseconds(search.frozen_since))
+        require(
+            f"updated < :frozen_since OR NOT {_WRITTEN}", frozen_since=to_microseconds(search.frozen_since)
+        )
     if search.near is not None:
         lat, lon, kilometres = search.near
         condition, box = _box(lat, lon, kilometres)

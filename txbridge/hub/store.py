@@ -183,7 +183,7 @@ class FeedSearch:
         tag: Feeds that have it, or have a datastream that has it.
         user: Feeds of this login.
         units: Feeds with a datastream of this unit (label or symbol, case-insensitive).
-        live_since: Only feeds updated at or after this instant.
+        live_since: Only feeds updated at or after this instant; having been made is no update.
         frozen_since: Only feeds not updated since this instant.
         near: (latitude, longitude, kilometres).
         order: ``"created_at"``, ``"retrieved_at"`` (last update) or ``"relevance"``; all descending.
