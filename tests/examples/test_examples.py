@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +103,14 @@ def test_this_machine_is_relayed(hub: StartedHub, feed: str) -> None:
         assert relay.stop() == 0
     stored = run_python(EXAMPLES / "read_feed.py", feed, environ=hub.environ)
     assert "memory.percent\t" in stored
+
+
+def test_a_sink_of_ones_own_gets_readings(hub: StartedHub, tmp_path: Path) -> None:
+    path = tmp_path / "sensors.csv"
+    with running_python(EXAMPLES / "relay_to_csv.py", str(path), environ=hub.environ) as relay:
+        relay.expect(r"^writing to ")
+        until = time.monotonic() + PATIENCE
+        while not path.exists() and time.monotonic() < until:
+            os.sched_yield()
+        assert relay.stop() == 0
+    assert re.search(r"^memory\.percent,\d{19},\d+", path.read_text(), re.MULTILINE)
