@@ -287,7 +287,6 @@ async def test_what_does_not_exist_is_404(hub, path):
         "/v2/feeds.rss",
         "/v2/feeds/1.png",
         "/v2/feeds/1.atom",
-        "/v2/feeds/1/datastreams/pump.png",
         "/v2/feeds/1/datastreams.rss",
         "/v2/feeds/1/datastreams/pump/archive.json",
     ],
@@ -295,6 +294,13 @@ async def test_what_does_not_exist_is_404(hub, path):
 async def test_a_format_that_is_not_offered_is_406(hub, path):
     await hub.feed(BOILER)
     assert (await hub.get(path)).status == 406
+
+
+async def test_there_are_no_graphs_yet(hub):
+    await hub.feed(BOILER)
+    response = await hub.get("/v2/feeds/1/datastreams/pump.png")
+    assert response.status == 404
+    assert "No route matches [GET]" in text(response)
 
 
 async def test_a_feed_cannot_be_created_in_csv(hub):

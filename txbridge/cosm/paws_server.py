@@ -443,9 +443,13 @@ class _Session:
             )
         else:
             asked = _http_request(request, self._link, self._host, request.method.upper())
-            answer = self._server.cosm.respond(asked).addCallback(
-                lambda response: _message(request, response)
-            )
+            if asked.path.lower().endswith(".png"):
+                no_pictures = "There are no pictures on a socket"
+                answer = succeed(write_error(406, no_pictures, echo=request.echo, token=request.token))
+            else:
+                answer = self._server.cosm.respond(asked).addCallback(
+                    lambda response: _message(request, response)
+                )
         answer.addErrback(self._failed, request)
         answer.addCallback(self._answered, place, key)
 

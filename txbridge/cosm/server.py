@@ -109,6 +109,9 @@ UNAVAILABLE = Refusal(
     503, "Service Unavailable", "The storage is not available at the moment, please try again later"
 )
 
+GRAPHS = ("feeds", "*", "datastreams", "*")
+"""What the service drew as PNG graphs; there are none here, so as a picture it does not exist."""
+
 MAX_QUERY_POINTS = 1000
 """The most points of one history query, all datastreams together.  Source: "Usage limits"."""
 
@@ -426,6 +429,8 @@ class CosmServer:
         accept = request.headers.get("accept", "")
         output = extension or accepted_format(accept, formats)
         if output not in formats:
+            if reads and output == "png" and shape == GRAPHS:
+                raise no_route(request.method, request.path)
             if reads:
                 raise _other_formats(formats, output or shorten(accept))
             output = formats[0]
