@@ -50,7 +50,7 @@ class Missing(Exception):
     """There is no such feed, datastream or datapoint.
 
     Attributes:
-        what: ``"feed"``, ``"datastream"`` or ``"datapoint"``.
+        what: ``"account"``, ``"feed"``, ``"datastream"`` or ``"datapoint"``.
     """
 
     def __init__(self, what: str) -> None:
