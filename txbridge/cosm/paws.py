@@ -281,12 +281,13 @@ class PawsCarrier:
         if self._is_known_down:
             self._log.info("connected to {peer} again", peer=self.peer)
             self._is_known_down = False
+        for listener in list(self._listeners.values()):
+            self._subscribe(listener)
+        # Whoever is told may subscribe at once: by then the older subscriptions are made.
         for first in _taken(self._first):
             first.callback(True)
         for waiting in _taken(self._waiting):
             waiting.callback(None)
-        for listener in list(self._listeners.values()):
-            self._subscribe(listener)
 
     async def _until_lost(self) -> None:
         if self._lost_because is None:
