@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import redirect_stdout, suppress
+from io import StringIO
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
 from txbridge import __version__
 
 project = "txbridge"
@@ -19,6 +27,45 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+# Attributes become fields of their class and not objects, which autodoc's own would meet again.
+napoleon_use_ivar = True
 # `Source:` names the document that a behaviour comes from.
 napoleon_custom_sections = ["Source"]
 default_role = "py:obj"
+
+
+class CommandHelp(Directive):
+    """``.. command-help:: history`` shows ``txbridge history --help`` as the program says it."""
+
+    required_arguments = 0
+    optional_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Ask the program's own parser."""
+        words = self.arguments[0].split() if self.arguments else []
+        return [nodes.literal_block(text=help_of(words), language="none")]
+
+
+def help_of(words: list[str]) -> str:
+    """A command's help, as on a machine where nothing is set up."""
+    told = ("STATE_DIRECTORY", "XDG_DATA_HOME")
+    saved = dict(os.environ)
+    os.environ.update(HOME="~", COLUMNS="100")
+    for name in told:
+        os.environ.pop(name, None)
+    try:
+        from txbridge.daemon.cli import parser
+
+        written = StringIO()
+        with redirect_stdout(written), suppress(SystemExit):
+            parser().parse_args([*words, "--help"])
+        return written.getvalue()
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.add_directive("command-help", CommandHelp)
