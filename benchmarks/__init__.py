@@ -1,3 +1,3 @@
-"""Paired measurements beside peers: ``python -m benchmarks``; what they mean is in ``docs/performance.rst``."""
+"""Paired measurements beside peers: ``python -m benchmarks``; ``docs/performance.rst`` says what they mean."""
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 from lxml import etree
@@ -16,12 +17,12 @@ from benchmarks.harness import Contender, Group, Size, Tick, repeated
 from txbridge.codecs import cosm_csv, cosm_json, eeml
 from txbridge.model.structures import Datapoint, Datastream, Environment
 
-__all__ = ["COMPARISONS", "feed_of", "run"]
+__all__ = ["feed_of", "run", "turns"]
 
 STREAMS = 10
-COMPARISONS = 6  # with 2 contenders each
 START = datetime(2013, 6, 3, 12, tzinfo=UTC)
 EEML = "http://www.eeml.org/xsd/0.5.1"
+_NAMESPACES: Any = {None: EEML}  # the stubs know no default namespace
 
 
 class _Point(msgspec.Struct):
@@ -41,15 +42,20 @@ class _Feed(msgspec.Struct):
 
 
 def feed_of(points: int) -> Environment:
-    """A feed with history: `STREAMS` datastreams of so many datapoints, half of them at whole seconds."""
+    """A feed with history: `STREAMS` datastreams of so many datapoints."""
     feed = Environment(title="Boiler room", version="1.0.0")
     for number in range(STREAMS):
         stream = Datastream(id=f"sensor-{number}")
         for index in range(points):
-            at = START + timedelta(seconds=index, microseconds=index % 2 * 123457)
+            at = START + timedelta(seconds=index, microseconds=123457)
             stream.datapoints.append(Datapoint(at=at, value=f"{20 + index % 100 / 10 + number:.1f}"))
         feed.datastreams[f"sensor-{number}"] = stream
     return feed
+
+
+def turns(size: Size) -> int:
+    """How many turns `run` takes."""
+    return 6 * 2 * (1 + 2 * size.rounds)
 
 
 def _wire_of(feed: Environment) -> _Feed:
@@ -61,7 +67,7 @@ def _wire_of(feed: Environment) -> _Feed:
 
 
 def _lxml_build(feed: Environment) -> bytes:
-    root = etree.Element(f"{{{EEML}}}eeml", nsmap={None: EEML})
+    root = etree.Element(f"{{{EEML}}}eeml", nsmap=_NAMESPACES)
     environment = etree.SubElement(root, f"{{{EEML}}}environment")
     etree.SubElement(environment, f"{{{EEML}}}title").text = feed.title
     for name, stream in feed.datastreams.items():

@@ -193,16 +193,24 @@ class Child:
         self._seen = psutil.Process(process.pid)
 
     def ask(self, line: str = "") -> Any:
-        """Send a line unless it is empty, and wait for the answer.
+        """Send a line unless it is empty, and wait for the answer."""
+        if line:
+            self.tell(line)
+        return self.answer()
+
+    def tell(self, line: str) -> None:
+        """Send a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Any:
+        """Wait for a line of JSON.
 
         Raises:
-            RuntimeError: The child ended instead of answering; it has said why on stderr.
+            RuntimeError: The child ended instead; it has said why on stderr.
         """
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if line:
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")

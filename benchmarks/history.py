@@ -27,11 +27,10 @@ from txbridge.hub.store import FeedRecord, KeyRecord
 from txbridge.model.accounts import Key
 from txbridge.model.structures import Datapoint, Datastream, Environment
 
-__all__ = ["COMPARISONS", "run"]
+__all__ = ["run", "turns"]
 
 T = TypeVar("T")
 
-COMPARISONS = 4  # with 2 contenders each
 START = datetime(2013, 6, 3, 12, tzinfo=UTC)
 STEP = timedelta(milliseconds=10)
 STREAM = "temperature"
@@ -195,6 +194,11 @@ class _Plain:
         """The same point as a tuple."""
         self._connection.execute("SELECT value FROM points WHERE stream = 1 AND at = 10000").fetchall()
         return 1
+
+
+def turns(size: Size) -> int:
+    """How many turns `run` takes."""
+    return 4 * 2 * (1 + size.rounds)
 
 
 def run(size: Size, tick: Tick) -> list[Group]:
