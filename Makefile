@@ -41,7 +41,7 @@ bench: $(VENV)/.installed-bench ## paired runs against peers; prints ratios
 dev: $(VENV)/.installed-dev ## everything a developer needs, in .venv
 
 clean: ## remove what the other targets made, .venv included
-	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-peers build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf .hypothesis *.egg-info _trial_temp* twisted/plugins/dropin.cache
 	find setup.py txbridge tests twisted examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
