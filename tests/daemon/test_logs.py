@@ -28,7 +28,7 @@ def levels(text):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"verbose": False, "edges": False}, ["txbridge.net warn", "twisted.internet warn"]),
+        ({"verbose": False, "edges": False}, ["twisted.internet warn"]),
         ({"verbose": False}, ["txbridge.net info", "txbridge.net warn", "twisted.internet warn"]),
         (
             {"verbose": True},
@@ -47,8 +47,8 @@ def test_changes_are_shown_and_everything_when_asked(settings, expected):
 
 
 def test_the_journal_gets_no_time_because_it_has_one():
-    text = written({"JOURNAL_STREAM": "8:1"}, verbose=False, edges=False)
-    assert text.splitlines()[0] == "[txbridge.net#warn] txbridge.net warn"
+    text = written({"JOURNAL_STREAM": "8:1"}, verbose=False)
+    assert text.splitlines()[0] == "[txbridge.net#info] txbridge.net info"
 
 
 def test_elsewhere_a_line_begins_with_the_time():

@@ -408,6 +408,14 @@ async def test_another_given_key_replaces_the_one_before_and_its_file(store, tmp
     assert not (tmp_path / "owner.key").exists()
 
 
+async def test_the_generated_key_may_be_given_back_and_keeps_its_file(store, tmp_path):
+    await set_up_owner(store, tmp_path, None)
+    generated = (tmp_path / "owner.key").read_text()
+    done = await set_up_owner(store, tmp_path, generated)
+    assert (done.created, done.replaced) == (False, False)
+    assert (tmp_path / "owner.key").read_text() == generated
+
+
 async def test_a_blank_key_is_refused(store, tmp_path):
     with pytest.raises(ConfigError, match="blank"):
         await set_up_owner(store, tmp_path, "  ")

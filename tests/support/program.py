@@ -44,7 +44,7 @@ ANY_PORT = "tcp:0:interface=127.0.0.1"
 def bare_environ(home: Path, **more: str) -> dict[str, str]:
     """An environment that says nothing about a hub."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", **more}
+    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), **more}
 
 
 @frozen

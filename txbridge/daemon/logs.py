@@ -33,10 +33,10 @@ def log_observer(
         stream: Where to.
         environ: ``JOURNAL_STREAM`` says that systemd's journal reads it.
         verbose: Whether everything is wanted.
-        edges: Whether changes are, or warnings only.
+        edges: Whether changes are; a command that tells them in its own words wants errors only.
     """
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info if verbose else LogLevel.warn)
-    own = LogLevel.debug if verbose else LogLevel.info if edges else LogLevel.warn
+    own = LogLevel.debug if verbose else LogLevel.info if edges else LogLevel.error
     predicate.setLogLevelForNamespace("txbridge", own)
     text = _journal_text if "JOURNAL_STREAM" in environ else formatEventAsClassicLogText
     return FilteringLogObserver(FileLogObserver(stream, text), [predicate])

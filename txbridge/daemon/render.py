@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import plotext
 from rich.cells import cell_len, set_cell_size
 
 from txbridge.model.instants import format_instant
@@ -233,6 +232,8 @@ def chart(datapoints: Sequence[Datapoint], *, title: str, width: int, height: in
     at, values = _numbers(datapoints)
     if not at:
         return f"{clean(title)}: there are no numbers to draw\n"
+    import plotext  # a sixth of the program's start, and only charts need it
+
     figure = plotext.figure
     figure.clear()
     plotext.terminal.limit(False, False)

@@ -60,10 +60,12 @@ async def tail(
     if begin is None and feed.updated is not None:
         begin = feed.updated + timedelta(microseconds=1)
     updates = socket.updates(feed_id, datastream_id, since=begin)
-    watching = LoopingCall(_Edges(socket, terminal).look)
+    edges = _Edges(socket, terminal)
+    watching = LoopingCall(edges.look)
     watching.clock = reactor
     try:
-        if not await socket.connect():
+        edges.was_there = await socket.connect()
+        if not edges.was_there:
             terminal.say("no live connection to the hub yet; trying again")
         watching.start(LOOK_EVERY, now=False)
         while True:
@@ -83,15 +85,15 @@ class _Edges:
     """Says once when the hub goes away and once when it is back."""
 
     def __init__(self, socket: PAWSClient, terminal: Terminal) -> None:
+        self.was_there = False
         self._socket = socket
         self._terminal = terminal
-        self._was_there = socket.connected
 
     def look(self) -> None:
         """Called now and then."""
         is_there = self._socket.connected
-        if is_there != self._was_there:
-            self._was_there = is_there
+        if is_there != self.was_there:
+            self.was_there = is_there
             self._terminal.say("the hub is back" if is_there else "the hub is away; trying again")
 
 

@@ -291,8 +291,8 @@ async def set_up_owner(store: Store, data_dir: Path, api_key: str | None) -> Own
 
     The first start generates a key and writes it to ``owner.key``, readable by this user only, and
     then makes the account; one that was interrupted in between goes on with the key in the file.
-    A key that is given is used instead, now and when it is changed later; a file with a generated
-    key, which then works no longer, is removed.
+    A key that is given is used instead, now and when it is changed later; a file with another key,
+    which then works no longer, is removed.
 
     Args:
         store: Where the account is.
@@ -320,7 +320,8 @@ async def set_up_owner(store: Store, data_dir: Path, api_key: str | None) -> Own
         await store.create_account(OWNER, record)
     elif replaced:
         await store.replace_keys(OWNER, record)
-    path.unlink(missing_ok=True)
+    if not _holds(path, given):
+        path.unlink(missing_ok=True)
     return OwnerSetUp(OWNER, created=is_first, replaced=replaced, key_file=None)
 
 
@@ -329,6 +330,14 @@ def _owner_record(key: str) -> KeyRecord:
         label=OWNER, private_access=True, permissions=[Permission(access_methods=list(_EVERYTHING))]
     )
     return KeyRecord(digest_of(key), OWNER, everything)
+
+
+def _holds(path: Path, key: str) -> bool:
+    """Whether the key that is given is the one in the key file, which may be where it was read."""
+    try:
+        return path.is_file() and path.read_text(encoding="utf-8", errors="replace").strip() == key
+    except OSError:
+        return False
 
 
 def _key_from_file(path: Path) -> str:
