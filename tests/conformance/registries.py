@@ -71,7 +71,7 @@ def python_peer() -> Peer:
 
     def install() -> None:
         _must(sys.executable, "-m", "venv", str(home))
-        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1")
         _must(*pip, *OLD_SETUPTOOLS)
         _must(*pip, "--no-build-isolation", *PYTHON_PEERS)
 
@@ -86,7 +86,9 @@ def node_peer() -> Peer:
 
     def install() -> None:
         home.mkdir(parents=True)
-        _must(npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home), *NODE_PEERS)
+        _must(
+            npm, "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(home), *NODE_PEERS
+        )
 
     _installed(home, NODE_PEERS, install)
     return Peer((node,), {"NODE_PATH": str(home / "node_modules"), "NODE_NO_WARNINGS": "1"})
