@@ -74,9 +74,9 @@ def test_data_goes_where_the_environment_has_a_place_for_it(environ, expected):
 @pytest.mark.parametrize(
     ("text", "url", "socket_url"),
     [
-        ("http://hub.example", "http://hub.example/v2", "ws://hub.example"),
+        ("http://hub.example", "http://hub.example/v2", "ws://hub.example:80"),
         ("http://hub.example:81/", "http://hub.example:81/v2", "ws://hub.example:81"),
-        ("https://hub.example/api/v2/", "https://hub.example/api/v2", "wss://hub.example"),
+        ("https://hub.example/api/v2/", "https://hub.example/api/v2", "wss://hub.example:443"),
         ("http://[::1]:8080/v2", "http://[::1]:8080/v2", "ws://[::1]:8080"),
     ],
 )

@@ -97,8 +97,10 @@ class ClientConfig:
     def socket_url(self) -> str:
         """The same hub's WebSocket."""
         parts = urlsplit(self.url)
-        scheme = "wss" if parts.scheme == "https" else "ws"
-        return urlunsplit((scheme, parts.netloc, "", "", ""))
+        scheme, port = ("wss", 443) if parts.scheme == "https" else ("ws", 80)
+        # Without a port a PAWS address means the service's own, not the ones of HTTP.
+        netloc = parts.netloc if parts.port is not None else f"{parts.netloc.rstrip(':')}:{port}"
+        return urlunsplit((scheme, netloc, "", "", ""))
 
 
 @frozen
