@@ -6,7 +6,7 @@ own code talks to the server's own code, and only TCP, the resolver and time are
     network = MemoryNetwork()
     network.listen("hub.test", 80, hub_factory)
     client = Client(KEY, url="http://hub.test/v2", reactor=network.reactor)
-    environment = network.run(client.read_feed(7))
+    environment = network.run(client.read_feed(feed_id=7))
 
 Time stands still unless `MemoryNetwork.run` or ``network.clock.advance`` moves it, so a deadline of
 an hour costs a test microseconds, and a test that would hang fails at once.
