@@ -1,3 +1,3 @@
-"""Paired measurements beside peers: ``python -m benchmarks``; ``docs/performance.rst`` says what they mean."""
+"""Paired measurements beside peers: ``python -m benchmarks``; see ``docs/performance.rst`` for the method."""
 
 from __future__ import annotations
