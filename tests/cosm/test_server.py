@@ -1334,6 +1334,17 @@ async def test_a_subscription_to_a_feed_or_a_datastream_is_authorised_as_a_get(h
     assert (one.feed_id, one.datastream_id) == (feed, "pump")
 
 
+async def test_a_subscription_to_a_feed_reads_none_of_its_datastreams(hub, monkeypatch):
+    feed = await hub.feed(BOILER)
+    asked = []
+    read_feed = hub.store.read_feed
+    monkeypatch.setattr(
+        hub.store, "read_feed", lambda number, names=None: asked.append(names) or read_feed(number, names)
+    )
+    await hub.server.authorise_subscription(subscribe(f"/v2/feeds/{feed}"))
+    assert asked == [[]]
+
+
 async def test_a_subscription_ends_when_the_feed_becomes_private(hub):
     feed = await hub.feed()
     subscribed = await hub.server.authorise_subscription(subscribe(f"/v2/feeds/{feed}", STRANGER))

@@ -450,7 +450,8 @@ class CosmServer:
             raise bad_request("Only a feed or a datastream can be subscribed to")
         principal = await self._principal(request, Parameters.parse(request.query))
         feed_id, datastream_id = _feed_id(segments[1]), segments[3] if len(segments) == 4 else None
-        record = await self._store.read_feed(feed_id, None if datastream_id is None else [datastream_id])
+        # A key is judged by the feed alone: a feed may have thousands of datastreams.
+        record = await self._store.read_feed(feed_id, [] if datastream_id is None else [datastream_id])
 
         def allows(record: FeedRecord) -> bool:
             return _may(principal, request, "get", record, datastream_id)
