@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from tests.support.links import PlainCore, Recorder
@@ -227,6 +228,31 @@ def test_closing_sends_what_is_left_and_shakes_hands():
     assert isinstance(client.error, ConnectionLost)
     assert client.error.reason == "done"
     assert hub.network.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HANDSHAKE.replace(b"/any/path?x=1 HTTP", b"/any/path?key=s3cret-of-mineHTTP"),
+        HANDSHAKE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"s3cret-of-mine"),
+        HANDSHAKE + b"\x81\x02hi",
+    ],
+)
+def test_nothing_a_peer_sends_is_logged(sent):
+    hub = Hub()
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        stranger = hub.network.run(
+            hub.network.endpoint("hub.test", 8080).connect(Factory.forProtocol(Protocol))
+        )
+        stranger.transport.write(sent)
+        hub.settle()
+        hub.pass_time(1)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert hub.owners
+    assert [event for event in events if event["log_level"] >= LogLevel.warn] == []
 
 
 def test_closing_does_not_wait_for_ever():

@@ -28,6 +28,7 @@ from autobahn.twisted.websocket import (
 from autobahn.websocket.util import parse_url
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime, IStreamClientEndpoint, ITransport
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from txbridge.errors import (
@@ -320,10 +321,30 @@ class WebSocketLink:
         self._set_alarm()
 
 
+class _Quiet:
+    """What Autobahn logs to: only its errors are kept.
+
+    Its warnings are about peers, whom any stranger can be, and quote what they sent: a request line may
+    hold a key.  Why a link ended is told to its owner.
+    """
+
+    _log = Logger(namespace="txbridge.net.websocket")
+
+    def error(self, text: object, **members: object) -> None:
+        """Something of ours failed; the text's members may quote a peer, and are left out."""
+        self._log.error("Autobahn: {text}", text=text)
+
+    def warn(self, *_: object, **__: object) -> None:
+        """Say nothing."""
+
+    info = debug = trace = warn
+
+
 class _Forwarding:
     """Passes on what Autobahn calls; in front of Autobahn's own class."""
 
     link: WebSocketLink
+    log = _Quiet()
 
     def connectionMade(self) -> None:
         """Called by the transport."""
