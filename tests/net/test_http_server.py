@@ -169,6 +169,41 @@ def test_the_protocol_keeps_twisteds_promises(serve):
     assert verifyObject(IHalfCloseableProtocol, protocol)
 
 
+HALF_A_BODY = b"PUT / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n" + b"x" * 600
+HALF_A_CHUNK = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + b"x" * 600
+
+
+@pytest.mark.parametrize("half", [HALF_A_BODY, HALF_A_CHUNK])
+def test_bodies_that_do_not_end_are_refused_when_together_they_are_too_much(serve, clock, half):
+    factory = serve(ok, max_body_bytes=1500)
+    clients = [connect(factory) for _ in range(3)]
+    for protocol, _ in clients:
+        protocol.dataReceived(half)
+    assert [statuses(transport) for _, transport in clients] == [[], [], [503]]
+    late, transport = connect(factory)
+    late.dataReceived(half)
+    assert statuses(transport) == [503]
+    for protocol, _ in [*clients, (late, transport)]:
+        lose(protocol)
+
+
+@pytest.mark.parametrize("half", [HALF_A_BODY, HALF_A_CHUNK])
+@pytest.mark.parametrize("end", ["complete", "lost", "too slow"])
+def test_a_body_that_ended_makes_room_for_others(serve, clock, half, end):
+    factory = serve(ok, max_body_bytes=1000)
+    for _ in range(5):
+        protocol, transport = connect(factory)
+        protocol.dataReceived(half)
+        assert statuses(transport) == []
+        if end == "complete":
+            protocol.dataReceived(b"x" * 400 + (b"\r\n0\r\n\r\n" if half is HALF_A_CHUNK else b""))
+            assert statuses(transport) == [200]
+        elif end == "too slow":
+            clock.advance(61)
+            assert statuses(transport) == [408]
+        lose(protocol)
+
+
 def test_the_date_is_that_of_the_clock(serve, clock):
     factory = serve(ok)
     assert factory.date() == "Mon, 03 Jun 2013 09:20:00 GMT"

@@ -308,6 +308,10 @@ class _Refused(Exception):
 class _Body(Protocol):
     parts: list[bytes]
 
+    @property
+    def held(self) -> int:
+        """How many bytes have come so far."""
+
     def take(self, data: bytes) -> bytes | None:
         """Take what belongs to the body; returns what follows it, or None while it is incomplete."""
 
@@ -317,7 +321,13 @@ class _SizedBody:
 
     def __init__(self, size: int) -> None:
         self.parts: list[bytes] = []
+        self._size = size
         self._missing = size
+
+    @property
+    def held(self) -> int:
+        """How many bytes have come so far."""
+        return self._size - self._missing
 
     def take(self, data: bytes) -> bytes | None:
         missing = self._missing
@@ -353,6 +363,11 @@ class _ChunkedBody:
         self._missing = 0
         self._expected = _Chunk.SIZE
         self._rest = b""
+
+    @property
+    def held(self) -> int:
+        """How many bytes have come so far."""
+        return self._size - self._missing
 
     def take(self, data: bytes) -> bytes | None:
         if self._rest:
@@ -660,6 +675,11 @@ class HttpServerConnection:
     def is_idle(self) -> bool:
         """True while no request has begun and no answer is due."""
         return self._state is _State.HEAD and not self._begun and not self._buffer
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes kept of a body that is not complete."""
+        return 0 if self._body is None else self._body.held
 
     def data_to_send(self) -> bytes:
         """Take what is to be sent now; an answer's head and body come together."""

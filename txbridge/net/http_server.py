@@ -59,6 +59,8 @@ __all__ = ["HttpServerFactory", "HttpServerProtocol", "switch_protocol"]
 
 MAX_CONNECTIONS = 4000  # about 10 kB each when idle; also mind the process's limit of open files
 
+MAX_BODY_BYTES = 64 << 20  # 64 of the longest bodies at once; a stranger needs no key to send one
+
 _LONGEST_SHOWN = 15  # characters of a path's segment in the log; the shortest key ever seen has 43
 
 
@@ -102,6 +104,7 @@ class HttpServerProtocol(Protocol):
     _timer_at = 0.0
     _reading = True
     _producing = False  # registered as the transport's producer
+    _body_bytes = 0  # as the factory has counted them
     _gone = False  # the transport is closed, or somebody else's
     _asking = False  # inside the site's function: its Deferred may fire at once
     _answer: Response | None = None
@@ -142,6 +145,8 @@ class HttpServerProtocol(Protocol):
         """Read bytes; called by the transport."""
         if not self._gone:
             self._run(self._core.receive_data(data))
+            if self._core.body_bytes != self._body_bytes:
+                self._count_body()
 
     def readConnectionLost(self) -> None:
         """The client closed its writing side; called by the transport."""
@@ -204,6 +209,16 @@ class HttpServerProtocol(Protocol):
         if not self._gone:
             self._set_reading()
             self._set_timer()
+
+    def _count_body(self) -> None:
+        """Tell the factory how much of a body is here; refuse it when all together are too much."""
+        held = 0 if self._gone else self._core.body_bytes
+        fits = self.factory.hold(held - self._body_bytes)
+        self._body_bytes = held
+        if held and not fits:
+            self._core.refuse(503, "too much is being received at the moment")
+            self._run(self._core.advance())
+            self._count_body()
 
     def _flush(self) -> None:
         data = self._core.data_to_send()
@@ -319,6 +334,7 @@ class HttpServerProtocol(Protocol):
         if not self._gone:
             self._gone = True
             self.factory.leave(self)
+        self._count_body()
 
 
 def _can_half_close(transport: ITransport) -> bool:
@@ -338,6 +354,7 @@ class HttpServerFactory(Factory):
         limits: What each connection may cost; None for the defaults.
         clock: The reactor, for timers and the ``Date`` header.
         max_connections: Open connections; further ones are answered 503 and closed.
+        max_body_bytes: Of all bodies that are not complete; those beyond are answered 503.
         refuse: Makes the answers to requests that never reach the site, and the 500s.
     """
 
@@ -352,6 +369,7 @@ class HttpServerFactory(Factory):
         limits: HttpLimits | None = None,
         clock: IReactorTime,
         max_connections: int = MAX_CONNECTIONS,
+        max_body_bytes: int = MAX_BODY_BYTES,
         refuse: Callable[[int, str], Response] = plain_refusal,
     ) -> None:
         self.respond = respond
@@ -359,6 +377,8 @@ class HttpServerFactory(Factory):
         self.limits = HttpLimits() if limits is None else limits
         self.clock = clock
         self.max_connections = max_connections
+        self.max_body_bytes = max_body_bytes
+        self._body_bytes = 0
         self.refuse = refuse
         self._connections: set[HttpServerProtocol] = set()
         self._in_flight = 0
@@ -426,6 +446,11 @@ class HttpServerFactory(Factory):
         """Forget a connection; called by the protocol when it is closed or handed over."""
         self._connections.discard(protocol)
         self._check_drained()
+
+    def hold(self, more: int) -> bool:
+        """Count bytes of unfinished bodies, or fewer; False when there are too many.  For the protocol."""
+        self._body_bytes += more
+        return self._body_bytes <= self.max_body_bytes
 
     def begin(self) -> None:
         """The site works on a request; called by the protocol."""
