@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from io import StringIO
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -16,15 +17,15 @@ from benchmarks.codecs import feed_of
 from benchmarks.harness import TINY, Contender, Group, Sample, repeated, show
 
 
-def contender(name, *rates):
+def contender(name: str, *rates: int) -> Contender:
     """One that does so many units in a second in each of its turns, the uncounted one first."""
     samples = iter([Sample(1, 1.0, 0.5), *(Sample(rate, 1.0, 0.5) for rate in rates)])
     return Contender(name, lambda: next(samples))
 
 
 @pytest.mark.parametrize("subject", [codecs, requests, fanout, history])
-def test_a_benchmark_runs_and_takes_as_many_turns_as_it_says(subject):
-    turns = []
+def test_a_benchmark_runs_and_takes_as_many_turns_as_it_says(subject: Any) -> None:
+    turns: list[str] = []
     size = evolve(TINY, connections=(2,), subscribers=(3,))
     groups = subject.run(size, turns.append)
     assert len(turns) == subject.turns(size)
@@ -37,38 +38,38 @@ def test_a_benchmark_runs_and_takes_as_many_turns_as_it_says(subject):
         assert group.results[0].ratio == 1.0
 
 
-def test_the_servers_and_clients_are_measured_beside_aiohttp_when_it_is_there():
+def test_the_servers_and_clients_are_measured_beside_aiohttp_when_it_is_there() -> None:
     groups = requests.run(TINY, lambda what: None)
     expected = 3 if find_spec("aiohttp") is not None else 2
     assert [len(group.results) for group in groups] == [expected] * 3
 
 
-def test_a_ratio_is_of_one_round_and_not_of_the_medians():
+def test_a_ratio_is_of_one_round_and_not_of_the_medians() -> None:
     group = Group.measure("", "", [contender("a", 10, 20, 40), contender("b", 20, 20, 20)], 3, lambda _: None)
     ours = group.results[1]
     assert (ours.ratio, ours.low, ours.high) == (1.0, 0.5, 2.0)
     assert (group.results[0].rate, ours.rate) == (20, 20)
 
 
-def test_the_order_turns_about_in_every_second_round():
-    order = []
+def test_the_order_turns_about_in_every_second_round() -> None:
+    order: list[str] = []
     first, second = contender("a", 1, 1), contender("b", 1, 1)
     Group.measure("t", "", [first, second], 2, order.append)
     assert order == ["t: a", "t: b", "t: a", "t: b", "t: b", "t: a"]
 
 
-def test_repeated_work_is_done_at_least_once_and_counted():
+def test_repeated_work_is_done_at_least_once_and_counted() -> None:
     sample = repeated(lambda: 7, 0.0)()
     assert sample.units == 7
     assert sample.seconds > 0
 
 
-def test_the_codecs_document_has_as_many_points_as_it_says():
+def test_the_codecs_document_has_as_many_points_as_it_says() -> None:
     assert [len(stream.datapoints) for stream in feed_of(4).datastreams.values()] == [4] * codecs.STREAMS
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_results_are_shown_as_tables_or_as_json(as_json):
+def test_results_are_shown_as_tables_or_as_json(as_json: bool) -> None:
     group = Group.measure("Title", "things", [contender("a", 10), contender("b", 25)], 1, lambda _: None)
     file = StringIO()
     show([group], Console(file=file, width=100), as_json)
@@ -80,7 +81,7 @@ def test_results_are_shown_as_tables_or_as_json(as_json):
         assert "things/s" in shown
 
 
-def test_an_unknown_benchmark_is_named(capsys):
+def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["codec"])
     assert "there is no benchmark 'codec'; there are codecs, requests" in capsys.readouterr().err
