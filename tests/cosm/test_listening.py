@@ -218,3 +218,37 @@ def test_a_paused_listener_reads_what_it_left_out():
     answers.history = {"a": [1, 2, 3]}
     listening.resume()
     assert notes.points == [("a", 2), ("a", 3)]
+
+
+class Leaving(Notes):
+    """Ends its listening as soon as it is given anything."""
+
+    listening = None
+
+    def deliver(self, structure, news):
+        super().deliver(structure, news)
+        self.listening.lost()
+
+
+def test_a_reader_may_end_it_while_history_is_handed_out():
+    answers = Answers(a=[1])
+    clock, notes = Clock(), Leaving()
+    listening = notes.listening = Listening(TARGET, Verbs(answers), notes, clock, since=AT)
+    answers.waiting = Deferred()
+    listening.confirmed()
+    push(listening, "a", 2)
+    answers.release()
+    assert notes.points == [("a", 1)]
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_reader_may_end_it_while_waiting_pushes_are_handed_out():
+    answers = Answers(a=[1])
+    clock, notes = Clock(), Leaving()
+    listening = notes.listening = Listening(TARGET, Verbs(answers), notes, clock)
+    answers.waiting = Deferred()
+    listening.confirmed()
+    push(listening, "a", 2)
+    push(listening, "a", 3)
+    answers.release()
+    assert notes.points == [("a", 2)]

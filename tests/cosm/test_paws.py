@@ -279,3 +279,36 @@ class TestReconnecting:
         assert len(delays) > 30
         assert max(delays) == 8.0
         hub.run(client.disconnect())
+
+
+class TestLeaving:
+    def test_leaving_before_the_server_has_confirmed_is_told_as_false(self, hub, client, feed_id):
+        token, subscribed = client.subscribe(f"/feeds/{feed_id}", lambda update: None)
+        left = client.unsubscribe(f"/feeds/{feed_id}", token)
+        assert hub.run(subscribed) is False
+        hub.run(left)
+
+    def test_nothing_comes_after_leaving_while_history_is_read(self, hub, client, feed_id):
+        write(hub, feed_id, 1, AT)
+        updates = client.updates(feed_id, since=AT)
+        updates.close()
+        hub.run(sleep(hub, 1))
+        assert updates.ready() is False
+        with pytest.raises(Closed):
+            hub.run(updates.next_update())
+
+    def test_a_client_may_connect_again_before_it_is_disconnected(self, hub, client):
+        gone, there = client.disconnect(), client.connect()
+        assert hub.run(gone) is True
+        assert hub.run(there) is True
+        assert client.connected is True
+
+    def test_who_is_told_that_the_first_attempt_failed_may_disconnect_at_once(self, hub):
+        nowhere = make_client(hub, "tcp://nowhere.example:1")
+        assert hub.run(nowhere.connect().addCallback(lambda _: nowhere.disconnect())) is True
+        assert nowhere.connected is False
+
+    def test_who_is_told_that_there_is_a_link_may_disconnect_at_once(self, hub, url):
+        client = make_client(hub, url)
+        assert hub.run(client.connect().addCallback(lambda _: client.disconnect())) is True
+        assert client.connected is False

@@ -145,6 +145,7 @@ class Listening:
         self._floor = since
         self._started = since is not None or bool(self._seen)
         self._linked = False
+        self._is_delivering = False
         self._catching_up: Deferred[None] | None = None
         self._again = False
         self._held: list[Environment | Datastream] = []
@@ -182,7 +183,7 @@ class Listening:
         if skipped:
             self._catch_up()
         if self._catching_up is None:
-            self._flow.deliver(structure, self._take_news(structure))
+            self._deliver(structure, self._take_news(structure))
         elif len(self._held) < MAX_HELD:
             self._held.append(structure)
         else:
@@ -190,7 +191,7 @@ class Listening:
             self._again = True
 
     def lost(self) -> None:
-        """The link is gone; `confirmed` follows on the next."""
+        """The link is gone, and `confirmed` follows on the next; or the subscription has ended."""
         self._linked = False
         self._held.clear()
         self._stop()
@@ -227,8 +228,16 @@ class Listening:
 
     def _stop(self) -> None:
         task, self._catching_up = self._catching_up, None
-        if task is not None:
+        # Called by the flow itself, the task is not waiting: it ends when the flow has returned.
+        if task is not None and not self._is_delivering:
             task.cancel()
+
+    def _deliver(self, structure: Environment | Datastream, news: News) -> None:
+        self._is_delivering = True
+        try:
+            self._flow.deliver(structure, news)
+        finally:
+            self._is_delivering = False
 
     @deferred
     async def _run(self) -> None:
@@ -251,9 +260,11 @@ class Listening:
         self._catching_up = None
         held, self._held = self._held, []
         for structure in held:
+            if not self._linked:
+                return
             news = self._take_news(structure)
             if news or not _values(structure):
-                self._flow.deliver(_reduced(structure, news), news)
+                self._deliver(_reduced(structure, news), news)
 
     def _give_up(self, error: BridgeError) -> None:
         start = max(self._seen.values(), default=self._floor)
@@ -313,7 +324,9 @@ class Listening:
             for name, points in news.items():
                 self._remember(name, points)
             if news:
-                self._flow.deliver(self._as_history(news), news)
+                self._deliver(self._as_history(news), news)
+            if not self._linked:
+                raise CancelledError
 
     async def _when_wanted(self) -> None:
         while self._paused:

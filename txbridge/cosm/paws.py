@@ -110,6 +110,9 @@ class Listener(Protocol):
     def lost(self) -> None:
         """The link is gone."""
 
+    def removed(self) -> None:
+        """Nobody listens any more; it is forgotten."""
+
 
 class PawsCarrier:
     """Runs operations over one PAWS connection that is made again whenever it is lost.
@@ -193,7 +196,7 @@ class PawsCarrier:
         Returns:
             True once there is a link; False when the first attempt failed, and then attempts go on.
         """
-        if self._link is not None:
+        if self._link is not None and not self._ending:
             return succeed(True)
         first: Deferred[bool] = Deferred(self._first.remove)
         self._first.append(first)
@@ -207,15 +210,20 @@ class PawsCarrier:
     async def disconnect(self) -> bool:
         """Close the link and stay away; what waits fails.  Fires with True when it is closed."""
         self._wanted = False
+        if not self._is_running:
+            return True
+        ended: Deferred[None] = Deferred(self._ending.remove)
+        self._ending.append(ended)
         if self._link is not None:
             self._link.close("the client was disconnected")
         else:
             self._running.cancel()
-        if self._is_running:
-            ended: Deferred[None] = Deferred()
-            self._ending.append(ended)
-            await ended
+        await ended
         return True
+
+    @property
+    def _is_staying(self) -> bool:
+        return self._wanted and not self._ending
 
     def when_connected(self) -> Deferred[None]:
         """Fires when there is a link, at once if there is one.
@@ -234,25 +242,33 @@ class PawsCarrier:
     @deferred
     async def _stay_connected(self) -> None:
         try:
-            while self._wanted:
+            while self._is_staying:
                 try:
                     await self._connect()
                     await self._until_lost()
                 except BridgeError as error:
                     self._say_down(error)
-                if self._wanted:
+                if self._is_staying:
                     delay = self._backoff.next_delay(self._random(), self._reactor.seconds())
                     await deferLater(self._reactor, delay)
         except CancelledError:
             pass
         finally:
             self._is_running = False
-            for waiting in _taken(self._waiting):
-                waiting.errback(Closed("the PAWS connection"))
-            for first in _taken(self._first):
-                first.callback(False)
-            for ended in _taken(self._ending):
+            ending = _taken(self._ending)
+            if self._wanted and ending:  # `connect` was called while it was being closed
+                self._is_running = True
+                self._running = self._stay_connected()
+            else:
+                self._nobody_stays()
+            for ended in ending:
                 ended.callback(None)
+
+    def _nobody_stays(self) -> None:
+        for waiting in _taken(self._waiting):
+            waiting.errback(Closed("the PAWS connection"))
+        for first in _taken(self._first):
+            first.callback(False)
 
     async def _connect(self) -> None:
         endpoint = client_endpoint(self._reactor, self._host, self._port, tls=self._tls, proxy=self._proxy)
@@ -293,7 +309,7 @@ class PawsCarrier:
         if self._lost_because is None:
             self._loss = Deferred()
             await self._loss
-        if self._lost_because is not None and self._wanted:
+        if self._lost_because is not None and self._is_staying:
             raise self._lost_because
 
     def _say_down(self, error: BridgeError) -> None:
@@ -449,6 +465,7 @@ class PawsCarrier:
         listener = self._listeners.pop(token, None)
         if listener is None:
             return succeed(False)
+        listener.removed()
         if self._link is None or self._core is None:
             return succeed(True)
         left: Deferred[bool] = Deferred()
@@ -590,6 +607,12 @@ class _Subscription:
     def lost(self) -> None:
         self._listening.lost()
 
+    def removed(self) -> None:
+        self._listening.lost()
+        confirmation, self.confirmation = self.confirmation, None
+        if confirmation is not None:
+            confirmation.callback(False)
+
     def refused(self, error: BridgeError) -> None:
         self._listening.lost()
         confirmation, self.confirmation = self.confirmation, None
@@ -730,7 +753,8 @@ class PAWSClient(Verbs):
 
         Returns:
             The tuple ``(token, Deferred)``; the Deferred fires with True when the server has
-            confirmed, and fails with a `RequestRejected` if it refuses.
+            confirmed, with False when `unsubscribe` came first, and fails with a
+            `RequestRejected` if it refuses.
 
         Raises:
             EncodeError: The resource is none of the two.
