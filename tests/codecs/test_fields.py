@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from attrs import fields
 
 from txbridge.codecs.fields import (
@@ -37,8 +38,9 @@ def test_a_constant_is_its_wire_name_in_title_case_except_for_a_few():
 
 def test_each_member_of_the_structures_has_a_constant():
     known = set(NAMES.values())
-    for kind in (Environment, Datastream, Datapoint, Unit, Location, Waypoint):
+    for kind in (Environment, Datastream, Unit, Location, Waypoint):
         assert {attribute.name for attribute in fields(kind)} <= known
+    assert {member.name for member in msgspec.structs.fields(Datapoint)} <= known
 
 
 def test_the_misspelt_name_of_the_old_library_is_gone():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -133,6 +135,37 @@ def test_attributes_are_converted_when_they_are_assigned_too():
     assert (stream.current_value, stream.at) == ("21.5", AT)
     with pytest.raises(ValueError, match="ISO 8601"):
         stream.at = "soon"  # type: ignore[assignment]
+
+
+def test_a_datapoint_converts_what_it_is_given_and_what_is_assigned():
+    point = Datapoint(at="2013-06-03T09:15:42Z", value=0)
+    assert (point.at, point.value) == (AT, "0")
+    point.value = 21.5  # type: ignore[assignment]
+    point.at = None
+    assert point == Datapoint(value="21.5")
+    with pytest.raises(ValueError, match="cannot be sent"):
+        point.value = float("nan")  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="time zone"):
+        Datapoint(at=AT.replace(tzinfo=None))
+    assert point == Datapoint(value="21.5")
+
+
+def test_a_datapoint_has_its_two_members_by_name_and_no_others():
+    with pytest.raises(TypeError):
+        Datapoint(AT, "1")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unit"):
+        Datapoint(unit="C")  # type: ignore[call-arg]
+    with pytest.raises(AttributeError):
+        Datapoint().unit = "C"
+
+
+def test_a_datapoint_is_copied_and_pickled_but_not_hashed():
+    point = Datapoint(at=AT, value="1")
+    for same in (copy.copy(point), copy.deepcopy(point), pickle.loads(pickle.dumps(point))):  # noqa: S301  # our own bytes
+        assert same == point
+        assert same is not point
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(point)
 
 
 def test_setting_a_value_makes_the_datastream_on_demand():

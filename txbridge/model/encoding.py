@@ -7,9 +7,10 @@ its codecs into `CODECS` when it is imported, which ``import txbridge`` does.
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
-from attrs import Factory, define, fields
+import msgspec
+from attrs import AttrsInstance, Factory, fields
 
 from txbridge.errors import DecodeError, EncodeError
 
@@ -47,6 +48,17 @@ def _codec(format: str) -> Codec:
     return codec
 
 
+def _defaults(kind: type[Structure]) -> dict[str, Any]:
+    """Each member of a structure, attrs class or msgspec Struct, with what it holds when it is absent."""
+    if issubclass(kind, msgspec.Struct):
+        return {member.name: member.default for member in msgspec.structs.fields(kind)}
+    found: dict[str, Any] = {}
+    for attribute in fields(cast("type[AttrsInstance]", kind)):
+        default = attribute.default
+        found[attribute.name] = default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]  # attrs types Factory as a function
+    return found
+
+
 class _Decode(Protocol[S_co]):
     def __call__(self, data: bytes | str, format: str = "json") -> S_co: ...
 
@@ -79,8 +91,8 @@ class _DecodeMethod:
             fresh = _codec(format).decode(owner, raw)
             if instance is None:
                 return fresh
-            for attribute in fields(owner):
-                setattr(instance, attribute.name, getattr(fresh, attribute.name))
+            for name in _defaults(owner):
+                setattr(instance, name, getattr(fresh, name))
             return instance
 
         return decode
@@ -105,9 +117,10 @@ class _FromDictMethod:
         return from_dict
 
 
-@define(repr=False)
 class Structure:
-    """The base of the shared structures."""
+    """The base of the shared structures, which are attrs classes but for the one there are thousands of."""
+
+    __slots__ = ()
 
     SECRETS: ClassVar[frozenset[str]] = frozenset()
 
@@ -135,13 +148,12 @@ class Structure:
 
     def __repr__(self) -> str:
         parts = []
-        for attribute in fields(type(self)):
-            value = getattr(self, attribute.name)
-            default = attribute.default
-            if value == (default.factory() if isinstance(default, Factory) else default):  # type: ignore[arg-type]  # attrs types Factory as a function
+        for name, default in _defaults(type(self)).items():
+            value = getattr(self, name)
+            if value == default:
                 continue
-            shown = "'…'" if attribute.name in self.SECRETS else repr(value)
-            parts.append(f"{attribute.name}={shown}")
+            shown = "'…'" if name in self.SECRETS else repr(value)
+            parts.append(f"{name}={shown}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __str__(self) -> str:
