@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.task import deferLater
 
 from tests.contract.verbs import VerbsContract
 from tests.support.hub_in_memory import HubInMemory
-from txbridge.cosm.paws import PawsCarrier, PAWSClient
+from txbridge.cosm.paws import SUBSCRIBE_AGAIN_AFTER, PawsCarrier, PAWSClient
 from txbridge.errors import (
     AuthError,
     Closed,
@@ -18,10 +18,12 @@ from txbridge.errors import (
     ConnectionLost,
     EncodeError,
     NotFound,
+    ServerFailed,
     TimedOut,
 )
 from txbridge.model.structures import Datastream, Environment
 from txbridge.net.backoff import Backoff
+from txbridge.net.http1 import Response
 
 AT = datetime(2013, 6, 3, 8, 44, 50, tzinfo=UTC)
 
@@ -312,3 +314,45 @@ class TestLeaving:
         client = make_client(hub, url)
         assert hub.run(client.connect().addCallback(lambda _: client.disconnect())) is True
         assert client.connected is False
+
+
+class TestAServerThatCannotSubscribeForNow:
+    def fail_subscribing(self, hub, monkeypatch):
+        refusal = Response(503, (), b"")
+        monkeypatch.setattr(hub.server, "authorise_subscription", lambda asked: succeed(refusal))
+
+    def test_a_new_subscription_is_refused(self, hub, client, feed_id, monkeypatch):
+        self.fail_subscribing(hub, monkeypatch)
+        with pytest.raises(ServerFailed):
+            hub.run(client.subscribe(f"/feeds/{feed_id}", lambda update: None)[1])
+
+    def test_an_older_one_is_made_again_later_and_misses_nothing(self, hub, client, feed_id, monkeypatch):
+        seen, gaps = [], []
+        subscribed = client.subscribe(
+            f"/feeds/{feed_id}", lambda update: seen.extend(points_of(update)), on_gap=gaps.append
+        )
+        hub.run(subscribed[1])
+        write(hub, feed_id, 1, AT)
+        self.fail_subscribing(hub, monkeypatch)
+        hub.network.cut()
+        hub.run(sleep(hub, 5))
+        assert client.connected is True
+        write(hub, feed_id, 2, AT + timedelta(seconds=1))
+        monkeypatch.undo()
+        hub.run(sleep(hub, SUBSCRIBE_AGAIN_AFTER))
+        assert seen == [("a", "1"), ("a", "2")]
+        assert gaps == []
+
+    def test_it_is_not_made_again_when_it_was_left(self, hub, client, feed_id, monkeypatch):
+        resource, seen = f"/feeds/{feed_id}", []
+        token, subscribed = client.subscribe(resource, seen.append)
+        hub.run(subscribed)
+        self.fail_subscribing(hub, monkeypatch)
+        hub.network.cut()
+        hub.run(sleep(hub, 5))
+        monkeypatch.undo()
+        assert hub.run(client.unsubscribe(resource, token)) is True
+        hub.run(sleep(hub, SUBSCRIBE_AGAIN_AFTER))
+        write(hub, feed_id, 1, AT)
+        hub.run(sleep(hub, 1))
+        assert seen == []

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -45,7 +46,7 @@ from txbridge.cosm.protocol import (
     Unsubscribed,
 )
 from txbridge.cosm.updates import Updates
-from txbridge.errors import BridgeError, Closed, ConfigError, EncodeError, TimedOut
+from txbridge.errors import Advice, BridgeError, Closed, ConfigError, EncodeError, TimedOut
 from txbridge.model.instants import as_instant, shorten
 from txbridge.model.structures import Datastream, Environment
 from txbridge.net.backoff import Backoff
@@ -74,6 +75,9 @@ MAX_IN_FLIGHT = 500
 MAX_MESSAGE = 16 << 20
 """Bytes of one message of the server: a feed of many datastreams with a page of history each."""
 
+SUBSCRIBE_AGAIN_AFTER = 15.0
+"""Seconds before a server that could not subscribe for now, on a new link, is asked again."""
+
 _HEADERS = {"x-apikey": "X-ApiKey", "content-type": "Content-Type", "accept": "Accept"}
 _RESOURCE = re.compile(
     r"/?(?:v2/)?feeds/(?P<feed>[0-9]+)(?:/datastreams/(?P<datastream>[^/?]+?))?(?:\.json)?", re.ASCII
@@ -92,11 +96,13 @@ class Listener(Protocol):
         token: Its name on the wire.
         resource: What it is for.
         headers: What is sent with it: the key.
+        is_established: Whether a server has confirmed it before.
     """
 
     token: str
     resource: str
     headers: Mapping[str, str]
+    is_established: bool
 
     def confirmed(self) -> None:
         """The server has confirmed it on a new link."""
@@ -158,6 +164,7 @@ class PawsCarrier:
         self._answers: dict[str, Deferred[Answered]] = {}
         self._listeners: dict[str, Listener] = {}
         self._leaving: dict[str, Deferred[bool]] = {}
+        self._again: dict[str, IDelayedCall] = {}
         self._wanted = False
         self._is_running = False
         self._running: Deferred[None] = succeed(None)
@@ -329,6 +336,8 @@ class PawsCarrier:
         """The link is gone; what was in flight has failed already."""
         self._link = None
         self._lost_because = error
+        for token in list(self._again):
+            self._again.pop(token).cancel()
         for listener in list(self._listeners.values()):
             listener.lost()
         loss, self._loss = self._loss, None
@@ -378,10 +387,23 @@ class PawsCarrier:
     def _refused(self, token: str, status: int, text: str) -> None:
         if token in self._leaving:
             self._leaving.pop(token).callback(False)
-        listener = self._listeners.pop(token, None)
-        if listener is not None:
-            operation = Operation("subscribe", "SUBSCRIBE", (), lambda answer: None, explain=read_refusal)
-            listener.refused(rejection(operation, Answer(status, body=text.encode())))
+        listener = self._listeners.get(token)
+        if listener is None or token in self._again:
+            return
+        operation = Operation("subscribe", "SUBSCRIBE", (), lambda answer: None, explain=read_refusal)
+        error = rejection(operation, Answer(status, body=text.encode()))
+        if error.advice is Advice.RETRY and listener.is_established:
+            listener.lost()
+            self._again[token] = self._reactor.callLater(
+                SUBSCRIBE_AGAIN_AFTER, self._subscribe_again, token, listener
+            )
+            return
+        del self._listeners[token]
+        listener.refused(error)
+
+    def _subscribe_again(self, token: str, listener: Listener) -> None:
+        del self._again[token]
+        self._subscribe(listener)
 
     # -- operations
 
@@ -466,6 +488,9 @@ class PawsCarrier:
         if listener is None:
             return succeed(False)
         listener.removed()
+        if token in self._again:
+            self._again.pop(token).cancel()
+            return succeed(True)
         if self._link is None or self._core is None:
             return succeed(True)
         left: Deferred[bool] = Deferred()
@@ -588,6 +613,7 @@ class _Subscription:
         self.token = token
         self.resource = listening.target.resource
         self.headers = headers
+        self.is_established = False
         self.confirmation: Deferred[bool] | None = Deferred(self._nobody_waits)
         self._listening = listening
         self._refused = refused
@@ -596,6 +622,7 @@ class _Subscription:
         self.confirmation = None
 
     def confirmed(self) -> None:
+        self.is_established = True
         self._listening.confirmed()
         confirmation, self.confirmation = self.confirmation, None
         if confirmation is not None:
