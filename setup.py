@@ -81,7 +81,7 @@ setup(
         "cryptography",
         "idna>=3.10",
         "lxml>=6.0",
-        "msgspec>=0.20",
+        "msgspec>=0.22",
         "numpy>=2.3",
         "plotext>=6.1",
         "pyopenssl>=26.4",
