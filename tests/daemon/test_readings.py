@@ -27,6 +27,13 @@ def test_what_is_no_argument_is_refused(text):
         read_argument(text, None)
 
 
+def test_a_value_that_is_missing_is_told_with_its_datastream():
+    with pytest.raises(ConfigError, match="'temp' has no value"):
+        read_argument("temp=", None)
+    with pytest.raises(ConfigError, match="line 3: 'temp' has no value"):
+        read_line("temp,,", 3)
+
+
 def test_a_line_has_an_id_an_instant_and_a_value():
     assert read_line("temp,2026-11-21T12:00:00Z,21.50\n", 7) == Reading("temp", AT, "21.50")
 

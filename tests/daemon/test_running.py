@@ -86,7 +86,10 @@ def test_each_error_has_its_exit_status(error, status):
         (AuthError("read_feed", 401), "refuses the key; TXBRIDGE_API_KEY"),
         (Forbidden("read_feed", 403, "Forbidden", "not yours"), "may not do this (not yours)"),
         (Forbidden("read_feed", 403), "may not do this (forbidden)"),
-        (NotFound("read_feed", 404, "Not found", "no such feed"), "the hub says: no such feed"),
+        (
+            NotFound("read_feed", 404, "Not found", "no such feed"),
+            "says: no such feed; 'txbridge feeds' lists",
+        ),
         (ServerFailed("read_feed", 503), "the hub says: 503"),
         (TimedOut("read_feed", "answer", 30), "read_feed: no answer within 30 s"),
     ],

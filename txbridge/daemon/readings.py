@@ -53,7 +53,7 @@ def read_argument(text: str, at: datetime | None) -> Reading:
     datastream, equals, value = text.partition("=")
     if not equals:
         raise ConfigError([f"{shorten(text)!r} is not DATASTREAM=VALUE"])
-    return Reading(_datastream(datastream), at, _value(value))
+    return _reading(datastream, at, value)
 
 
 def read_line(line: str, number: int) -> Reading | None:
@@ -78,7 +78,7 @@ def read_line(line: str, number: int) -> Reading | None:
         raise ConfigError([f"line {number}: {shorten(line.strip())!r} is not DATASTREAM,TIMESTAMP,VALUE"])
     try:
         at = parse_instant(fields[1]) if fields[1].strip() else None
-        return Reading(_datastream(fields[0]), at, _value(fields[2]))
+        return _reading(fields[0], at, fields[2])
     except ConfigError as error:
         raise ConfigError([f"line {number}: {problem}" for problem in error.problems]) from None
     except ValueError as error:
@@ -122,8 +122,8 @@ def _datastream(text: str) -> str:
     return name
 
 
-def _value(text: str) -> str:
-    value = text.strip()
-    if not value:
-        raise ConfigError(["there is no value"])
-    return value
+def _reading(datastream: str, at: datetime | None, value: str) -> Reading:
+    name = _datastream(datastream)
+    if not value.strip():
+        raise ConfigError([f"{shorten(name)!r} has no value"])
+    return Reading(name, at, value.strip())

@@ -81,7 +81,10 @@ def explain(error: BridgeError) -> str:
         return "the hub refuses the key; TXBRIDGE_API_KEY or TXBRIDGE_API_KEY_FILE gives it"
     if isinstance(error, Forbidden):
         return f"the key may not do this ({error.detail or error.title or 'forbidden'})"
-    if isinstance(error, NotFound | ServerFailed):
+    if isinstance(error, NotFound):
+        said = error.detail or error.title or error.status
+        return f"the hub says: {said}; 'txbridge feeds' lists what the key may see"
+    if isinstance(error, ServerFailed):
         return f"the hub says: {error.detail or error.title or error.status}"
     return str(error)
 
