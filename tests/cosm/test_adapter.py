@@ -148,6 +148,17 @@ class TestSource:
         assert [(info.name, info.unit_symbol) for info in batch.infos] == [("t.in", "C")]
         hub.run(flow.close())
 
+    def test_a_flow_that_is_opened_again_before_its_first_point_loses_none(self, hub, paws, feed_id):
+        source = CosmSource(paws, feed_id=feed_id)
+        hub.run(hub.run(source.open(EVERYTHING, None)).close())
+        document = Environment()
+        document.set_current_value("t", "1")
+        hub.run(deferLater(hub.network.clock, 1))
+        hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
+        flow = hub.run(source.open(EVERYTHING, None))
+        assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["1"]
+        hub.run(flow.close())
+
     def test_a_foreign_cursor_is_refused(self, hub, paws, feed_id):
         with pytest.raises(ConfigError):
             hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, Cursor([1])))

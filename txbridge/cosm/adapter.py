@@ -12,7 +12,7 @@ Values are text there: a number is written as the shortest text that reads back 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -213,6 +213,9 @@ class CosmSource:
         seen = _read_cursor(after)
         self._client.connect()
         feed = await self._client.read_feed(feed_id=self._feed_id)
+        if self._since is None and feed.updated is not None:
+            # From now on, also for a flow that is opened again before the first point has come.
+            self._since = feed.updated + timedelta(microseconds=1)
         infos = tuple(
             _info(stream, self._numbers)
             for name, stream in feed.datastreams.items()

@@ -267,12 +267,10 @@ class Listening:
                 self._deliver(_reduced(structure, news), news)
 
     def _give_up(self, error: BridgeError) -> None:
+        """Tell what is missing; what was handed out stays as it is, so the next link asks once more."""
         start = max(self._seen.values(), default=self._floor)
         end = datetime.fromtimestamp(self._clock.seconds(), UTC)
         self._flow.missed(Missed(self.target.resource, start, end, str(error)))
-        self._floor = end
-        self._seen = {name: max(at, end) for name, at in self._seen.items()}
-        self._started = True
 
     async def _read_history(self) -> None:
         target = self.target
