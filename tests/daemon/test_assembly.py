@@ -1,21 +1,94 @@
-"""The hub put together: what one of its parts has to know about another."""
+"""The parts fit together: a hub, a client, a subscription and a relay over real connections."""
 
 from __future__ import annotations
 
+import stat
+
+import numpy as np
 import pytest
 
-from txbridge.daemon import assembly
+from tests.support.program import hub_here, turn
+from tests.support.relay import ScriptedSource
+from txbridge.daemon.assembly import client_of, host_source, hub_service, relay_to_hub, socket_of
+from txbridge.daemon.config import ClientConfig, HubConfig
+from txbridge.errors import ConfigError, StoreError
+from txbridge.host import CAPABILITIES
+from txbridge.model.samples import Batch, SampleBlock
+from txbridge.model.structures import Environment
+from txbridge.net.reactor import resolve_reactor
 
 
-@pytest.mark.parametrize(
-    ("endpoints", "port"),
-    [
-        ((), 80),
-        (("tcp:8080:interface=127.0.0.1", "tcp:9090"), 8080),
-        (("ssl:8443:privateKey=key.pem", "tcp:port=8080"), 8080),
-        (("unix:/run/hub.sock", "tcp6:8080"), 8080),
-        (("tcp:0:interface=127.0.0.1", "systemd:domain=INET:index=0"), 80),
-    ],
-)
-def test_tcp_clients_are_told_the_first_fixed_port_of_plain_http(endpoints, port):
-    assert assembly._http_port(endpoints) == port
+async def test_a_hubs_directory_is_made_for_its_owner_alone(tmp_path):
+    data = tmp_path / "a" / "data"
+    async with hub_here(data) as hub:
+        assert await hub.client.list_all_feeds() == []
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+
+
+async def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    service = hub_service(resolve_reactor(), HubConfig(str(tmp_path / "file" / "data")))
+    with pytest.raises(ConfigError, match="cannot keep data in"):
+        await service.start()
+
+
+async def test_a_file_that_is_no_store_is_told(tmp_path):
+    (tmp_path / "hub.sqlite").write_text("this is no database, and it is long enough to see that" * 100)
+    service = hub_service(resolve_reactor(), HubConfig(str(tmp_path)))
+    with pytest.raises(StoreError):
+        await service.start()
+
+
+async def test_a_store_is_closed_again_when_the_key_cannot_be_kept(tmp_path):
+    (tmp_path / "owner.key").mkdir()
+    config = HubConfig(str(tmp_path), listen=("tcp:0:interface=127.0.0.1",))
+    with pytest.raises(ConfigError, match=r"owner\.key"):
+        await hub_service(resolve_reactor(), config).start()
+    (tmp_path / "owner.key").rmdir()
+    service = hub_service(resolve_reactor(), config)
+    await service.start()
+    await service.stop()
+
+
+async def test_a_write_over_http_reaches_a_subscriber_over_the_websocket(tmp_path):
+    async with hub_here(tmp_path / "data") as hub:
+        feed_id = await hub.client.create_feed(data=Environment(title="Boiler"))
+        socket = socket_of(hub.reactor, hub.config)
+        assert await socket.connect()
+        updates = socket.updates(feed_id, since="2020-01-01")
+        environment = Environment()
+        environment.set_current_value("temp", "21.50")
+        await hub.client.update_feed(feed_id=feed_id, data=environment)
+        update = await updates.next_update()
+        updates.close()
+        await socket.disconnect()
+    assert (update.datastream_id, update.datapoints[0].value) == ("temp", "21.50")
+
+
+async def test_a_relay_writes_what_its_source_gives_to_a_feed(tmp_path):
+    at = np.array([1_600_000_000_123_456_789], np.int64)
+    batch = Batch((SampleBlock.scalar("temp", at, np.array([21.5])),))
+    async with hub_here(tmp_path / "data") as hub:
+        feed_id = int(await hub.client.create_feed(data=Environment(title="Boiler")))
+        source = ScriptedSource(capabilities=CAPABILITIES)
+        relay = relay_to_hub(hub.reactor, source, hub.client, feed_id)
+        relay.startService()
+        source.give(batch)
+        while not relay.status().destinations[0].delivered:
+            await turn(hub.reactor)
+        await relay.stopService()
+        feed = await hub.client.read_feed(feed_id=feed_id)
+    assert feed.datastreams["temp"].current_value == "21.5"
+    assert feed.datastreams["temp"].at.microsecond == 123456
+
+
+async def test_a_client_tells_where_it_goes_and_not_its_key():
+    client = client_of(resolve_reactor(), ClientConfig("http://127.0.0.1:1/v2", "secret"))
+    assert "127.0.0.1:1" in repr(client)
+    assert "secret" not in repr(client)
+    await client.close()
+
+
+def test_this_machine_can_be_read_only_as_often_as_makes_sense():
+    with pytest.raises(ConfigError, match=r"every 0\.1 seconds at most"):
+        host_source(resolve_reactor(), 0.001)

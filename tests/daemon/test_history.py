@@ -91,6 +91,14 @@ async def test_samples_include_the_newest_point_and_none_from_after_the_end(tmp_
     assert [line.rsplit(",", 1)[-1] for line in text.splitlines()] == ["0", "60"]
 
 
+async def test_a_sample_from_after_the_end_leaves_the_document_whole(tmp_path):
+    async with hub_here(tmp_path / "data") as hub:
+        feed_id = await filled(hub, count=100)
+        span = Span(START - timedelta(hours=1), START - timedelta(minutes=1))
+        text, _ = await shown(hub, feed_id, "temp", form="json", interval=3600, span=span)
+    assert json.loads(text) == {"id": feed_id, "datastreams": [{"id": "temp", "datapoints": []}]}
+
+
 async def test_a_chart_is_drawn_for_each_datastream_that_has_points(tmp_path):
     async with hub_here(tmp_path / "data") as hub:
         feed_id = await filled(hub, count=100)

@@ -39,6 +39,20 @@ def test_a_person_sees_a_bar_on_stderr_and_nothing_on_stdout():
     assert terminal.is_interactive
 
 
+def test_a_bar_is_not_drawn_between_lines_on_the_same_terminal():
+    terminal = Terminal(Tty(), Tty())
+    with terminal.progress("reading history", 10, gives=True) as report:
+        report(10)
+    assert terminal.err.getvalue() == ""
+
+
+def test_a_bar_is_drawn_while_the_lines_go_elsewhere():
+    terminal = Terminal(io.StringIO(), Tty())
+    with terminal.progress("reading history", 10, gives=True) as report:
+        report(10)
+    assert "reading history" in terminal.err.getvalue()
+
+
 def test_a_terminal_has_a_size():
     columns, lines = Terminal(io.StringIO(), io.StringIO()).size
     assert columns > 0

@@ -220,8 +220,8 @@ async def send_lines(
             sent += len(batch)
             report(lines.bytes_read)
 
-    with terminal.progress("sending", _size(descriptor)) as report:
-        try:
+    try:
+        with terminal.progress("sending", _size(descriptor)) as report:
             while texts := await lines.next_lines():
                 for text in texts:
                     number += 1
@@ -234,10 +234,10 @@ async def send_lines(
                 # What trickles in is sent at once, what comes in bulk by the hundreds.
                 await write_while_at_least(BATCH if lines.is_ready else 1)
             await write_while_at_least(1)
-        except BridgeError:
-            if sent:
-                terminal.say(f"{_points(sent)} had been sent to feed {feed_id} before this went wrong:")
-            raise
+    except BridgeError:
+        if sent:
+            terminal.say(f"{_points(sent)} had been sent to feed {feed_id} before this went wrong:")
+        raise
     if feed_id is None:
         raise ConfigError(["there was nothing to send"])
     _tell_sent(terminal, feed_id, sent, form)

@@ -60,7 +60,8 @@ async def history(client: Client, terminal: Terminal, request: HistoryRequest) -
     until = span.end + timedelta(seconds=request.interval)
     shown = _SHOWN[request.form](terminal, request, streams)
     shown.begin()
-    with terminal.progress("reading history", float(len(streams))) as report:
+    gives = request.form != "plot"
+    with terminal.progress("reading history", float(len(streams)), gives=gives) as report:
         for position, stream in enumerate(streams):
             shown.begin_stream(stream)
             left = request.limit
@@ -70,7 +71,8 @@ async def history(client: Client, terminal: Terminal, request: HistoryRequest) -
             while (left is None or left > 0) and (found := await walk.next_datapoints()):
                 points = [point for point in found if point.at is None or point.at <= span.end][:left]
                 left = None if left is None else left - len(points)
-                shown.show(points)
+                if points:
+                    shown.show(points)
                 report(position + walk.progress)
             shown.end_stream()
     shown.end()
@@ -158,6 +160,7 @@ class _Charts(_Shown):
     def __init__(self, terminal: Terminal, request: HistoryRequest, streams: Sequence[Datastream]) -> None:
         super().__init__(terminal, request, streams)
         self.points: list[Datapoint] = []
+        self.charts: list[str] = []
         width, height = terminal.size
         self.height = max(height - 2, CHART_HEIGHT) if len(streams) == 1 else CHART_HEIGHT
         self.columns = width
@@ -171,9 +174,10 @@ class _Charts(_Shown):
         symbol = symbol_of(self.stream)
         title = f"feed {self.request.feed_id}: {self.stream.id}" + (f" ({symbol})" if symbol else "")
         if points:
-            self.terminal.give(chart(points, title=title, width=self.columns, height=self.height))
+            self.charts.append(chart(points, title=title, width=self.columns, height=self.height))
 
     def end(self) -> None:
+        self.terminal.give("\n".join(self.charts))
         if not self.count:
             self.terminal.say(_nothing(self.request))
 

@@ -57,14 +57,15 @@ class Terminal:
         self.err.flush()
 
     @contextmanager
-    def progress(self, what: str, total: float | None) -> Iterator[Report]:
+    def progress(self, what: str, total: float | None, *, gives: bool = False) -> Iterator[Report]:
         """Show a bar on stderr while a block runs; only a person sees one.
 
         Args:
             what: What is being done.
             total: When it is done, or None if nobody knows.
+            gives: Whether the block writes to stdout; a bar on the same terminal would be in its way.
         """
-        if not self.err.isatty():
+        if not self.err.isatty() or (gives and self.is_interactive):
             yield _nobody_looks
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
