@@ -161,6 +161,7 @@ def parse_xml(data: bytes, limits: DecodeLimits) -> etree._Element:
         remove_comments=True,
         remove_pis=True,
         recover=False,
+        collect_ids=False,
     )
     try:
         root = etree.fromstring(document, parser)
