@@ -93,8 +93,11 @@ def run(size: Size, tick: Tick) -> list[Group]:
         title: str, peer: str, theirs: Callable[[], object], ours: Callable[[], object], n: int
     ) -> Group:
         def work(call: Callable[[], object]) -> Callable[[], int]:
+            held: object = None
+
             def once() -> int:
-                call()
+                nonlocal held
+                held = call()  # as a reader holds a document until it has the next one
                 return n
 
             return once
