@@ -29,7 +29,7 @@ RUN_SECONDS = 60.0
 
 # Its setup.py asks for the translation to Python 3 that setuptools 58 took away.
 OLD_SETUPTOOLS = ("setuptools<58", "wheel")
-PYTHON_PEERS = ("python-eeml==4.1.0", "websockets==17.4")
+PYTHON_PEERS = ("python-eeml==4.1.0", "websockets==17.4", "xively-python==0.1.0rc1")
 NODE_PEERS = ("cosm@0.1.0",)
 
 

@@ -76,6 +76,28 @@ def test_python_eeml_writes_values_and_history_and_understands_refusals(hub: Sta
     assert [point["value"] for point in points] == ["7", "8"]
 
 
+# ------------------------------------------------------------------------------------------- xively-python
+
+
+def test_xively_python_lives_a_feeds_whole_life(hub: StartedHub) -> None:
+    told = python_peer().play("xively_client.py", hub.url, hub.key)
+    assert told == {
+        "location": ["North", 51.6, "mobile"],
+        "waypoints": [[51.5, -0.5]],
+        "description": "Rented",
+        "values": {"history": None, "new": "0", "soil": "22"},
+        "unit": "C",
+        "history": [
+            ["2013-06-03T09:00:00", "7"],
+            ["2013-06-03T09:04:00", "4"],
+            ["2013-06-03T09:05:00.000250", "5"],
+        ],
+        "point": "7",
+        "listed": ["Allotment"],
+        "absent": 404,
+    }
+
+
 # ------------------------------------------------------------------------------------------------ npm cosm
 
 

@@ -940,6 +940,23 @@ async def test_creating_no_datapoints_is_422(hub, body):
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "missing"),
+    [
+        ("datastreams", eeml(""), "data"),
+        ("datastreams/s", eeml(""), "data"),
+        ("datastreams/s/datapoints", eeml("<data/>"), "value"),
+        ("datastreams/s/datapoints", eeml("<data><datapoints/></data>"), "value"),
+    ],
+)
+async def test_xml_without_the_element_that_its_address_is_about_is_400(hub, path, body, missing):
+    feed = await recorded(hub)
+    response = await hub.ask("POST", f"/v2/feeds/{feed}/{path}.xml", body)
+    assert response.status == 400
+    assert "<title>XML Parser Error</title>" in text(response)
+    assert f"'{missing}'" in text(response)
+
+
+@pytest.mark.parametrize(
     "stamp",
     [
         "2013-06-03T09:10:00Z",

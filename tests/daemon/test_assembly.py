@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.program import hub_here, turn
 from tests.support.relay import ScriptedSource
+from txbridge.cosm.paws import PAWSClient
 from txbridge.daemon.assembly import client_of, host_source, hub_service, relay_to_hub, socket_of
-from txbridge.daemon.config import ClientConfig, HubConfig
+from txbridge.daemon.config import ClientConfig, HubConfig, hub_config
 from txbridge.errors import ConfigError, StoreError
 from txbridge.host import CAPABILITIES
 from txbridge.model.samples import Batch, SampleBlock
@@ -63,6 +64,26 @@ async def test_a_write_over_http_reaches_a_subscriber_over_the_websocket(tmp_pat
         updates.close()
         await socket.disconnect()
     assert (update.datastream_id, update.datapoints[0].value) == ("temp", "21.50")
+
+
+async def test_the_socket_api_over_tcp_tells_the_port_for_http_that_the_system_picked(tmp_path):
+    any_port = "tcp:0:interface=127.0.0.1"
+    service = hub_service(
+        resolve_reactor(), hub_config(data=str(tmp_path), listen=[any_port], paws_tcp=[any_port])
+    )
+    await service.start()
+    http, paws = service.addresses
+    client = PAWSClient(
+        (tmp_path / "owner.key").read_text().strip(),
+        url=paws.removeprefix("paws "),
+        reactor=resolve_reactor(),
+    )
+    assert await client.connect()
+    feed_id = await client.create_feed(data=Environment(title="Attic"))
+    described = await client.read_feed(feed_id=feed_id)
+    await client.disconnect()
+    await service.stop()
+    assert described.feed == f"{http}/v2/feeds/{feed_id}.json"
 
 
 async def test_a_relay_writes_what_its_source_gives_to_a_feed(tmp_path):

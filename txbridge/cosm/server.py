@@ -254,6 +254,17 @@ class Call:
             raise _other_formats(self.formats, self.written_in)
         return _CODECS[self.written_in].decode(kind, self.request.body, limits=limits)
 
+    def expect(self, element: str, *, found: bool) -> None:
+        """Refuse XML without the element its address is about: that is another document, not a blank member.
+
+        Raises:
+            DecodeError: 400.
+
+        Source: xively-rb, its specs of ``parsers/xml``.
+        """
+        if not found and self.written_in == "xml":
+            raise DecodeError("xml", "", f"expected {element!r} elements, found none")
+
     def may(self, method: str, record: FeedRecord, *, datastream_id: str | None = None) -> bool:
         """Whether the key may do this to a feed, or to one datastream of it."""
         return _may(self.principal, self.request, method, record, datastream_id)
@@ -518,6 +529,7 @@ class CosmServer:
             document = Environment(datastreams={stream.id or "": stream})
         else:
             document = call.decode(Environment, limits)
+            call.expect("data", found=bool(document.datastreams))
         return await self._add_datastreams(call, new_datastreams(document))
 
     async def _create_datastream(self, call: Call) -> Response:
@@ -584,8 +596,9 @@ class CosmServer:
     # -------------------------------------------------------------------------------------- datapoints
 
     async def _create_datapoints(self, call: Call) -> Response:
-        stream = writable_datapoints(call.decode(Datastream, self._options.limits))
-        return await self._change_datastream(call, "post", stream)
+        document = call.decode(Datastream, self._options.limits)
+        call.expect("value", found=bool(document.datapoints) or document.current_value is not None)
+        return await self._change_datastream(call, "post", writable_datapoints(document))
 
     async def _delete_datapoints(self, call: Call) -> Response:
         parameters = call.parameters

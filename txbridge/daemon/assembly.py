@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import random
 from typing import Any
+from urllib.parse import urlsplit
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
 
 from txbridge.cosm.adapter import CosmSink
 from txbridge.cosm.client import Client
 from txbridge.cosm.paws import PAWSClient
-from txbridge.cosm.paws_server import PawsOptions, PawsServer
+from txbridge.cosm.paws_server import PawsServer
 from txbridge.cosm.server import CosmServer
 from txbridge.daemon.config import ClientConfig, HubConfig
 from txbridge.daemon.service import Door, HubService, Parts
@@ -117,28 +119,28 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         raise
     live = LocalLive()
     cosm = CosmServer(store, live, Accounts(store, reactor), reactor)
-    paws = PawsServer(cosm, live, reactor, PawsOptions(http_port=_http_port(config.listen)))
+    paws = PawsServer(cosm, live, reactor)
     site = HubSite(cosm, paws)
     http = HttpServerFactory(site.respond, upgrade=site.upgrade, clock=reactor, refuse=site.refuse)
 
     def drain(seconds: float) -> Deferred[Any]:
         return DeferredList([http.drain(seconds), paws.close()], consumeErrors=True)
 
+    def opened(addresses: Sequence[str]) -> None:
+        # Only now: the system may have picked the port, or systemd have opened it.
+        paws.options = evolve(paws.options, http_port=_http_port(addresses))
+
     doors = [
         *(Door(text, http, "http", "https") for text in config.listen),
         *(Door(text, paws.factory, "paws tcp", "paws tls") for text in config.paws_tcp),
     ]
-    return Parts(doors, drain, store.close, _notes(owner))
+    return Parts(doors, drain, store.close, _notes(owner), opened)
 
 
-def _http_port(endpoints: Sequence[str]) -> int:
-    """The first fixed port for plain HTTP, for the addresses that TCP clients are told; else HTTP's own."""
-    for text in endpoints:
-        kind, _, rest = text.partition(":")
-        port = rest.partition(":")[0].removeprefix("port=")
-        if kind in ("tcp", "tcp4", "tcp6") and port.isdecimal() and int(port):
-            return int(port)
-    return 80
+def _http_port(addresses: Sequence[str]) -> int:
+    """The first port for plain HTTP, as the addresses that TCP clients are told have it; else HTTP's own."""
+    ports = (parts.port for parts in map(urlsplit, addresses) if parts.scheme == "http")
+    return next((port for port in ports if port is not None), 80)
 
 
 def _make(directory: Path) -> None:

@@ -60,12 +60,14 @@ class Parts:
         drain: Answers what was accepted and closes every connection, within the given seconds.
         close: Finishes what the storage was given.
         notes: What the start did that its owner should know, line by line.
+        opened: Is told the addresses, in the order of the doors, when every one is open.
     """
 
     doors: Sequence[Door]
     drain: Callable[[float], Deferred[Any]]
     close: Callable[[], Deferred[None]]
     notes: Sequence[str] = ()
+    opened: Callable[[Sequence[str]], None] = lambda addresses: None
 
 
 class HubService(Service):
@@ -123,6 +125,7 @@ class HubService(Service):
                 port = await self._listen(door)
                 self._ports.append(port)
                 self.addresses += (address_of(port, door),)
+            self._parts.opened(self.addresses)
             listening = True
         finally:
             if not listening:
