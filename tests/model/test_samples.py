@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -186,3 +188,22 @@ def test_merging_keeps_the_last_description_of_a_stream():
     merged = Batch.merge([Batch(infos=(old, other)), Batch(infos=(new,), gaps=(Gap("t", 1, 2, "x"),))])
     assert merged.infos == (new, other)
     assert merged.gaps == (Gap("t", 1, 2, "x"),)
+
+
+def test_merging_joins_no_rows_over_an_empty_block_that_go_back_in_time():
+    late, early = SampleBlock.scalar("t", [10], [1.0]), SampleBlock.scalar("t", [5], [2.0])
+    merged = Batch.merge([Batch((late, late.slice(0, 0))), Batch((early,))])
+    assert merged.blocks == (late, early)
+
+
+def test_what_a_batch_describes_counts_as_memory():
+    gap, info = Gap("s" * 1000, 0, 1, "r" * 1000), StreamInfo("n" * 1000, tags=("t" * 1000,))
+    assert Batch(gaps=(gap,)).nbytes > 2000
+    assert Batch(infos=(info,)).nbytes > 2000
+
+
+def test_short_texts_count_with_what_an_object_takes():
+    texts = [f"{number:03}" for number in range(1000)]
+    real = sum(map(sys.getsizeof, texts)) + 8 * len(texts)
+    counted = SampleBlock.scalar("t", range(1000), texts).nbytes - 8 * len(texts)
+    assert real <= counted < 1.2 * real

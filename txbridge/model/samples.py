@@ -45,8 +45,9 @@ VALUE = "value"
 
 _BLOCK_BYTES = 500  # what a block takes besides its rows, and …
 _COLUMN_BYTES = 280  # … besides those of each column, as tracemalloc sees it on CPython 3.11
+_TEXT_BYTES = 49  # what a text takes besides its characters
 _MAX_REASON = 200
-_DESCRIPTION_BYTES = 64  # what a gap or a description is counted as, besides its text
+_DESCRIPTION_BYTES = 300  # what a gap or a description is counted as, besides its texts' characters
 
 
 class ValueType(Enum):
@@ -217,7 +218,7 @@ class SampleBlock:
         for column in self.columns.values():
             total += _COLUMN_BYTES + column.nbytes
             if column.dtype.kind == "O":
-                total += sum(map(len, column))
+                total += _TEXT_BYTES * len(column) + sum(map(len, column))
         return total
 
     def __len__(self) -> int:
@@ -399,8 +400,11 @@ class Batch:
     @property
     def nbytes(self) -> int:
         """Roughly the memory that the batch takes."""
-        described = len(self.gaps) + len(self.infos)
-        return sum(block.nbytes for block in self.blocks) + described * _DESCRIPTION_BYTES
+        texts = [text for gap in self.gaps for text in (gap.stream, gap.reason)]
+        for info in self.infos:
+            texts += (info.name, info.label or "", *info.columns, *info.tags)
+        described = (len(self.gaps) + len(self.infos)) * _DESCRIPTION_BYTES + sum(map(len, texts))
+        return sum(block.nbytes for block in self.blocks) + described
 
     @property
     def empty(self) -> bool:
@@ -436,8 +440,8 @@ class Batch:
         """One batch in place of several that follow each other.
 
         The order of each stream's rows is kept; neighbouring blocks of a stream are joined where
-        `SampleBlock.continues` allows it.  The last description of a stream and the last cursor
-        stand.
+        `SampleBlock.continues` allows it, and empty ones dropped.  The last description of a stream
+        and the last cursor stand.
         """
         if len(batches) == 1:
             return batches[0]
@@ -445,7 +449,7 @@ class Batch:
         infos: dict[str, StreamInfo] = {}
         cursor: Cursor | None = None
         for batch in batches:
-            for block in batch.blocks:
+            for block in filter(len, batch.blocks):
                 of_stream = runs.setdefault(block.stream, [])
                 if of_stream and block.continues(of_stream[-1][-1]):
                     of_stream[-1].append(block)
