@@ -177,6 +177,25 @@ def test_nothing_is_taken_from_the_core_while_the_transport_is_full():
     assert server.writes == [b"\x81\x03one\x81\x03two"]
 
 
+def test_pings_get_no_pongs_while_the_transport_is_full():
+    server = Upgraded()
+    ping, pong = b"\x89\x81\0\0\0\0x", b"\x8a\x01x"
+    server.transport.producer.pauseProducing()
+    server.transport.protocol.dataReceived(ping * 1000)
+    assert server.writes == []
+    server.transport.producer.resumeProducing()
+    server.transport.protocol.dataReceived(ping)
+    assert server.writes == [pong]
+
+
+def test_a_long_reason_to_close_is_cut_between_characters():
+    hub = Hub()
+    client = hub.connect()
+    hub.owners[0].link.close("a" + "\xe9" * 100)
+    hub.settle()
+    assert client.error.reason == "closed with 1000: a" + "\xe9" * 59
+
+
 def test_a_link_is_a_push_producer():
     clock = Clock()
     core = PlainCore()

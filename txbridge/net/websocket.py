@@ -183,7 +183,7 @@ class WebSocketLink:
     def close(self, reason: str = "") -> None:
         """Close after everything the core has is sent, or some seconds later in any case."""
         if self._farewell is None:
-            self._farewell = reason.encode()[:120]
+            self._farewell = reason.encode()[:120].decode("utf-8", "ignore").encode()
             self._error = ConnectionLost("connection", reason or "we closed it")
             self._close_at = self._clock.seconds() + self._options.close_within
             if self._is_open:
@@ -263,6 +263,11 @@ class WebSocketLink:
             self._owner.link_lost(self, error)
         elif not self.handshake.called:
             self.handshake.errback(error)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the transport takes no more for now."""
+        return self._is_full
 
     # -- called by the transport
 
@@ -363,6 +368,11 @@ class _Forwarding:
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803 - Autobahn's name
         """Called with each whole message."""
         self.link.message_came(payload)
+
+    def onPing(self, payload: bytes) -> None:
+        """Called with each ping; one who reads no answers gets none, or they would pile up here."""
+        if not self.link.is_full:
+            super().onPing(payload)  # type: ignore[misc]  # of Autobahn's class, which comes next
 
     def onPong(self, payload: bytes) -> None:
         """Called when a pong came."""
