@@ -59,6 +59,8 @@ __all__ = [
 
 FLUSH_BYTES = 65536  # in one write; what is beyond waits in the core until this is sent
 
+MAX_PIECES = 1000  # of a message that is not complete: each takes fifty bytes besides its own
+
 _NORMAL, _GOING_AWAY, _POLICY, _TOO_BIG, _FAILED, _RESTARTING, _TRY_LATER = (
     1000,
     1001,
@@ -345,11 +347,18 @@ class _Quiet:
     info = debug = trace = warn
 
 
+def _join_many(pieces: list[bytes]) -> None:
+    if len(pieces) > MAX_PIECES:
+        pieces[:] = [b"".join(pieces)]
+
+
 class _Forwarding:
     """Passes on what Autobahn calls; in front of Autobahn's own class."""
 
     link: WebSocketLink
     log = _Quiet()
+    frame_data: list[bytes]  # Autobahn's, the pieces of the frame that comes …
+    message_data: list[bytes]  # … and of the frames before it
 
     def connectionMade(self) -> None:
         """Called by the transport."""
@@ -364,6 +373,16 @@ class _Forwarding:
     def onOpen(self) -> None:
         """Called when the handshake is done."""
         self.link.opened()
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """Called with each piece of a frame."""
+        super().onMessageFrameData(payload)  # type: ignore[misc]  # of Autobahn's class, which comes next
+        _join_many(self.frame_data)
+
+    def onMessageFrameEnd(self) -> None:
+        """Called when a frame is whole."""
+        super().onMessageFrameEnd()  # type: ignore[misc]  # of Autobahn's class, which comes next
+        _join_many(self.message_data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803 - Autobahn's name
         """Called with each whole message."""
