@@ -199,7 +199,7 @@ def test_a_message_in_small_fragments_takes_little_more_memory_than_its_bytes(si
 def test_a_frame_in_small_pieces_takes_little_more_memory_than_its_bytes():
     server = Upgraded()
     receive = server.transport.protocol.dataReceived
-    receive(b"\x81\xff" + (40_000).to_bytes(8, "big") + bytes(4))
+    receive(b"\x81\xfe" + (40_000).to_bytes(2, "big") + bytes(4))
     tracemalloc.start()
     try:
         for _ in range(19_999):
