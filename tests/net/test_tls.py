@@ -269,7 +269,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 def test_pem_text_where_a_path_is_expected_is_refused_without_showing_it(authority: Authority) -> None:
     me = authority.issue("me")
     key = me.key_pem().decode()
-    for source in (key, f"\n{key}", key.splitlines()[1] * 10, "nul\0"):
+    for source in (key, f"\n{key}", "x" * 5000, "nul\0"):
         with pytest.raises(ConfigError) as caught:
             client_tls(certificate=me.pem, private_key=source)
         [problem] = caught.value.problems
