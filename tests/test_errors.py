@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 
 import pytest
 
@@ -51,6 +53,14 @@ def test_each_error_has_its_advice_and_reads_as_a_sentence(
 ) -> None:
     assert error.advice is advice
     assert str(error) == text
+
+
+@pytest.mark.parametrize("error", [error for error, _, _ in EXAMPLES], ids=lambda error: type(error).__name__)
+def test_each_error_is_copied_and_pickled_whole(error: BridgeError) -> None:
+    for same in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own bytes
+        assert type(same) is type(error)
+        assert vars(same) == vars(error)
+        assert str(same) == str(error)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

@@ -80,7 +80,7 @@ class ConfigError(BridgeError):
     advice = Advice.STOP
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__(*problems)
+        super().__init__(tuple(problems))
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
@@ -144,7 +144,7 @@ class PlanRefused(BridgeError):
     advice = Advice.STOP
 
     def __init__(self, losses: Sequence[str]) -> None:
-        super().__init__(*losses)
+        super().__init__(tuple(losses))
         self.losses = tuple(losses)
 
     def __str__(self) -> str:

@@ -173,6 +173,19 @@ def test_a_list_has_the_number_of_the_feed_in_front():
     )
 
 
+def test_a_list_carries_the_histories_of_its_feeds():
+    points = [Datapoint(at=NINE, value="1"), Datapoint(at="2013-06-03T10:00Z", value="2")]
+    page = EnvironmentList(
+        feeds=[
+            Environment(id=7, datastreams=[Datastream(id="a", datapoints=points)]),
+            Environment(id=8, datastreams=[Datastream(id="b", current_value="3")]),
+        ]
+    )
+    written = cosm_csv.encode(page)
+    assert written == (b"7,a,2013-06-03T09:00:00.000000Z,1\n7,a,2013-06-03T10:00:00.000000Z,2\n8,b,,3\n")
+    assert cosm_csv.decode(EnvironmentList, written) == page
+
+
 def test_the_histories_of_a_feed_are_one_line_of_time():
     feed = Environment(
         datastreams=[

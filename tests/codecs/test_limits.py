@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -58,6 +59,13 @@ def test_json_is_as_deep_as_its_nesting(value):
     if depth(value):
         with pytest.raises(DecodeError, match="nested deeper"):
             check_json_depth(data, depth(value) - 1)
+
+
+def test_a_string_of_quotes_that_nobody_ends_is_looked_at_once():
+    data = b'"' + b'\\"' * 30_000
+    start = time.process_time()
+    check_json_depth(data, 1)
+    assert time.process_time() - start < 1.0
 
 
 @given(st.binary(max_size=60), st.sampled_from([1, 500]))

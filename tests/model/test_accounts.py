@@ -50,6 +50,15 @@ def test_a_whole_number_is_read_from_its_text(value, number):
     assert as_integer(value) == number
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+def test_a_whole_number_has_64_bits(number):
+    assert as_integer(number) == as_integer(str(number)) == number
+    beyond = number + (1 if number > 0 else -1)
+    for value in (beyond, str(beyond)):
+        with pytest.raises(ValueError, match="is not a whole number of 64 bits"):
+            as_integer(value)
+
+
 @pytest.mark.parametrize(
     "value", ["", "-", "1.0", "1e3", "0x1", "1_0", "٧", "--1", "9" * 1_000_000, True, 1.0]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -227,3 +229,22 @@ def test_losing_a_batch_makes_a_gap_of_each_block_and_note():
     lost = batch.lost("full")
     assert lost[0] == Gap.of(block(), "full")
     assert lost[1:] == [Gap("t", 5, 5, "full: annotation", 0), Gap("u", 1, 9, "full: event", 0)]
+
+
+def test_merging_joins_no_rows_over_an_empty_block_that_go_back_in_time():
+    late, early = SampleBlock.scalar("t", [10], [1.0]), SampleBlock.scalar("t", [5], [2.0])
+    merged = Batch.merge([Batch((late, late.slice(0, 0))), Batch((early,))])
+    assert merged.blocks == (late, early)
+
+
+def test_what_a_batch_describes_counts_as_memory():
+    gap, info = Gap("s" * 1000, 0, 1, "r" * 1000), StreamInfo("n" * 1000, tags=("t" * 1000,))
+    assert Batch(gaps=(gap,)).nbytes > 2000
+    assert Batch(infos=(info,)).nbytes > 2000
+
+
+def test_short_texts_count_with_what_an_object_takes():
+    texts = [f"{number:03}" for number in range(1000)]
+    real = sum(map(sys.getsizeof, texts)) + 8 * len(texts)
+    counted = SampleBlock.scalar("t", range(1000), texts).nbytes - 8 * len(texts)
+    assert real <= counted < 1.2 * real

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -99,8 +100,19 @@ def test_retry_after_as_a_date() -> None:
 
 def test_an_http_date_is_seconds_since_the_epoch() -> None:
     assert http_date("Sun, 06 Nov 1994 08:49:37 GMT") == 784111777.0
+    assert http_date("Sunday, 06-Nov-94 08:49:37 GMT") == 784111777.0
     assert http_date("yesterday") is None
     assert http_date(None) is None
+
+
+def test_an_http_date_is_in_utc_wherever_the_reader_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "JST-9")
+        time.tzset()
+        # The first is how C's asctime() writes it, which RFC 9110 has readers accept.
+        for text in ("Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000"):
+            assert http_date(text) == 784111777.0
+    time.tzset()
 
 
 @given(st.text(max_size=60))

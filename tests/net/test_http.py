@@ -244,6 +244,17 @@ def test_a_segment_that_would_climb_is_refused(world: World, segment: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("operation", "path"),
+    [(ask("GET", "feeds", "\ud800"), "path[1]"), (ask(query=(("q", "\ud800"),)), "query[0]")],
+)
+def test_what_utf_8_cannot_carry_is_refused(world: World, operation: Operation[Answer], path: str) -> None:
+    world.serve(lambda request: Response(200))
+    error = world.fail(operation)
+    assert isinstance(error, EncodeError)
+    assert (error.path, world.requests) == (path, [])
+
+
+@pytest.mark.parametrize(
     "headers", [{"X-Key": "a\r\nX-Evil: 1"}, {"X Key": "a"}, {"X-Key": "\u20ac"}, {"": "a"}]
 )
 def test_a_header_that_would_break_out_is_refused_without_its_value(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 from itertools import pairwise
 from random import Random
@@ -968,3 +969,20 @@ def test_a_body_comes_out_of_its_chunks_as_it_went_in(chunks, bare):
     head = end.join([b"PUT / HTTP/1.1", b"Transfer-Encoding: chunked", b"", b""])
     coded = b"".join(b"%X%b%b%b" % (len(chunk), end, chunk, end) for chunk in chunks)
     assert request_of(head + coded + b"0" + end + end).body == b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("framing", "piece"),
+    [(b"Content-Length: 1000000", b"xy"), (b"Transfer-Encoding: chunked", b"2\r\nxy\r\n")],
+)
+def test_a_body_in_small_pieces_takes_little_more_memory_than_its_bytes(framing, piece):
+    connection = HttpServerConnection(now=lambda: 0.0, date=lambda: "")
+    connection.receive_data(b"PUT / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+    tracemalloc.start()
+    try:
+        for _ in range(50_000):
+            assert connection.receive_data(piece) == []
+        assert connection.body_bytes == 100_000
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()

@@ -314,6 +314,12 @@ def test_nobody_there_refuses(network: MemoryNetwork) -> None:
         network.run(network.endpoint("server.test", 80).connect(Factory.forProtocol(Recorder)))
 
 
+def test_names_are_the_same_in_any_case(network: MemoryNetwork) -> None:
+    network.listen("Server.Test", 80, Factory.forProtocol(Recorder))
+    for name in ("Server.Test", "server.test"):
+        assert network.run(network.endpoint(name, 80).connect(Factory.forProtocol(Recorder)))
+
+
 def test_a_name_nobody_listened_on_does_not_resolve(network: MemoryNetwork) -> None:
     with pytest.raises(DNSLookupError, match="nowhere"):
         network.run(network.endpoint("nowhere.test", 80).connect(Factory.forProtocol(Recorder)))

@@ -54,3 +54,10 @@ def test_the_body_and_headers_of_an_operation_do_not_show() -> None:
         "x", "PUT", ("a",), lambda answer: None, headers={"X-ApiKey": "sesame"}, body=b"sesame"
     )
     assert "sesame" not in repr(operation)
+
+
+def test_neither_an_operation_nor_its_answer_shows_a_key() -> None:
+    secret = "k7Qsecret"
+    operation = Operation("read_key", "GET", ("keys", secret), lambda answer: None, query=(("key", secret),))
+    answer = Answer(201, {"location": f"http://hub.test/v2/keys/{secret}"}, secret.encode())
+    assert secret not in repr(operation) + repr(answer)

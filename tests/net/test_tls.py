@@ -266,6 +266,16 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     assert fourth == "trusted roots: no PEM certificate in it"
 
 
+def test_pem_text_where_a_path_is_expected_is_refused_without_showing_it(authority: Authority) -> None:
+    me = authority.issue("me")
+    key = me.key_pem().decode()
+    for source in (key, f"\n{key}", "x" * 5000, "nul\0"):
+        with pytest.raises(ConfigError) as caught:
+            client_tls(certificate=me.pem, private_key=source)
+        [problem] = caught.value.problems
+        assert problem == "private key: the path cannot be one; give PEM text as bytes"
+
+
 def test_trusting_nobody_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match="trust nobody"):
         client_tls(system_roots=False)

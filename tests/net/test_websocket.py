@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
@@ -175,6 +177,57 @@ def test_nothing_is_taken_from_the_core_while_the_transport_is_full():
     server.transport.producer.resumeProducing()
     server.clock.advance(0)
     assert server.writes == [b"\x81\x03one\x81\x03two"]
+
+
+@pytest.mark.parametrize("size", [0, 2])
+def test_a_message_in_small_fragments_takes_little_more_memory_than_its_bytes(size):
+    server = Upgraded()
+    fragment = bytes((0x80 | size, 0, 0, 0, 0)) + b"xy"[:size]
+    receive = server.transport.protocol.dataReceived
+    receive(b"\x01" + fragment)
+    tracemalloc.start()
+    try:
+        for _ in range(80):
+            receive((b"\x00" + fragment) * 250)
+        assert tracemalloc.get_traced_memory()[0] < 2 * 20_000 * size + 100_000
+    finally:
+        tracemalloc.stop()
+    receive(b"\x80" + fragment)
+    assert server.owner.events == [b"xy"[:size] * 20_002]
+
+
+def test_a_frame_in_small_pieces_takes_little_more_memory_than_its_bytes():
+    server = Upgraded()
+    receive = server.transport.protocol.dataReceived
+    receive(b"\x81\xfe" + (40_000).to_bytes(2, "big") + bytes(4))
+    tracemalloc.start()
+    try:
+        for _ in range(19_999):
+            receive(b"xy")
+        assert tracemalloc.get_traced_memory()[0] < 150_000
+    finally:
+        tracemalloc.stop()
+    receive(b"xy")
+    assert server.owner.events == [b"xy" * 20_000]
+
+
+def test_pings_get_no_pongs_while_the_transport_is_full():
+    server = Upgraded()
+    ping, pong = b"\x89\x81\0\0\0\0x", b"\x8a\x01x"
+    server.transport.producer.pauseProducing()
+    server.transport.protocol.dataReceived(ping * 1000)
+    assert server.writes == []
+    server.transport.producer.resumeProducing()
+    server.transport.protocol.dataReceived(ping)
+    assert server.writes == [pong]
+
+
+def test_a_long_reason_to_close_is_cut_between_characters():
+    hub = Hub()
+    client = hub.connect()
+    hub.owners[0].link.close("a" + "\xe9" * 100)
+    hub.settle()
+    assert client.error.reason == "closed with 1000: a" + "\xe9" * 59
 
 
 def test_a_link_is_a_push_producer():

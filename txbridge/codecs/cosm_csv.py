@@ -8,8 +8,8 @@ these a document is follows from where it was sent, never from its looks.
 What CSV cannot carry: everything that is not an id, an instant or a value (titles, tags, units,
 locations, extremes); datastreams without a value; white space around a value, or an empty
 value; a byte order mark as the first character; an instant of a stream without a value; points
-of a history without an instant; in a list, a feed without its number.  When any
-stream has a history, the histories are written and nothing else, in the order of time over all
+of a history without an instant; in a list, a feed without its number.  When any stream of a
+feed has a history, its histories are written and nothing else, in the order of time over all its
 streams; history of one point reads as a current value.  Triggers, keys and users have no CSV form.
 
 Source: Cosm API v2, "Data formats", "Historical data"; xively-rb ``parsers/csv``.
@@ -97,6 +97,9 @@ def _column(texts: Sequence[str | None]) -> Iterable[str]:
     return map(_field, texts)
 
 
+_Columns = tuple[Sequence[str], Sequence[str | None], Sequence[str | None]]  # streams, instants, values
+
+
 def _rows_of(*columns: Sequence[str | None]) -> str:
     """Rows, given column by column."""
     return "\n".join(map(",".join, zip(*map(_column, columns), strict=True))) + "\n"
@@ -111,8 +114,8 @@ def _id(stream: Datastream, name: str) -> str:
 
 
 def _write_feed(feed: Environment, zone: tzinfo | None) -> str:
-    if any(stream.datapoints for stream in feed.datastreams.values()):
-        return _write_history(feed, zone)
+    if _has_history(feed):
+        return _rows_of(*_history(feed, zone))
     rows = []
     for name, stream in feed.datastreams.items():
         if stream.current_value is not None:
@@ -121,7 +124,11 @@ def _write_feed(feed: Environment, zone: tzinfo | None) -> str:
     return "".join(rows)
 
 
-def _write_history(feed: Environment, zone: tzinfo | None) -> str:
+def _has_history(feed: Environment) -> bool:
+    return any(stream.datapoints for stream in feed.datastreams.values())
+
+
+def _history(feed: Environment, zone: tzinfo | None) -> _Columns:
     points = [
         (point.at or _EARLIEST, point, name)
         for name, stream in feed.datastreams.items()
@@ -130,7 +137,7 @@ def _write_history(feed: Environment, zone: tzinfo | None) -> str:
     points.sort(key=itemgetter(0))
     names = [_id(feed.datastreams[name], name) for _, _, name in points]
     texts = instant_texts([point.at for _, point, _ in points], zone)
-    return _rows_of(names, texts, [point.value for _, point, _ in points])
+    return names, texts, [point.value for _, point, _ in points]
 
 
 def _write_feeds(page: EnvironmentList, zone: tzinfo | None) -> str:
@@ -140,6 +147,10 @@ def _write_feeds(page: EnvironmentList, zone: tzinfo | None) -> str:
             raise EncodeError(
                 FORMAT, f"feeds[{index}].id", "each row of a list begins with the feed's number"
             )
+        if _has_history(feed):
+            names, texts, values = _history(feed, zone)
+            rows.append(_rows_of([str(feed.id)] * len(names), names, texts, values))
+            continue
         for name, stream in feed.datastreams.items():
             if stream.current_value is not None:
                 at = _at(stream.at, zone)

@@ -368,7 +368,7 @@ class _Login(msgspec.Struct, forbid_unknown_fields=True):
     login: str | None = None
 
 
-# No longer than the texts that `as_integer` reads.
+# Those that `as_integer` takes.
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 

@@ -71,7 +71,8 @@ DEFAULT_LIMITS = DecodeLimits()
 CLIENT_LIMITS = DecodeLimits(document_bytes=64 << 20, elements=8_000_000)
 """For what we asked a server for: a long history is larger than any update."""
 
-_JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# A string that nobody ends runs to the end: were it no match, each quote in it would be tried in turn.
+_JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = b"[{"
 

@@ -46,18 +46,25 @@ def as_flag(value: bool | str | int | None) -> bool | None:
 
 
 def as_integer(value: int | str | None) -> int | None:
-    """A whole number; its decimal text is accepted.
+    """A whole number of 64 bits, which is what databases and other clients have; its text is accepted.
 
     Raises:
         ValueError: Something else.
     """
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str) and len(value) <= 20:
+    if value is None:
+        return None
+    number = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and len(value) <= 20:
         text = value.strip()
         if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit():
-            return int(text)
-    raise ValueError(f"{shorten(str(value))!r} is not a whole number")
+            number = int(text)
+    if number is None:
+        raise ValueError(f"{shorten(str(value))!r} is not a whole number")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{shorten(str(value))!r} is not a whole number of 64 bits")
+    return number
 
 
 def _as_text(value: str | int | float | None) -> str | None:

@@ -48,8 +48,9 @@ VALUE = "value"
 
 _BLOCK_BYTES = 500  # what a block takes besides its rows, and …
 _COLUMN_BYTES = 280  # … besides those of each column, as tracemalloc sees it on CPython 3.11
+_TEXT_BYTES = 49  # what a text takes besides its characters
 _MAX_REASON = 200
-_DESCRIPTION_BYTES = 64  # what a gap or a description is counted as, besides its text
+_DESCRIPTION_BYTES = 300  # what a gap or a description is counted as, besides its texts' characters
 
 
 class ValueType(Enum):
@@ -220,7 +221,7 @@ class SampleBlock:
         for column in self.columns.values():
             total += _COLUMN_BYTES + column.nbytes
             if column.dtype.kind == "O":
-                total += sum(map(len, column))
+                total += _TEXT_BYTES * len(column) + sum(map(len, column))
         return total
 
     def __len__(self) -> int:
@@ -312,6 +313,16 @@ class StreamInfo:
     columns: tuple[StreamInfo, ...] = ()
     tags: tuple[str, ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Roughly the memory that the description takes."""
+        texts = (self.name, self.label, self.unit_symbol, self.unit_label, self.unit_type, *self.tags)
+        return (
+            _DESCRIPTION_BYTES
+            + sum(len(text) for text in texts if text is not None)
+            + sum(column.nbytes for column in self.columns)
+        )
+
 
 @frozen
 class Gap:
@@ -336,6 +347,11 @@ class Gap:
             raise ValueError(
                 f"stream {self.stream!r}: a gap ends ({self.end_ns}) before it starts ({self.start_ns})"
             )
+
+    @property
+    def nbytes(self) -> int:
+        """Roughly the memory that the gap takes."""
+        return _DESCRIPTION_BYTES + len(self.stream) + len(self.reason)
 
     @classmethod
     def of(cls, block: SampleBlock, reason: str) -> Gap:
@@ -385,6 +401,11 @@ class Note:
             raise ValueError(
                 f"stream {self.stream!r}: a note ends ({self.end_ns}) before it starts ({self.start_ns})"
             )
+
+    @property
+    def nbytes(self) -> int:
+        """Roughly the memory that the note takes."""
+        return _DESCRIPTION_BYTES + len(self.stream) + len(json.dumps(self.content))
 
 
 @frozen
@@ -439,12 +460,8 @@ class Batch:
     @property
     def nbytes(self) -> int:
         """Roughly the memory that the batch takes."""
-        described = len(self.gaps) + len(self.infos)
-        return (
-            sum(block.nbytes for block in self.blocks)
-            + described * _DESCRIPTION_BYTES
-            + sum(_DESCRIPTION_BYTES + len(json.dumps(note.content)) for note in self.notes)
-        )
+        parts = (self.blocks, self.gaps, self.infos, self.notes)
+        return sum(one.nbytes for part in parts for one in part)
 
     @property
     def empty(self) -> bool:
@@ -488,8 +505,8 @@ class Batch:
         """One batch in place of several that follow each other.
 
         The order of each stream's rows is kept; neighbouring blocks of a stream are joined where
-        `SampleBlock.continues` allows it.  The last description of a stream and the last cursor
-        stand.
+        `SampleBlock.continues` allows it, and empty ones dropped.  The last description of a stream
+        and the last cursor stand.
         """
         if len(batches) == 1:
             return batches[0]
@@ -497,7 +514,7 @@ class Batch:
         infos: dict[str, StreamInfo] = {}
         cursor: Cursor | None = None
         for batch in batches:
-            for block in batch.blocks:
+            for block in filter(len, batch.blocks):
                 of_stream = runs.setdefault(block.stream, [])
                 if of_stream and block.continues(of_stream[-1][-1]):
                     of_stream[-1].append(block)

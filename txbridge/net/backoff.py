@@ -10,6 +10,7 @@ Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015; RFC 9110,
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from attrs import define, field
@@ -65,11 +66,15 @@ class Backoff:
 
 
 def http_date(value: str | None) -> float | None:
-    """Read an HTTP date as seconds since the epoch; None if it is none."""
+    """Read an HTTP date as seconds since the epoch; None if it is none.
+
+    Of the forms of RFC 9110, 5.6.7, C's ``asctime()`` names no zone; it means UTC as the others do.
+    """
     if value is None:
         return None
     try:
-        return parsedate_to_datetime(value).timestamp()
+        at = parsedate_to_datetime(value)
+        return (at.replace(tzinfo=UTC) if at.tzinfo is None else at).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -337,10 +337,10 @@ class _Exchange:
             raise RemoteProtocolError(self._operation, f"the answer's body is over {limit} bytes")
         body = _Body(self, limit)
         response.deliverBody(body)
-        pieces = await body.finished
-        if pieces is None:
+        content = await body.finished
+        if content is None:
             raise RemoteProtocolError(self._operation, f"the answer's body is over {limit} bytes")
-        return b"".join(pieces)
+        return bytes(content)
 
     def abort(self) -> None:
         """Drop the connection at once; called while the answer is unfinished."""
@@ -418,22 +418,22 @@ class _Body(Protocol):
     """Collects a body up to a limit.
 
     Attributes:
-        finished: Fires with the pieces, or None when they are over the limit.
+        finished: Fires with the body, or None when it is over the limit.
     """
 
     def __init__(self, exchange: _Exchange, limit: int) -> None:
-        self.finished: Deferred[list[bytes] | None] = Deferred(lambda _: exchange.abort())
+        self.finished: Deferred[bytearray | None] = Deferred(lambda _: exchange.abort())
         self._exchange = exchange
         self._room = limit
-        self._pieces: list[bytes] = []
+        self._content = bytearray()  # and not a list: a chunk of two bytes would take fifty
 
     def dataReceived(self, data: bytes) -> None:
         """Called by the response."""
         self._room -= len(data)
         if self._room >= 0:
-            self._pieces.append(data)
+            self._content += data
         elif not self.finished.called:
-            self._pieces.clear()
+            self._content.clear()
             self.finished.callback(None)
             self._exchange.abort()
 
@@ -444,7 +444,7 @@ class _Body(Protocol):
         # PotentialDataLoss: neither a length nor chunks, so the end of the connection is the end of
         # the body.  HTTP/1.0 servers answer like that.
         if reason.check(ResponseDone, PotentialDataLoss):
-            self.finished.callback(self._pieces)
+            self.finished.callback(self._content)
         else:
             self.finished.errback(reason)
 
@@ -567,9 +567,19 @@ def _target(operation: Operation[Any]) -> str:
         if segment in (".", ".."):
             # Encoding does not help: servers decode dots before they resolve them.
             raise EncodeError("url", f"path[{index}]", f"{segment!r} would name another resource")
-    path = "".join(f"/{quote(segment, safe='')}" for segment in operation.path)
-    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in operation.query)
+    path = "".join(f"/{_quoted(text, f'path[{index}]')}" for index, text in enumerate(operation.path))
+    query = "&".join(
+        "=".join(_quoted(text, f"query[{index}]") for text in pair)
+        for index, pair in enumerate(operation.query)
+    )
     return f"{path}?{query}" if query else path
+
+
+def _quoted(text: str, where: str) -> str:
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise EncodeError("url", where, "half of a surrogate pair") from None
 
 
 def _request_headers(defaults: dict[str, str], operation: Operation[Any]) -> Headers:

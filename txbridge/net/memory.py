@@ -398,7 +398,7 @@ class _Resolver:
         """The address of a name, which gets one if it has none."""
         if _is_address(host):
             return host
-        return self._addresses.setdefault(host, next(self._fresh))
+        return self._addresses.setdefault(host.lower(), next(self._fresh))
 
     def resolveHostName(
         self,

@@ -39,13 +39,14 @@ class Answer:
 
     Attributes:
         status: The HTTP status, or its equivalent.
-        headers: Header name in lower case -> value.
+        headers: Header name in lower case -> value.  Neither they nor the body are in the repr: the
+            answer to who makes a key holds it.
         body: The whole body; ``b""`` when there was none.
     """
 
     status: int
-    headers: Mapping[str, str] = field(factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 @frozen
@@ -55,7 +56,8 @@ class Operation(Generic[T_co]):
     Attributes:
         name: The verb, such as ``"read_feed"``; errors and logs carry it.
         method: ``"GET"``, ``"POST"``, ``"PUT"`` or ``"DELETE"``.
-        path: Segments below the API's base, not yet percent-encoded.
+        path: Segments below the API's base, not yet percent-encoded.  Not in the repr: a key is read
+            by itself.
         read: Turns an answer with a 2xx status into the result; raises `DecodeError` or
             `RemoteProtocolError`.  Any other status never reaches it: see `rejection`.
         query: Name and value pairs, not yet percent-encoded, in order.
@@ -66,9 +68,9 @@ class Operation(Generic[T_co]):
 
     name: str
     method: str
-    path: tuple[str, ...]
+    path: tuple[str, ...] = field(repr=False)
     read: Callable[[Answer], T_co] = field(repr=False)
-    query: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     explain: Callable[[Answer], tuple[str, str]] = field(default=lambda answer: ("", ""), repr=False)

@@ -12,6 +12,7 @@ The checks themselves are OpenSSL's (chain and dates) and service-identity's (na
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import weakref
@@ -187,8 +188,13 @@ def _read(what: str, source: Pem, problems: list[str]) -> bytes | None:
         return source
     try:
         return Path(source).read_bytes()
-    except OSError as error:
-        problems.append(f"{what}: {os.fspath(source)}: {error.strerror}")
+    except (OSError, ValueError) as error:
+        path = os.fspath(source)
+        # PEM text given as str looks for a file of that name; a private key must not be in the error.
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG or "\n" in path:
+            problems.append(f"{what}: the path cannot be one; give PEM text as bytes")
+        else:
+            problems.append(f"{what}: {path}: {error.strerror}")
         return None
 
 

@@ -59,6 +59,8 @@ __all__ = [
 
 FLUSH_BYTES = 65536  # in one write; what is beyond waits in the core until this is sent
 
+MAX_PIECES = 1000  # of a message that is not complete: each takes fifty bytes besides its own
+
 _NORMAL, _GOING_AWAY, _POLICY, _TOO_BIG, _FAILED, _RESTARTING, _TRY_LATER = (
     1000,
     1001,
@@ -183,7 +185,7 @@ class WebSocketLink:
     def close(self, reason: str = "") -> None:
         """Close after everything the core has is sent, or some seconds later in any case."""
         if self._farewell is None:
-            self._farewell = reason.encode()[:120]
+            self._farewell = reason.encode()[:120].decode("utf-8", "ignore").encode()
             self._error = ConnectionLost("connection", reason or "we closed it")
             self._close_at = self._clock.seconds() + self._options.close_within
             if self._is_open:
@@ -264,6 +266,11 @@ class WebSocketLink:
         elif not self.handshake.called:
             self.handshake.errback(error)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the transport takes no more for now."""
+        return self._is_full
+
     # -- called by the transport
 
     def pauseProducing(self) -> None:
@@ -340,11 +347,18 @@ class _Quiet:
     info = debug = trace = warn
 
 
+def _join_many(pieces: list[bytes]) -> None:
+    if len(pieces) > MAX_PIECES:
+        pieces[:] = [b"".join(pieces)]
+
+
 class _Forwarding:
     """Passes on what Autobahn calls; in front of Autobahn's own class."""
 
     link: WebSocketLink
     log = _Quiet()
+    frame_data: list[bytes]  # Autobahn's, the pieces of the frame that comes …
+    message_data: list[bytes]  # … and of the frames before it
 
     def connectionMade(self) -> None:
         """Called by the transport."""
@@ -360,9 +374,24 @@ class _Forwarding:
         """Called when the handshake is done."""
         self.link.opened()
 
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """Called with each piece of a frame."""
+        super().onMessageFrameData(payload)  # type: ignore[misc]  # of Autobahn's class, which comes next
+        _join_many(self.frame_data)
+
+    def onMessageFrameEnd(self) -> None:
+        """Called when a frame is whole."""
+        super().onMessageFrameEnd()  # type: ignore[misc]  # of Autobahn's class, which comes next
+        _join_many(self.message_data)
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803 - Autobahn's name
         """Called with each whole message."""
         self.link.message_came(payload)
+
+    def onPing(self, payload: bytes) -> None:
+        """Called with each ping; one who reads no answers gets none, or they would pile up here."""
+        if not self.link.is_full:
+            super().onPing(payload)  # type: ignore[misc]  # of Autobahn's class, which comes next
 
     def onPong(self, payload: bytes) -> None:
         """Called when a pong came."""
