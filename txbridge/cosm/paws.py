@@ -351,6 +351,10 @@ class PawsCarrier:
         """A link stands."""
         self._lost_because = None
 
+    def input_ended(self, link: Link) -> None:
+        """Nothing is answered any more."""
+        link.close("the peer closed it")
+
     def link_lost(self, link: Link, error: BridgeError) -> None:
         """The link is gone; what was in flight has failed already."""
         self._link = None
