@@ -159,6 +159,35 @@ class TestSource:
         assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["1"]
         hub.run(flow.close())
 
+    def test_a_stream_without_new_points_stays_as_it_was_for_a_flow_that_goes_on(self, hub, paws, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("quiet", [1.0, 2.0]),))))
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, None))
+        hub.run(deferLater(hub.network.clock, 1))
+        hub.run(sink.deliver(Batch((block("t", [4.0]),))))
+        cursor = hub.run(flow.next_batch()).cursor
+        hub.run(flow.close())
+        hub.run(sink.deliver(Batch((block("t", [5.0], 1), block("new", [6.0])))))
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, cursor))
+        came = hub.run(flow.next_batch()).blocks
+        while len(came) < 2:
+            came += hub.run(flow.next_batch()).blocks
+        assert sorted((one.stream, one.values.tolist()) for one in came) == [("new", ["6.0"]), ("t", ["5.0"])]
+        hub.run(flow.close())
+
+    def test_a_stream_with_an_instant_in_the_future_still_catches_up(self, hub, paws, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("t", [1.0], 10**9),))))
+        source = CosmSource(paws, feed_id=feed_id)
+        hub.run(hub.run(source.open(EVERYTHING, None)).close())
+        hub.run(deferLater(hub.network.clock, 1))
+        document = Environment()
+        document.set_current_value("t", "2")
+        hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
+        flow = hub.run(source.open(EVERYTHING, None))
+        assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["2"]
+        hub.run(flow.close())
+
     def test_a_foreign_cursor_is_refused(self, hub, paws, feed_id):
         with pytest.raises(ConfigError):
             hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, Cursor([1])))

@@ -186,6 +186,7 @@ class CosmSource:
             raise ConfigError(["a Cosm source needs a feed_id"])
         self._client = client
         self._since = since
+        self._now: tuple[datetime | None, dict[str, int]] | None = None
         self._numbers = numbers
 
     @property
@@ -213,9 +214,11 @@ class CosmSource:
         seen = _read_cursor(after)
         self._client.connect()
         feed = await self._client.read_feed(feed_id=self._feed_id)
-        if self._since is None and feed.updated is not None:
+        since = self._since
+        if since is None and not seen:
             # From now on, also for a flow that is opened again before the first point has come.
-            self._since = feed.updated + timedelta(microseconds=1)
+            self._now = self._now or _known(feed)
+            since, seen = self._now
         infos = tuple(
             _info(stream, self._numbers)
             for name, stream in feed.datastreams.items()
@@ -223,7 +226,7 @@ class CosmSource:
         )
         updates = self._client.updates(
             self._feed_id,
-            since=self._since if not seen else None,
+            since=since,
             after={name: from_microseconds(at) for name, at in seen.items()},
         )
         return _CosmSubscription(updates, selection, seen, infos, self._numbers)
@@ -310,6 +313,20 @@ def _read_cursor(cursor: Cursor | None) -> dict[str, int]:
     if not isinstance(value, dict) or not all(isinstance(at, int) for at in value.values()):
         raise ConfigError(["the cursor is not one of a Cosm feed"])
     return {name: at for name, at in value.items() if isinstance(at, int)}
+
+
+def _known(feed: Environment) -> tuple[datetime | None, dict[str, int]]:
+    """Where a flow begins that wants nothing of what a feed holds: new datastreams, and those there are.
+
+    They stand in the flow's first cursor, so that one without new points is not new to a later flow.
+    """
+    updated = feed.updated
+    if updated is None:
+        return None, {}
+    # An instant after the last write is one of a wrong clock: what comes may well lie before it.
+    ats = {name: stream.at for name, stream in feed.datastreams.items() if stream.at is not None}
+    known = {name: to_microseconds(min(at, updated)) for name, at in ats.items()}
+    return updated + timedelta(microseconds=1), known
 
 
 def _info(stream: Datastream, numbers: bool) -> StreamInfo:
