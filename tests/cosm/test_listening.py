@@ -70,9 +70,11 @@ class Notes(Flow):
 
     def __init__(self):
         self.points = []
+        self.titles = []
         self.gaps = []
 
     def deliver(self, structure, news):
+        self.titles.append(structure.title)
         for name, points in news.items():
             self.points += [(name, int(point.value)) for point in points]
 
@@ -131,6 +133,20 @@ def test_pushes_wait_for_the_history_and_are_not_repeated():
     assert notes.points == []
     answers.release()
     assert notes.points == [("a", 1), ("a", 2), ("a", 3)]
+
+
+def test_a_change_of_title_that_waited_for_the_history_is_handed_out():
+    answers = Answers(a=[1, 2])
+    listening, notes, _ = make(answers, since=AT)
+    answers.waiting = Deferred()
+    listening.confirmed()
+    for title, second in (("Old", 1), ("New", 2)):
+        document = Environment(id=7, title=title)
+        document.set_current_value("a", second, AT + second * SECOND)
+        listening.pushed(document.encode().encode(), 0)
+    answers.release()
+    assert notes.points == [("a", 1), ("a", 2)]
+    assert notes.titles == [None, "New"]
 
 
 def test_a_push_that_skipped_some_makes_it_read_history():

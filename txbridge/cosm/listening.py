@@ -20,6 +20,7 @@ point that was handed out.  Whoever needs those compares histories.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -263,7 +264,7 @@ class Listening:
             if not self._linked:
                 return
             news = self._take_news(structure)
-            if news or not _values(structure):
+            if news or self._is_current(structure):
                 self._deliver(_reduced(structure, news), news)
 
     def _give_up(self, error: BridgeError) -> None:
@@ -313,7 +314,7 @@ class Listening:
             until = min(_at(walk.ready[-1]) for walk in walks)
             news = {}
             for walk in walks:
-                count = sum(_at(point) <= until for point in walk.ready)
+                count = bisect_right(walk.ready, until, key=_at)
                 fresh = [point for point in walk.ready[:count] if self._is_news(walk.datastream_id, point)]
                 walk.ready = walk.ready[count:]
                 if fresh:
@@ -360,6 +361,14 @@ class Listening:
                 news[name] = fresh
                 self._remember(name, fresh)
         return news
+
+    def _is_current(self, structure: Environment | Datastream) -> bool:
+        """Whether an update that recorded nothing says how things are, not how they were: a new title."""
+        for stream in _streams(structure):
+            seen = self._seen.get(self.target.datastream_id or stream.id or "")
+            if stream.datapoints or (seen is not None and stream.at is not None and stream.at < seen):
+                return False
+        return True
 
     def _is_news(self, name: str, point: Datapoint) -> bool:
         return (name, _at(point), point.value or "") not in self._remembered
