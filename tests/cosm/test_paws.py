@@ -231,6 +231,11 @@ class TestSubscribing:
         with pytest.raises(EncodeError):
             client.subscribe(resource, lambda update: None)
 
+    def test_a_key_in_a_resource_is_not_shown(self, client):
+        with pytest.raises(EncodeError) as caught:
+            client.subscribe("/feeds/1?key=SECRET", lambda update: None)
+        assert "SECRET" not in str(caught.value)
+
     def test_a_handler_that_raises_breaks_nothing(self, hub, client, feed_id, flushed_errors):
         seen = []
 

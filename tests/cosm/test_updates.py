@@ -132,6 +132,15 @@ def test_more_history_than_one_answer_holds(hub, client, feed_id):
     updates.close()
 
 
+def test_a_datastream_named_like_a_format_is_not_taken_for_another(hub, client, feed_id):
+    write(hub, feed_id, ("room", 1), ("room.csv", 2))
+    updates = client.updates(feed_id, "room.csv", since=AT)
+    pass_time(hub, 1)
+    write(hub, feed_id, ("room", 3), ("room.csv", 4))
+    assert take(hub, updates, 2) == [("room.csv", 2), ("room.csv", 4)]
+    updates.close()
+
+
 def test_a_slow_reader_gets_everything_although_little_is_held(hub, client, feed_id, monkeypatch):
     monkeypatch.setattr(updates_module, "HIGH", 10)
     monkeypatch.setattr(updates_module, "LOW", 5)

@@ -80,7 +80,8 @@ SUBSCRIBE_AGAIN_AFTER = 15.0
 
 _HEADERS = {"x-apikey": "X-ApiKey", "content-type": "Content-Type", "accept": "Accept"}
 _RESOURCE = re.compile(
-    r"/?(?:v2/)?feeds/(?P<feed>[0-9]+)(?:/datastreams/(?P<datastream>[^/?]+?))?(?:\.json)?", re.ASCII
+    r"/?(?:v2/)?feeds/(?P<feed>[0-9]+)(?:/datastreams/(?P<datastream>[^/?]+?))?(?P<format>\.(?i:json|xml|csv|png))?",
+    re.ASCII,
 )
 
 T = TypeVar("T")
@@ -874,6 +875,8 @@ class PAWSClient(Verbs):
         resource = f"/feeds/{feed}"
         if datastream_id is not None:
             resource += f"/datastreams/{quote(datastream_id, safe='')}"
+            if (named := _RESOURCE.fullmatch(resource)) is not None and named["format"] is not None:
+                resource += ".json"  # or the end of the id would be taken for the format
         try:
             start = as_instant(since)
         except (TypeError, ValueError) as error:
@@ -915,6 +918,7 @@ def _fail(failure: Failure, updates: Updates) -> None:
 def _target(resource: str, api_key: str | None) -> Target:
     match = _RESOURCE.fullmatch(resource)
     if match is None:
-        raise EncodeError("paws", "resource", f"{shorten(resource)!r} is neither a feed nor a datastream")
+        shown = shorten(resource.partition("?")[0])  # a query may hold a key
+        raise EncodeError("paws", "resource", f"{shown!r} is neither a feed nor a datastream")
     datastream_id = match["datastream"]
     return Target(resource, match["feed"], None if datastream_id is None else unquote(datastream_id), api_key)
