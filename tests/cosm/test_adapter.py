@@ -94,6 +94,15 @@ class TestSink:
         assert "422" in receipt.rejections[0].reason
         assert (history(hub, feed_id, "a"), history(hub, feed_id, "b")) == ([(0, "1.0")], [(0, "2.0")])
 
+    def test_a_refused_description_does_not_take_its_points_with_it(self, hub, feed_id):
+        infos = (StreamInfo("t", unit_type="metric"), StreamInfo("u", unit_symbol="V"))
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        receipt = hub.run(sink.deliver(Batch((block("t", [1.0]),), infos=infos)))
+        assert receipt.rejections == ()
+        assert history(hub, feed_id, "t") == [(0, "1.0")]
+        stream = hub.run(hub.client().read_datastream(feed_id=feed_id, datastream_id="u"))
+        assert stream.unit == Unit(symbol="V")
+
     def test_delivering_twice_changes_nothing(self, hub, feed_id):
         sink = CosmSink(hub.client(), feed_id=feed_id)
         batch = Batch((block("t", [1.0, 2.0]),))

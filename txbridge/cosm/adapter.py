@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 import numpy as np
+from twisted.logger import Logger
 
 from txbridge.cosm.client import Verbs
 from txbridge.cosm.operations import Id
@@ -61,6 +62,8 @@ class CosmSink:
     Writing a point again changes nothing, so a batch may safely be delivered twice.
     """
 
+    _log = Logger()
+
     def __init__(self, client: Verbs, *, feed_id: Id = None, title: str | None = None) -> None:
         """Prepare a sink; nothing is sent before the first batch.
 
@@ -94,6 +97,7 @@ class CosmSink:
 
         Returns:
             A receipt; blocks that the server refuses for good are its rejections, with its words.
+            A description that it refuses is logged, and takes no points with it.
 
         Raises:
             TooLarge: The request is too large for the server: give it less.
@@ -101,35 +105,35 @@ class CosmSink:
         """
         if self._feed_id is None:
             self._feed_id = await self._client.create_feed(data=Environment(title=self._title))
-        try:
-            await self._write(batch.blocks, batch.infos)
-        except (NotFound, TooLarge):
-            raise
-        except RequestRejected as error:
-            if error.advice is not Advice.BURY:
-                raise
-            return Receipt(tuple(await self._write_one_by_one(batch)))
-        return Receipt()
+        if await self._refusal(batch.blocks, batch.infos) is None:
+            return Receipt()
+        # One part was refused, and with it all: find out which.
+        for info in batch.infos:
+            reason = await self._refusal([], [info])
+            if reason is not None:
+                self._log.warn(
+                    "the description of {stream} is refused: {reason}", stream=info.name, reason=reason
+                )
+        reasons = [await self._refusal([block], []) for block in batch.blocks]
+        return Receipt(
+            tuple(Rejection(index, reason) for index, reason in enumerate(reasons) if reason is not None)
+        )
 
     @deferred
     async def close(self) -> None:
         """Nothing is held: the client is its owner's."""
 
-    async def _write_one_by_one(self, batch: Batch) -> list[Rejection]:
-        """One block was refused, and with it all: find out which."""
-        infos = {info.name: info for info in batch.infos}
-        rejections = []
-        for index, block in enumerate(batch.blocks):
-            info = infos.get(block.stream)
-            try:
-                await self._write([block], [] if info is None else [info])
-            except (NotFound, TooLarge):
+    async def _refusal(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> str | None:
+        """Write, and give the reason if the server will never take it."""
+        try:
+            await self._write(blocks, infos)
+        except (NotFound, TooLarge):
+            raise
+        except RequestRejected as error:
+            if error.advice is not Advice.BURY:
                 raise
-            except RequestRejected as error:
-                if error.advice is not Advice.BURY:
-                    raise
-                rejections.append(Rejection(index, str(error)))
-        return rejections
+            return str(error)
+        return None
 
     async def _write(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> None:
         document = Environment()
