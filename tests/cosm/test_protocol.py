@@ -153,6 +153,17 @@ def test_the_same_subscription_again_is_the_same():
     assert len(list(core.subscriptions)) == 3
 
 
+def test_dropping_a_subscription_leaves_one_that_was_made_in_its_place():
+    core = PawsServerConnection()
+    first = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
+    core.unsubscribe(request_of("unsubscribe", "/feeds/1", "t"))
+    second = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
+    core.drop(first)
+    assert list(core.subscriptions) == [second]
+    core.drop(second)
+    assert list(core.subscriptions) == []
+
+
 def test_unsubscribing_with_the_token_ends_that_subscription():
     core = PawsServerConnection()
     first = core.subscribe(request_of("subscribe", "/feeds/1", "t"))

@@ -259,8 +259,10 @@ class PawsServerConnection:
         return [self._subscriptions.pop(key) for key in found]
 
     def drop(self, subscription: Subscription) -> None:
-        """Forget this subscription."""
-        self._subscriptions.pop((subscription.resource, subscription.token), None)
+        """Forget this subscription, and none that was made with its resource and token since."""
+        key = subscription.resource, subscription.token
+        if self._subscriptions.get(key) is subscription:
+            del self._subscriptions[key]
 
     # -- pushes
 
