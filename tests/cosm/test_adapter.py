@@ -145,6 +145,21 @@ class TestSource:
         assert source.capabilities.value_types == {ValueType.FLOAT}
         hub.run(flow.close())
 
+    def test_an_instant_that_nanoseconds_cannot_hold_is_a_gap(self, hub, paws, feed_id):
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, None))
+        hub.run(deferLater(hub.network.clock, 1))
+        document = Environment()
+        for at in ("1066-10-14T09:00:00Z", "2013-06-03T08:44:50Z", "9999-12-31T23:59:59Z"):
+            document.add_datapoint("t", at, "1")
+        hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
+        batch = hub.run(flow.next_batch())
+        assert [one.at.tolist() for one in batch.blocks] == [[AT]]
+        assert [(gap.stream, gap.points, gap.start_ns > AT) for gap in batch.gaps] == [
+            ("t", 1, False),
+            ("t", 1, True),
+        ]
+        hub.run(flow.close())
+
     def test_only_selected_streams_come_with_their_units(self, hub, paws, feed_id):
         feed = Environment(datastreams=[Datastream(id="t.in", unit=Unit(symbol="C")), Datastream(id="rh")])
         hub.run(hub.client().update_feed(feed_id=feed_id, data=feed))

@@ -149,6 +149,16 @@ def test_a_change_of_title_that_waited_for_the_history_is_handed_out():
     assert notes.titles == [None, "New"]
 
 
+def test_a_point_at_the_end_of_all_time_breaks_nothing():
+    answers = Answers(a=[1], b=[1])
+    last = datetime.max.replace(tzinfo=UTC)
+    listening, notes, _ = make(answers, seen={"a": last, "b": AT})
+    listening.confirmed()
+    assert notes.points == [("b", 1)]
+    push(listening, "b", 2)
+    assert notes.points == [("b", 1), ("b", 2)]
+
+
 def test_a_push_that_skipped_some_makes_it_read_history():
     answers = Answers(a=[1])
     listening, notes, _ = make(answers)

@@ -37,6 +37,8 @@ MAX_POINTS = 500
 MAX_BATCH = 5000
 """The most points of one batch of a source."""
 
+_FURTHEST = (2**63 - 1) // 1000  # microseconds from 1970 that are nanoseconds in 64 bits
+
 SINK_CAPABILITIES = Capabilities(
     time_resolution_ns=1000,
     value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER, ValueType.TEXT}),
@@ -282,14 +284,22 @@ class _CosmSubscription:
 
     def _take(self, update: Update, blocks: list[SampleBlock], gaps: list[Gap]) -> None:
         name = update.datastream_id
-        ats = [to_microseconds(point.at) for point in update.datapoints if point.at is not None]
-        if not ats:
+        points = [(to_microseconds(point.at), point) for point in update.datapoints if point.at is not None]
+        if not points:
             return
-        self._seen[name] = max(ats[-1], self._seen.get(name, ats[-1]))
+        newest = points[-1][0]
+        self._seen[name] = max(newest, self._seen.get(name, newest))
         if not _wants(self._selection, name):
             return
-        texts = [point.value or "" for point in update.datapoints if point.at is not None]
-        instants = np.array(ats, np.int64) * 1000
+        for at, _ in points:
+            if abs(at) > _FURTHEST:
+                outside = _FURTHEST * 1000 * (1 if at > 0 else -1)
+                gaps.append(Gap(name, outside, outside, "the instant is not within 292 years of 1970", 1))
+        points = [(at, point) for at, point in points if abs(at) <= _FURTHEST]
+        if not points:
+            return
+        texts = [point.value or "" for _, point in points]
+        instants = np.array([at for at, _ in points], np.int64) * 1000
         if not self._numbers:
             blocks.append(SampleBlock.scalar(name, instants, np.array(texts, object)))
             return
@@ -304,7 +314,7 @@ class _CosmSubscription:
         """A gap of every datastream that is known: nobody can say which of them had points."""
         end = to_nanoseconds(missed.end)
         return [
-            Gap(name, min(at * 1000, end), end, missed.reason)
+            Gap(name, min(max(at, -_FURTHEST) * 1000, end), end, missed.reason)
             for name, at in self._seen.items()
             if _wants(self._selection, name)
         ]

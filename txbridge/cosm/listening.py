@@ -286,8 +286,8 @@ class Listening:
         walks = []
         for name, stream in feed.datastreams.items():
             seen = self._seen.get(name, self._floor)
-            start = datetime(1970, 1, 1, tzinfo=UTC) if seen is None else seen + _TICK
-            if stream.at is not None and stream.at >= start:
+            if stream.at is not None and (seen is None or stream.at > seen):
+                start = datetime(1970, 1, 1, tzinfo=UTC) if seen is None else seen + _TICK
                 walk = self._client.walk_history(
                     name, start, stream.at, feed_id=target.feed_id, api_key=target.api_key
                 )

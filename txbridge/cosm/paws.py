@@ -84,6 +84,9 @@ _RESOURCE = re.compile(
     re.ASCII,
 )
 
+_TICK = timedelta(microseconds=1)
+_SECOND_INSTANT = datetime.min.replace(tzinfo=UTC) + _TICK  # there is none before the first
+
 T = TypeVar("T")
 
 Handler = Callable[[Any], object]
@@ -882,7 +885,7 @@ class PAWSClient(Verbs):
         except (TypeError, ValueError) as error:
             raise EncodeError("paws", "since", str(error)) from None
         updates = Updates(str(feed))
-        floor = None if start is None else start - timedelta(microseconds=1)
+        floor = None if start is None else max(start, _SECOND_INSTANT) - _TICK
         listening = self._listening(_target(resource, api_key), updates, seen=after, since=floor)
         subscription = self._add(listening, updates.fail)
         assert subscription.confirmation is not None
