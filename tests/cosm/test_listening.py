@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -220,8 +221,9 @@ def test_a_lost_link_leaves_the_rest_to_the_next_one():
     assert notes.points == [("a", 1)]
 
 
-def test_with_too_many_pushes_waiting_history_is_read_once_more(monkeypatch):
-    monkeypatch.setattr(listening_module, "MAX_HELD", 2)
+@pytest.mark.parametrize(("bound", "most"), [("MAX_HELD", 2), ("MAX_HELD_BYTES", 200)])
+def test_with_too_many_pushes_waiting_history_is_read_once_more(monkeypatch, bound, most):
+    monkeypatch.setattr(listening_module, bound, most)
     answers = Answers(a=[1])
     listening, notes, _ = make(answers, since=AT)
     answers.waiting = Deferred()
@@ -231,6 +233,7 @@ def test_with_too_many_pushes_waiting_history_is_read_once_more(monkeypatch):
     answers.history = {"a": [1, 2, 3, 4, 5]}
     answers.release()
     assert sorted(notes.points) == [("a", second) for second in range(1, 6)]
+    assert answers.asked.count("read_feed") == 2
 
 
 def test_a_paused_listener_reads_what_it_left_out():

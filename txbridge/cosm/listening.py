@@ -43,6 +43,7 @@ RETRY_AFTER = 15.0
 """Seconds before history that could not be read for now is asked for again."""
 
 MAX_HELD = 1000
+MAX_HELD_BYTES = 16 << 20
 """Pushes that wait while history is read; with more than these, the history is read once more."""
 
 MAX_REMEMBERED = 20_000
@@ -150,6 +151,7 @@ class Listening:
         self._catching_up: Deferred[None] | None = None
         self._again = False
         self._held: list[Environment | Datastream] = []
+        self._held_bytes = 0
         self._remembered: OrderedDict[tuple[str, int, str], None] = OrderedDict()
         self._paused = False
         self._left_out = False
@@ -185,16 +187,17 @@ class Listening:
             self._catch_up()
         if self._catching_up is None:
             self._deliver(structure, self._take_news(structure))
-        elif len(self._held) < MAX_HELD:
+        elif len(self._held) < MAX_HELD and self._held_bytes + len(body) <= MAX_HELD_BYTES:
             self._held.append(structure)
+            self._held_bytes += len(body)
         else:
-            self._held.clear()
+            self._take_held()
             self._again = True
 
     def lost(self) -> None:
         """The link is gone, and `confirmed` follows on the next; or the subscription has ended."""
         self._linked = False
-        self._held.clear()
+        self._take_held()
         self._stop()
 
     # -- called by the reader
@@ -259,13 +262,16 @@ class Listening:
         except CancelledError:
             return
         self._catching_up = None
-        held, self._held = self._held, []
-        for structure in held:
+        for structure in self._take_held():
             if not self._linked:
                 return
             news = self._take_news(structure)
             if news or self._is_current(structure):
                 self._deliver(_reduced(structure, news), news)
+
+    def _take_held(self) -> list[Environment | Datastream]:
+        held, self._held, self._held_bytes = self._held, [], 0
+        return held
 
     def _give_up(self, error: BridgeError) -> None:
         """Tell what is missing; what was handed out stays as it is, so the next link asks once more."""
