@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred, gatherResults
 
 from txbridge.errors import Closed
-from txbridge.hub.store import FeedRecord, FeedSearch, HistoryQuery, KeyRecord, Missing, Taken
+from txbridge.hub.store import (
+    MAX_DATASTREAMS,
+    FeedRecord,
+    FeedSearch,
+    Full,
+    HistoryQuery,
+    KeyRecord,
+    Missing,
+    Taken,
+)
 from txbridge.model.accounts import Key, Permission, Resource
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit, Waypoint
 
@@ -434,6 +443,23 @@ class StoreContract:
         with pytest.raises(Taken):
             await store.create_datastreams(feed_id, [Datastream(id="u"), Datastream(id="u")], MORNING, allow)
         assert (await store.read_feed(feed_id)).environment.datastreams == {}
+
+    async def test_a_feed_has_a_bounded_number_of_datastreams(self, store):
+        feed_id = await self.feed(store, *[Datastream(id=str(n)) for n in range(MAX_DATASTREAMS - 1)])
+        one, other = Datastream(id="one", current_value="1"), Datastream(id="other")
+        both = Environment(title="Both", datastreams=[one, other])
+        with pytest.raises(Full):
+            await store.update_feed(feed_id, both, MORNING, allow)
+        with pytest.raises(Full):
+            await store.create_datastreams(feed_id, [one, other], MORNING, allow)
+        left = await store.read_feed(feed_id, ["one", "other"])
+        assert (left.environment.title, left.environment.datastreams) == ("Boiler room", {})
+        await store.create_datastreams(feed_id, [one], MORNING, allow)
+        await store.update_feed(feed_id, Environment(datastreams=[one]), MORNING, allow)
+        await store.delete_datastream(feed_id, "0", allow)
+        await store.create_datastreams(feed_id, [other], MORNING, allow)
+        with pytest.raises(Full):
+            await self.feed(store, *[Datastream(id=str(n)) for n in range(MAX_DATASTREAMS + 1)])
 
     async def test_updating_a_datastream_goes_by_the_name_that_is_asked_for(self, store):
         feed_id = await self.feed(store, Datastream(id="t"), Datastream(id="u"))

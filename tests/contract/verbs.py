@@ -101,6 +101,15 @@ class VerbsContract:
         with pytest.raises(NotFound):
             hub.run(client.read_datastream(**where))
 
+    @pytest.mark.parametrize("name", ["room.csv", "room.JSON", "room.xml", "room.png"])
+    def test_a_datastream_named_like_a_format_is_not_taken_for_another(self, hub, client, feed_id, name):
+        for one in ("room", name):
+            hub.run(client.create_datastream(feed_id=feed_id, data=Datastream(id=one, current_value=one)))
+        found = hub.run(client.read_datastream(feed_id=feed_id, datastream_id=name))
+        assert found.current_value == name
+        assert hub.run(client.delete_datastream(feed_id=feed_id, datastream_id=name)) is True
+        assert list(hub.run(client.read_feed(feed_id=feed_id)).datastreams) == ["a", "room"]
+
     @FORMATS
     def test_a_datapoint_lives_from_creation_to_deletion(self, hub, client, feed_id, format):
         where = {"feed_id": feed_id, "datastream_id": "a"}

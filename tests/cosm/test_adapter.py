@@ -94,6 +94,15 @@ class TestSink:
         assert "422" in receipt.rejections[0].reason
         assert (history(hub, feed_id, "a"), history(hub, feed_id, "b")) == ([(0, "1.0")], [(0, "2.0")])
 
+    def test_a_refused_description_does_not_take_its_points_with_it(self, hub, feed_id):
+        infos = (StreamInfo("t", unit_type="metric"), StreamInfo("u", unit_symbol="V"))
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        receipt = hub.run(sink.deliver(Batch((block("t", [1.0]),), infos=infos)))
+        assert receipt.rejections == ()
+        assert history(hub, feed_id, "t") == [(0, "1.0")]
+        stream = hub.run(hub.client().read_datastream(feed_id=feed_id, datastream_id="u"))
+        assert stream.unit == Unit(symbol="V")
+
     def test_delivering_twice_changes_nothing(self, hub, feed_id):
         sink = CosmSink(hub.client(), feed_id=feed_id)
         batch = Batch((block("t", [1.0, 2.0]),))
@@ -136,6 +145,21 @@ class TestSource:
         assert source.capabilities.value_types == {ValueType.FLOAT}
         hub.run(flow.close())
 
+    def test_an_instant_that_nanoseconds_cannot_hold_is_a_gap(self, hub, paws, feed_id):
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, None))
+        hub.run(deferLater(hub.network.clock, 1))
+        document = Environment()
+        for at in ("1066-10-14T09:00:00Z", "2013-06-03T08:44:50Z", "9999-12-31T23:59:59Z"):
+            document.add_datapoint("t", at, "1")
+        hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
+        batch = hub.run(flow.next_batch())
+        assert [one.at.tolist() for one in batch.blocks] == [[AT]]
+        assert [(gap.stream, gap.points, gap.start_ns > AT) for gap in batch.gaps] == [
+            ("t", 1, False),
+            ("t", 1, True),
+        ]
+        hub.run(flow.close())
+
     def test_only_selected_streams_come_with_their_units(self, hub, paws, feed_id):
         feed = Environment(datastreams=[Datastream(id="t.in", unit=Unit(symbol="C")), Datastream(id="rh")])
         hub.run(hub.client().update_feed(feed_id=feed_id, data=feed))
@@ -157,6 +181,35 @@ class TestSource:
         hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
         flow = hub.run(source.open(EVERYTHING, None))
         assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["1"]
+        hub.run(flow.close())
+
+    def test_a_stream_without_new_points_stays_as_it_was_for_a_flow_that_goes_on(self, hub, paws, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("quiet", [1.0, 2.0]),))))
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, None))
+        hub.run(deferLater(hub.network.clock, 1))
+        hub.run(sink.deliver(Batch((block("t", [4.0]),))))
+        cursor = hub.run(flow.next_batch()).cursor
+        hub.run(flow.close())
+        hub.run(sink.deliver(Batch((block("t", [5.0], 1), block("new", [6.0])))))
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, cursor))
+        came = hub.run(flow.next_batch()).blocks
+        while len(came) < 2:
+            came += hub.run(flow.next_batch()).blocks
+        assert sorted((one.stream, one.values.tolist()) for one in came) == [("new", ["6.0"]), ("t", ["5.0"])]
+        hub.run(flow.close())
+
+    def test_a_stream_with_an_instant_in_the_future_still_catches_up(self, hub, paws, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("t", [1.0], 10**9),))))
+        source = CosmSource(paws, feed_id=feed_id)
+        hub.run(hub.run(source.open(EVERYTHING, None)).close())
+        hub.run(deferLater(hub.network.clock, 1))
+        document = Environment()
+        document.set_current_value("t", "2")
+        hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
+        flow = hub.run(source.open(EVERYTHING, None))
+        assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["2"]
         hub.run(flow.close())
 
     def test_a_foreign_cursor_is_refused(self, hub, paws, feed_id):

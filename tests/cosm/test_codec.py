@@ -28,6 +28,7 @@ def refusal(body: bytes, content_type: str = "") -> tuple[str, str]:
         (b"[1,null,{}]", ""),
         (b"17", ""),
         (b"null", ""),
+        (b'{"a":' * 900 + b'"deep"' + b"}" * 900, ""),
     ],
 )
 def test_errors_of_json_may_be_a_text_an_array_or_an_object_of_arrays(errors, detail):

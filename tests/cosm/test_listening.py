@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -70,9 +71,11 @@ class Notes(Flow):
 
     def __init__(self):
         self.points = []
+        self.titles = []
         self.gaps = []
 
     def deliver(self, structure, news):
+        self.titles.append(structure.title)
         for name, points in news.items():
             self.points += [(name, int(point.value)) for point in points]
 
@@ -131,6 +134,30 @@ def test_pushes_wait_for_the_history_and_are_not_repeated():
     assert notes.points == []
     answers.release()
     assert notes.points == [("a", 1), ("a", 2), ("a", 3)]
+
+
+def test_a_change_of_title_that_waited_for_the_history_is_handed_out():
+    answers = Answers(a=[1, 2])
+    listening, notes, _ = make(answers, since=AT)
+    answers.waiting = Deferred()
+    listening.confirmed()
+    for title, second in (("Old", 1), ("New", 2)):
+        document = Environment(id=7, title=title)
+        document.set_current_value("a", second, AT + second * SECOND)
+        listening.pushed(document.encode().encode(), 0)
+    answers.release()
+    assert notes.points == [("a", 1), ("a", 2)]
+    assert notes.titles == [None, "New"]
+
+
+def test_a_point_at_the_end_of_all_time_breaks_nothing():
+    answers = Answers(a=[1], b=[1])
+    last = datetime.max.replace(tzinfo=UTC)
+    listening, notes, _ = make(answers, seen={"a": last, "b": AT})
+    listening.confirmed()
+    assert notes.points == [("b", 1)]
+    push(listening, "b", 2)
+    assert notes.points == [("b", 1), ("b", 2)]
 
 
 def test_a_push_that_skipped_some_makes_it_read_history():
@@ -194,8 +221,9 @@ def test_a_lost_link_leaves_the_rest_to_the_next_one():
     assert notes.points == [("a", 1)]
 
 
-def test_with_too_many_pushes_waiting_history_is_read_once_more(monkeypatch):
-    monkeypatch.setattr(listening_module, "MAX_HELD", 2)
+@pytest.mark.parametrize(("bound", "most"), [("MAX_HELD", 2), ("MAX_HELD_BYTES", 200)])
+def test_with_too_many_pushes_waiting_history_is_read_once_more(monkeypatch, bound, most):
+    monkeypatch.setattr(listening_module, bound, most)
     answers = Answers(a=[1])
     listening, notes, _ = make(answers, since=AT)
     answers.waiting = Deferred()
@@ -205,6 +233,7 @@ def test_with_too_many_pushes_waiting_history_is_read_once_more(monkeypatch):
     answers.history = {"a": [1, 2, 3, 4, 5]}
     answers.release()
     assert sorted(notes.points) == [("a", second) for second in range(1, 6)]
+    assert answers.asked.count("read_feed") == 2
 
 
 def test_a_paused_listener_reads_what_it_left_out():

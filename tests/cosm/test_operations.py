@@ -59,6 +59,7 @@ WRITES = [
 DELETES = [
     (verbs.delete_feed(7), "delete_feed", "feeds/7"),
     (verbs.delete_datastream(7, "a"), "delete_datastream", "feeds/7/datastreams/a"),
+    (verbs.delete_datastream(7, "a.csv"), "delete_datastream", "feeds/7/datastreams/a.csv.json"),
     (verbs.delete_datapoint(7, "a", TS), "delete_datapoint", f"feeds/7/datastreams/a/datapoints/{TS}"),
     (
         verbs.delete_datapoints(7, "a", parameters={"start": AT}),

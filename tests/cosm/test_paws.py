@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from twisted.internet.defer import CancelledError, succeed
+from twisted.internet.defer import CancelledError, DeferredList, gatherResults, succeed
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
 from tests.contract.verbs import VerbsContract
@@ -17,7 +18,9 @@ from txbridge.errors import (
     ConfigError,
     ConnectionLost,
     EncodeError,
+    Forbidden,
     NotFound,
+    RemoteProtocolError,
     ServerFailed,
     TimedOut,
 )
@@ -144,6 +147,32 @@ class TestConnecting:
             hub.run(reading)
         assert hub.run(client.read_feed(feed_id=feed_id)).id == int(feed_id)
 
+    def test_large_documents_may_all_be_sent_at_once(self, hub, client, feed_id):
+        document = b'{"description":"' + b"x" * 900_000 + b'"}'
+        hub.run(gatherResults([client.update_feed(feed_id=feed_id, data=document) for _ in range(20)]))
+
+    def test_who_asks_again_when_the_server_spoke_nonsense_waits_for_the_next_link(self, hub, feed_id):
+        class Nonsense(Protocol):
+            def dataReceived(self, data):
+                self.transport.write(b"nonsense")
+
+        class FirstNonsense(Factory):
+            protocols = iter([Nonsense()])
+
+            def buildProtocol(self, addr):
+                return next(self.protocols, None) or hub.paws.factory.buildProtocol(addr)
+
+        hub.network.listen("odd.example", 1, FirstNonsense())
+        client = make_client(hub, "tcp://odd.example:1")
+        hub.run(client.connect())
+
+        def again(failure):
+            failure.trap(RemoteProtocolError)
+            return client.read_feed(feed_id=feed_id)
+
+        assert hub.run(client.read_feed(feed_id=feed_id).addErrback(again)).title == "Boiler room"
+        hub.run(client.disconnect())
+
     @pytest.mark.parametrize(
         "bad", ["http://hub.example", "ws://", "tcp://hub.example:0", "ws://user:pw@hub.example", "hub:8081"]
     )
@@ -202,6 +231,11 @@ class TestSubscribing:
         with pytest.raises(EncodeError):
             client.subscribe(resource, lambda update: None)
 
+    def test_a_key_in_a_resource_is_not_shown(self, client):
+        with pytest.raises(EncodeError) as caught:
+            client.subscribe("/feeds/1?key=SECRET", lambda update: None)
+        assert "SECRET" not in str(caught.value)
+
     def test_a_handler_that_raises_breaks_nothing(self, hub, client, feed_id, flushed_errors):
         seen = []
 
@@ -238,6 +272,17 @@ class TestSubscribing:
 
 
 class TestReconnecting:
+    def test_more_subscriptions_than_the_server_takes_do_not_end_the_client(self, hub, url, feed_id):
+        client = make_client(hub, url)
+        resource = f"/feeds/{feed_id}"
+        asked = [client.subscribe(resource, lambda update: None)[1] for _ in range(1001)]
+        answers = DeferredList(asked, consumeErrors=True)
+        hub.run(client.connect())
+        refused = [failure for is_confirmed, failure in hub.run(answers) if not is_confirmed]
+        assert [failure.check(Forbidden) for failure in refused] == [Forbidden]
+        assert hub.run(client.read_feed(feed_id=feed_id)).title == "Boiler room"
+        hub.run(client.disconnect())
+
     def test_what_was_missed_comes_from_history_in_order_and_once(self, hub, client, feed_id):
         seen = []
         hub.run(client.subscribe(f"/feeds/{feed_id}", lambda update: seen.extend(points_of(update)))[1])
@@ -304,6 +349,39 @@ class TestLeaving:
         assert hub.run(gone) is True
         assert hub.run(there) is True
         assert client.connected is True
+
+    def test_a_client_may_connect_again_when_it_has_stopped_waiting_for_the_end(self, hub, client):
+        gone = client.disconnect()
+        gone.addErrback(lambda failure: failure.trap(CancelledError))
+        gone.cancel()
+        assert hub.run(client.connect()) is True
+        hub.run(sleep(hub, 1))
+        assert client.connected is True
+
+    def test_a_subscription_that_nobody_has_confirmed_ends_with_the_client(self, hub, client, feed_id):
+        _, subscribed = client.subscribe(f"/feeds/{feed_id}", lambda update: None)
+        waiting = client.updates(feed_id).next_update()
+        hub.run(client.disconnect())
+        for unanswered in (subscribed, waiting):
+            with pytest.raises(Closed):
+                hub.run(unanswered)
+
+    def test_a_subscription_of_a_client_that_was_never_connected_ends_with_it(self, hub, url, feed_id):
+        client = make_client(hub, url)
+        _, subscribed = client.subscribe(f"/feeds/{feed_id}", lambda update: None)
+        hub.run(client.disconnect())
+        with pytest.raises(Closed):
+            hub.run(subscribed)
+
+    def test_a_confirmed_subscription_is_made_again_by_the_next_connecting(self, hub, client, feed_id):
+        seen = []
+        hub.run(client.subscribe(f"/feeds/{feed_id}", lambda update: seen.extend(points_of(update)))[1])
+        write(hub, feed_id, "1", AT)
+        hub.run(client.disconnect())
+        write(hub, feed_id, "2", AT + timedelta(seconds=1))
+        hub.run(client.connect())
+        hub.run(sleep(hub, 1))
+        assert seen == [("a", "1"), ("a", "2")]
 
     def test_who_is_told_that_the_first_attempt_failed_may_disconnect_at_once(self, hub):
         nowhere = make_client(hub, "tcp://nowhere.example:1")

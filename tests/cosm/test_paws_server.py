@@ -867,6 +867,34 @@ def test_xively_cli(hub):
     assert b'"status":40' in wire.take()
 
 
+def test_netcat_gets_its_answers_after_it_has_closed_its_half(hub):
+    """``printf … | nc -N``; its subscription ends with it, for it looks like a client that is gone."""
+    wire = hub.connect()
+    get = {"method": "get", "resource": hub.pump, "headers": hub.headers}
+    messages = [get | {"token": "1"}, hub.subscribing(token="2"), get | {"token": "3"}]
+    wire._ends().write(b"".join(json.dumps(message).encode() for message in messages))
+    wire.finish()
+    assert [(message["token"], message["status"]) for message in wire.take_all()] == [
+        ("1", 200),
+        ("2", 200),
+        ("3", 200),
+    ]
+    assert wire.is_closed
+    assert hub.paws.connections == hub.paws.watched_feeds == 0
+
+
+def test_a_client_that_closes_its_half_and_reads_nothing_is_not_kept(hub):
+    wire = hub.connect()
+    hub.put({"description": "x" * 200_000})
+    wire.hold()
+    wire._ends().write(json.dumps({"method": "get", "resource": hub.feed, "headers": hub.headers}).encode())
+    wire.finish()
+    assert hub.paws.connections == 1
+    hub.clock.advance(11)
+    hub.settle()
+    assert hub.paws.connections == 0
+
+
 def test_arduino_sketches(hub):
     """Several lines and blank ones; scans for the text of the value."""
     wire = hub.connect()

@@ -25,7 +25,7 @@ from tests.support.hub import (
 )
 from txbridge.cosm.server import CosmOptions, Subscribed, connection_refusal
 from txbridge.errors import StoreError
-from txbridge.hub.store import Written
+from txbridge.hub.store import MAX_DATASTREAMS, Written
 from txbridge.model.accounts import Permission, Resource
 from txbridge.net.http1 import Request, Response
 
@@ -793,6 +793,15 @@ async def test_creating_a_datastream_twice_is_422_and_changes_nothing(hub):
     assert "Stream has already been taken" in document(response)["errors"]
     assert (await stream(hub, feed, "pump"))["current_value"] == "off"
     assert (await hub.get(f"/v2/feeds/{feed}/datastreams/new")).status == 404
+
+
+async def test_a_feed_with_too_many_datastreams_is_422_and_says_how_many_it_can_have(hub):
+    feed = await hub.feed()
+    many = ",".join(f'{{"id":"{number}"}}' for number in range(MAX_DATASTREAMS + 1))
+    response = await hub.ask("PUT", f"/v2/feeds/{feed}", f'{{"datastreams":[{many}]}}')
+    assert response.status == 422
+    assert document(response)["errors"] == "Datastreams: a feed can have at most 10000"
+    assert "datastreams" not in document(await hub.get(f"/v2/feeds/{feed}"))
 
 
 async def test_a_datastream_reads_with_its_version_last(hub):

@@ -91,6 +91,14 @@ def test_history_begins_at_the_instant_that_was_named(hub, client, feed_id):
     updates.close()
 
 
+def test_history_may_begin_with_the_first_instant_there_is(hub, client, feed_id):
+    updates = client.updates(feed_id, since="0001-01-01T00:00:00Z")
+    pass_time(hub, 1)
+    write(hub, feed_id, ("b", 1))
+    assert take(hub, updates, 1) == [("b", 1)]
+    updates.close()
+
+
 def test_a_reader_that_goes_on_names_what_it_knows(hub, client, feed_id):
     write(hub, feed_id, ("a", 1), ("a", 2), ("b", 1), ("b", 2))
     updates = client.updates(feed_id, after={"a": AT + SECOND, "b": AT + 2 * SECOND})
@@ -129,6 +137,15 @@ def test_more_history_than_one_answer_holds(hub, client, feed_id):
         write(hub, feed_id, *[("a", start + number) for number in range(1, 501)])
     updates = client.updates(feed_id, since=AT)
     assert take(hub, updates, 2500) == [("a", number) for number in range(1, 2501)]
+    updates.close()
+
+
+def test_a_datastream_named_like_a_format_is_not_taken_for_another(hub, client, feed_id):
+    write(hub, feed_id, ("room", 1), ("room.csv", 2))
+    updates = client.updates(feed_id, "room.csv", since=AT)
+    pass_time(hub, 1)
+    write(hub, feed_id, ("room", 3), ("room.csv", 4))
+    assert take(hub, updates, 2) == [("room.csv", 2), ("room.csv", 4)]
     updates.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -57,6 +57,10 @@ def settle(network: MemoryNetwork, turns: int = 200) -> None:
 
 def test_a_stream_link_is_a_pull_producer():
     assert verifyObject(IPullProducer, StreamLink(PlainCore(), Recorder(PlainCore()), Clock()))
+
+
+def test_a_stream_link_is_told_when_its_peer_closes_its_half():
+    assert verifyObject(IHalfCloseableProtocol, StreamLink(PlainCore(), Recorder(PlainCore()), Clock()))
 
 
 def test_data_goes_both_ways(network):
@@ -134,6 +138,29 @@ def test_closing_sends_what_is_left_first(network):
     assert client.events == ["eof: done"]
     assert str(client.error) == "connection: connection lost: done"
     assert network.clock.getDelayedCalls() == []
+
+
+def test_a_peer_that_closes_its_half_is_told_what_is_left(network):
+    client, server = connect(network)
+    server.core.unsent.extend([b"a", b"b", b"c"])
+    client.link.transport.loseWriteConnection()
+    settle(network)
+    assert client.events == [b"a", b"b", b"c", "eof: the peer closed it"]
+    assert server.events == ["eof: the peer closed it"]
+    assert network.clock.getDelayedCalls() == []
+
+
+def test_who_reads_again_after_the_peer_has_closed_its_half_is_told_once(network):
+    client, server = connect(network)
+    server.link.pause()
+    client.core.unsent.append(b"last")
+    client.link.flush()
+    client.link.transport.loseWriteConnection()
+    settle(network)
+    assert server.events == []
+    server.link.resume()
+    settle(network)
+    assert server.events == [b"last", "eof: the peer closed it"]
 
 
 def test_closing_does_not_wait_for_ever_for_a_peer_that_reads_nothing(network):

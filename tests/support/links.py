@@ -74,6 +74,11 @@ class Recorder:
         if self.echo:
             self.core.unsent.extend(event for event in events if isinstance(event, bytes))
 
+    def input_ended(self, link: Link) -> None:
+        """Close."""
+        assert link is self.link
+        self.link.close("the peer closed it")
+
     def link_lost(self, link: Link, error: BridgeError) -> None:
         """Remember why."""
         assert link is self.link

@@ -76,6 +76,11 @@ class Wire(Protocol):
         self.send(document)
         return self.take_message()
 
+    def finish(self) -> None:
+        """Send nothing more, and go on reading."""
+        self._ends().loseWriteConnection()
+        self._settle()
+
     def hold(self) -> None:
         """Read nothing from now on."""
         self._ends().pauseProducing()

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 import numpy as np
+from twisted.logger import Logger
 
 from txbridge.cosm.client import Verbs
 from txbridge.cosm.operations import Id
@@ -35,6 +36,8 @@ MAX_POINTS = 500
 
 MAX_BATCH = 5000
 """The most points of one batch of a source."""
+
+_FURTHEST = (2**63 - 1) // 1000  # microseconds from 1970 that are nanoseconds in 64 bits
 
 SINK_CAPABILITIES = Capabilities(
     time_resolution_ns=1000,
@@ -60,6 +63,8 @@ class CosmSink:
     A receipt means that the server has answered 2xx: on a txbridge hub, that it is on disk.
     Writing a point again changes nothing, so a batch may safely be delivered twice.
     """
+
+    _log = Logger()
 
     def __init__(self, client: Verbs, *, feed_id: Id = None, title: str | None = None) -> None:
         """Prepare a sink; nothing is sent before the first batch.
@@ -94,6 +99,7 @@ class CosmSink:
 
         Returns:
             A receipt; blocks that the server refuses for good are its rejections, with its words.
+            A description that it refuses is logged, and takes no points with it.
 
         Raises:
             TooLarge: The request is too large for the server: give it less.
@@ -101,35 +107,35 @@ class CosmSink:
         """
         if self._feed_id is None:
             self._feed_id = await self._client.create_feed(data=Environment(title=self._title))
-        try:
-            await self._write(batch.blocks, batch.infos)
-        except (NotFound, TooLarge):
-            raise
-        except RequestRejected as error:
-            if error.advice is not Advice.BURY:
-                raise
-            return Receipt(tuple(await self._write_one_by_one(batch)))
-        return Receipt()
+        if await self._refusal(batch.blocks, batch.infos) is None:
+            return Receipt()
+        # One part was refused, and with it all: find out which.
+        for info in batch.infos:
+            reason = await self._refusal([], [info])
+            if reason is not None:
+                self._log.warn(
+                    "the description of {stream} is refused: {reason}", stream=info.name, reason=reason
+                )
+        reasons = [await self._refusal([block], []) for block in batch.blocks]
+        return Receipt(
+            tuple(Rejection(index, reason) for index, reason in enumerate(reasons) if reason is not None)
+        )
 
     @deferred
     async def close(self) -> None:
         """Nothing is held: the client is its owner's."""
 
-    async def _write_one_by_one(self, batch: Batch) -> list[Rejection]:
-        """One block was refused, and with it all: find out which."""
-        infos = {info.name: info for info in batch.infos}
-        rejections = []
-        for index, block in enumerate(batch.blocks):
-            info = infos.get(block.stream)
-            try:
-                await self._write([block], [] if info is None else [info])
-            except (NotFound, TooLarge):
+    async def _refusal(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> str | None:
+        """Write, and give the reason if the server will never take it."""
+        try:
+            await self._write(blocks, infos)
+        except (NotFound, TooLarge):
+            raise
+        except RequestRejected as error:
+            if error.advice is not Advice.BURY:
                 raise
-            except RequestRejected as error:
-                if error.advice is not Advice.BURY:
-                    raise
-                rejections.append(Rejection(index, str(error)))
-        return rejections
+            return str(error)
+        return None
 
     async def _write(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> None:
         document = Environment()
@@ -186,6 +192,7 @@ class CosmSource:
             raise ConfigError(["a Cosm source needs a feed_id"])
         self._client = client
         self._since = since
+        self._now: tuple[datetime | None, dict[str, int]] | None = None
         self._numbers = numbers
 
     @property
@@ -213,9 +220,11 @@ class CosmSource:
         seen = _read_cursor(after)
         self._client.connect()
         feed = await self._client.read_feed(feed_id=self._feed_id)
-        if self._since is None and feed.updated is not None:
+        since = self._since
+        if since is None and not seen:
             # From now on, also for a flow that is opened again before the first point has come.
-            self._since = feed.updated + timedelta(microseconds=1)
+            self._now = self._now or _known(feed)
+            since, seen = self._now
         infos = tuple(
             _info(stream, self._numbers)
             for name, stream in feed.datastreams.items()
@@ -223,7 +232,7 @@ class CosmSource:
         )
         updates = self._client.updates(
             self._feed_id,
-            since=self._since if not seen else None,
+            since=since,
             after={name: from_microseconds(at) for name, at in seen.items()},
         )
         return _CosmSubscription(updates, selection, seen, infos, self._numbers)
@@ -275,14 +284,22 @@ class _CosmSubscription:
 
     def _take(self, update: Update, blocks: list[SampleBlock], gaps: list[Gap]) -> None:
         name = update.datastream_id
-        ats = [to_microseconds(point.at) for point in update.datapoints if point.at is not None]
-        if not ats:
+        points = [(to_microseconds(point.at), point) for point in update.datapoints if point.at is not None]
+        if not points:
             return
-        self._seen[name] = max(ats[-1], self._seen.get(name, ats[-1]))
+        newest = points[-1][0]
+        self._seen[name] = max(newest, self._seen.get(name, newest))
         if not _wants(self._selection, name):
             return
-        texts = [point.value or "" for point in update.datapoints if point.at is not None]
-        instants = np.array(ats, np.int64) * 1000
+        for at, _ in points:
+            if abs(at) > _FURTHEST:
+                outside = _FURTHEST * 1000 * (1 if at > 0 else -1)
+                gaps.append(Gap(name, outside, outside, "the instant is not within 292 years of 1970", 1))
+        points = [(at, point) for at, point in points if abs(at) <= _FURTHEST]
+        if not points:
+            return
+        texts = [point.value or "" for _, point in points]
+        instants = np.array([at for at, _ in points], np.int64) * 1000
         if not self._numbers:
             blocks.append(SampleBlock.scalar(name, instants, np.array(texts, object)))
             return
@@ -297,7 +314,7 @@ class _CosmSubscription:
         """A gap of every datastream that is known: nobody can say which of them had points."""
         end = to_nanoseconds(missed.end)
         return [
-            Gap(name, min(at * 1000, end), end, missed.reason)
+            Gap(name, min(max(at, -_FURTHEST) * 1000, end), end, missed.reason)
             for name, at in self._seen.items()
             if _wants(self._selection, name)
         ]
@@ -310,6 +327,20 @@ def _read_cursor(cursor: Cursor | None) -> dict[str, int]:
     if not isinstance(value, dict) or not all(isinstance(at, int) for at in value.values()):
         raise ConfigError(["the cursor is not one of a Cosm feed"])
     return {name: at for name, at in value.items() if isinstance(at, int)}
+
+
+def _known(feed: Environment) -> tuple[datetime | None, dict[str, int]]:
+    """Where a flow begins that wants nothing of what a feed holds: new datastreams, and those there are.
+
+    They stand in the flow's first cursor, so that one without new points is not new to a later flow.
+    """
+    updated = feed.updated
+    if updated is None:
+        return None, {}
+    # An instant after the last write is one of a wrong clock: what comes may well lie before it.
+    ats = {name: stream.at for name, stream in feed.datastreams.items() if stream.at is not None}
+    known = {name: to_microseconds(min(at, updated)) for name, at in ats.items()}
+    return updated + timedelta(microseconds=1), known
 
 
 def _info(stream: Datastream, numbers: bool) -> StreamInfo:

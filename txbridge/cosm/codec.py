@@ -56,13 +56,13 @@ def _from_json(text: str) -> tuple[str, list[str]]:
 
 
 def _sentences(errors: Any) -> list[str]:
-    if isinstance(errors, str):
-        return [errors]
-    if isinstance(errors, list):
-        return [error for error in errors if isinstance(error, str)]
     if isinstance(errors, dict):
-        return [f"{name} {sentence}" for name, said in errors.items() for sentence in _sentences(said)]
-    return []
+        return [f"{name} {sentence}" for name, said in errors.items() for sentence in _texts(said)]
+    return _texts(errors)
+
+
+def _texts(said: Any) -> list[str]:
+    return [text for text in (said if isinstance(said, list) else [said]) if isinstance(text, str)]
 
 
 def _from_xml(text: str) -> tuple[str, list[str]]:

@@ -20,6 +20,7 @@ point that was handed out.  Whoever needs those compares histories.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ RETRY_AFTER = 15.0
 """Seconds before history that could not be read for now is asked for again."""
 
 MAX_HELD = 1000
+MAX_HELD_BYTES = 16 << 20
 """Pushes that wait while history is read; with more than these, the history is read once more."""
 
 MAX_REMEMBERED = 20_000
@@ -149,6 +151,7 @@ class Listening:
         self._catching_up: Deferred[None] | None = None
         self._again = False
         self._held: list[Environment | Datastream] = []
+        self._held_bytes = 0
         self._remembered: OrderedDict[tuple[str, int, str], None] = OrderedDict()
         self._paused = False
         self._left_out = False
@@ -184,16 +187,17 @@ class Listening:
             self._catch_up()
         if self._catching_up is None:
             self._deliver(structure, self._take_news(structure))
-        elif len(self._held) < MAX_HELD:
+        elif len(self._held) < MAX_HELD and self._held_bytes + len(body) <= MAX_HELD_BYTES:
             self._held.append(structure)
+            self._held_bytes += len(body)
         else:
-            self._held.clear()
+            self._take_held()
             self._again = True
 
     def lost(self) -> None:
         """The link is gone, and `confirmed` follows on the next; or the subscription has ended."""
         self._linked = False
-        self._held.clear()
+        self._take_held()
         self._stop()
 
     # -- called by the reader
@@ -258,13 +262,16 @@ class Listening:
         except CancelledError:
             return
         self._catching_up = None
-        held, self._held = self._held, []
-        for structure in held:
+        for structure in self._take_held():
             if not self._linked:
                 return
             news = self._take_news(structure)
-            if news or not _values(structure):
+            if news or self._is_current(structure):
                 self._deliver(_reduced(structure, news), news)
+
+    def _take_held(self) -> list[Environment | Datastream]:
+        held, self._held, self._held_bytes = self._held, [], 0
+        return held
 
     def _give_up(self, error: BridgeError) -> None:
         """Tell what is missing; what was handed out stays as it is, so the next link asks once more."""
@@ -285,8 +292,8 @@ class Listening:
         walks = []
         for name, stream in feed.datastreams.items():
             seen = self._seen.get(name, self._floor)
-            start = datetime(1970, 1, 1, tzinfo=UTC) if seen is None else seen + _TICK
-            if stream.at is not None and stream.at >= start:
+            if stream.at is not None and (seen is None or stream.at > seen):
+                start = datetime(1970, 1, 1, tzinfo=UTC) if seen is None else seen + _TICK
                 walk = self._client.walk_history(
                     name, start, stream.at, feed_id=target.feed_id, api_key=target.api_key
                 )
@@ -313,7 +320,7 @@ class Listening:
             until = min(_at(walk.ready[-1]) for walk in walks)
             news = {}
             for walk in walks:
-                count = sum(_at(point) <= until for point in walk.ready)
+                count = bisect_right(walk.ready, until, key=_at)
                 fresh = [point for point in walk.ready[:count] if self._is_news(walk.datastream_id, point)]
                 walk.ready = walk.ready[count:]
                 if fresh:
@@ -360,6 +367,14 @@ class Listening:
                 news[name] = fresh
                 self._remember(name, fresh)
         return news
+
+    def _is_current(self, structure: Environment | Datastream) -> bool:
+        """Whether an update that recorded nothing says how things are, not how they were: a new title."""
+        for stream in _streams(structure):
+            seen = self._seen.get(self.target.datastream_id or stream.id or "")
+            if stream.datapoints or (seen is not None and stream.at is not None and stream.at < seen):
+                return False
+        return True
 
     def _is_news(self, name: str, point: Datapoint) -> bool:
         return (name, _at(point), point.value or "") not in self._remembered

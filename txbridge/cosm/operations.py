@@ -5,6 +5,7 @@ over HTTP or over the PAWS socket, so no verb is written twice.
 
 Every path that is read or written ends in its format (``feeds/7.json``), because servers
 decide by the extension before they look at any header.  The media types say the same again.
+What is deleted has no format, and gets one only when its id would be taken for having one.
 
 What goes out as ``data`` may be a structure, which is encoded in the format, or a document
 that is already encoded, as bytes or text.
@@ -99,6 +100,7 @@ _MEDIA_TYPES = {"json": "application/json", "xml": "application/xml", "csv": "te
 _DOCUMENTS = ("json", "xml")
 _WITH_CSV = ("json", "xml", "csv")
 _WITH_PNG = ("json", "xml", "csv", "png")
+_EXTENSIONS = tuple(f".{name}" for name in _WITH_PNG)
 _CODECS: Mapping[str, Codec] = {"json": cosm_json, "xml": eeml, "csv": cosm_csv}
 
 
@@ -739,7 +741,8 @@ def _delete(name: str, path: tuple[str, ...], parameters: Parameters | None = No
     return Operation(
         name=name,
         method="DELETE",
-        path=path,
+        # A server takes the end of room.csv for a format, and would delete room.
+        path=_located(path, "json", _DOCUMENTS) if path[-1].lower().endswith(_EXTENSIONS) else path,
         read=_done,
         query=_query(parameters),
         headers={"accept": _MEDIA_TYPES["json"]},

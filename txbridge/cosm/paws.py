@@ -80,8 +80,12 @@ SUBSCRIBE_AGAIN_AFTER = 15.0
 
 _HEADERS = {"x-apikey": "X-ApiKey", "content-type": "Content-Type", "accept": "Accept"}
 _RESOURCE = re.compile(
-    r"/?(?:v2/)?feeds/(?P<feed>[0-9]+)(?:/datastreams/(?P<datastream>[^/?]+?))?(?:\.json)?", re.ASCII
+    r"/?(?:v2/)?feeds/(?P<feed>[0-9]+)(?:/datastreams/(?P<datastream>[^/?]+?))?(?P<format>\.(?i:json|xml|csv|png))?",
+    re.ASCII,
 )
+
+_TICK = timedelta(microseconds=1)
+_SECOND_INSTANT = datetime.min.replace(tzinfo=UTC) + _TICK  # there is none before the first
 
 T = TypeVar("T")
 
@@ -111,7 +115,7 @@ class Listener(Protocol):
         """An update came."""
 
     def refused(self, error: BridgeError) -> None:
-        """The server will not have it, or has ended it; it is forgotten."""
+        """The server will not have it, has ended it, or is not to be asked; it is forgotten."""
 
     def lost(self) -> None:
         """The link is gone."""
@@ -167,6 +171,7 @@ class PawsCarrier:
         self._again: dict[str, IDelayedCall] = {}
         self._wanted = False
         self._is_running = False
+        self._is_ending = False
         self._running: Deferred[None] = succeed(None)
         self._core: PawsConnection | None = None
         self._link: Link | None = None
@@ -203,7 +208,7 @@ class PawsCarrier:
         Returns:
             True once there is a link; False when the first attempt failed, and then attempts go on.
         """
-        if self._link is not None and not self._ending:
+        if self._can_ask:
             return succeed(True)
         first: Deferred[bool] = Deferred(self._first.remove)
         self._first.append(first)
@@ -215,12 +220,20 @@ class PawsCarrier:
 
     @deferred
     async def disconnect(self) -> bool:
-        """Close the link and stay away; what waits fails.  Fires with True when it is closed."""
+        """Close the link and stay away; what waits fails, subscriptions without an answer too.
+
+        Those that a server has confirmed stay, and are made again after the next `connect`.
+
+        Returns:
+            True when it is closed.
+        """
         self._wanted = False
         if not self._is_running:
+            self._nobody_stays()
             return True
         ended: Deferred[None] = Deferred(self._ending.remove)
         self._ending.append(ended)
+        self._is_ending = True
         if self._link is not None:
             self._link.close("the client was disconnected")
         else:
@@ -230,7 +243,12 @@ class PawsCarrier:
 
     @property
     def _is_staying(self) -> bool:
-        return self._wanted and not self._ending
+        return self._wanted and not self._is_ending
+
+    @property
+    def _can_ask(self) -> bool:
+        core = self._core
+        return self._link is not None and core is not None and not core.is_closed and not self._is_ending
 
     def when_connected(self) -> Deferred[None]:
         """Fires when there is a link, at once if there is one.
@@ -238,7 +256,7 @@ class PawsCarrier:
         Raises:
             Closed: It is not connected and is not to be: see `connect`.
         """
-        if self._link is not None:
+        if self._can_ask:
             return succeed(None)
         if not self._wanted:
             return fail(Closed("the PAWS connection"))
@@ -252,9 +270,12 @@ class PawsCarrier:
             while self._is_staying:
                 try:
                     await self._connect()
-                    await self._until_lost()
                 except BridgeError as error:
+                    for first in _taken(self._first):
+                        first.callback(False)
                     self._say_down(error)
+                else:
+                    await self._until_lost()
                 if self._is_staying:
                     delay = self._backoff.next_delay(self._random(), self._reactor.seconds())
                     await deferLater(self._reactor, delay)
@@ -263,7 +284,8 @@ class PawsCarrier:
         finally:
             self._is_running = False
             ending = _taken(self._ending)
-            if self._wanted and ending:  # `connect` was called while it was being closed
+            was_ending, self._is_ending = self._is_ending, False
+            if self._wanted and was_ending:  # `connect` was called while it was being closed
                 self._is_running = True
                 self._running = self._stay_connected()
             else:
@@ -276,6 +298,9 @@ class PawsCarrier:
             waiting.errback(Closed("the PAWS connection"))
         for first in _taken(self._first):
             first.callback(False)
+        for token, listener in list(self._listeners.items()):
+            if not listener.is_established and self._listeners.pop(token, None) is not None:
+                listener.refused(Closed("the PAWS connection"))
 
     async def _connect(self) -> None:
         endpoint = client_endpoint(self._reactor, self._host, self._port, tls=self._tls, proxy=self._proxy)
@@ -317,11 +342,9 @@ class PawsCarrier:
             self._loss = Deferred()
             await self._loss
         if self._lost_because is not None and self._is_staying:
-            raise self._lost_because
+            self._say_down(self._lost_because)
 
     def _say_down(self, error: BridgeError) -> None:
-        for first in _taken(self._first):
-            first.callback(False)
         if not self._is_known_down:
             self._is_known_down = True
             self._log.warn("{peer} is away: {error}", peer=self.peer, error=error)
@@ -331,6 +354,10 @@ class PawsCarrier:
     def link_made(self, link: Link) -> None:
         """A link stands."""
         self._lost_because = None
+
+    def input_ended(self, link: Link) -> None:
+        """Nothing is answered any more."""
+        link.close("the peer closed it")
 
     def link_lost(self, link: Link, error: BridgeError) -> None:
         """The link is gone; what was in flight has failed already."""
@@ -475,7 +502,7 @@ class PawsCarrier:
     def add(self, listener: Listener) -> None:
         """Subscribe now if there is a link, and on every later one."""
         self._listeners[listener.token] = listener
-        if self._link is not None:
+        if self._can_ask:
             self._subscribe(listener)
 
     def remove(self, token: str) -> Deferred[bool]:
@@ -491,8 +518,10 @@ class PawsCarrier:
         if token in self._again:
             self._again.pop(token).cancel()
             return succeed(True)
-        if self._link is None or self._core is None:
-            return succeed(True)
+        if not self._can_ask:
+            return succeed(True)  # it ends with the link, or was not made on any
+        assert self._core is not None
+        assert self._link is not None
         left: Deferred[bool] = Deferred()
         self._core.cancel(token)  # it may not be confirmed yet
         self._leaving[token] = left
@@ -750,7 +779,13 @@ class PAWSClient(Verbs):
         return self._paws.connect()
 
     def disconnect(self) -> Deferred[bool]:
-        """Close the link and stay away; fires with True when it is closed."""
+        """Close the link and stay away; what waits fails, subscriptions without an answer too.
+
+        Those that the server has confirmed stay, and are made again after the next `connect`.
+
+        Returns:
+            True when it is closed.
+        """
         return self._paws.disconnect()
 
     def when_connected(self) -> Deferred[None]:
@@ -781,7 +816,8 @@ class PAWSClient(Verbs):
         Returns:
             The tuple ``(token, Deferred)``; the Deferred fires with True when the server has
             confirmed, with False when `unsubscribe` came first, and fails with a
-            `RequestRejected` if it refuses.
+            `RequestRejected` if it refuses, or with `Closed` when `disconnect` came first.
+            Before `connect` it waits.
 
         Raises:
             EncodeError: The resource is none of the two.
@@ -842,12 +878,14 @@ class PAWSClient(Verbs):
         resource = f"/feeds/{feed}"
         if datastream_id is not None:
             resource += f"/datastreams/{quote(datastream_id, safe='')}"
+            if (named := _RESOURCE.fullmatch(resource)) is not None and named["format"] is not None:
+                resource += ".json"  # or the end of the id would be taken for the format
         try:
             start = as_instant(since)
         except (TypeError, ValueError) as error:
             raise EncodeError("paws", "since", str(error)) from None
         updates = Updates(str(feed))
-        floor = None if start is None else start - timedelta(microseconds=1)
+        floor = None if start is None else max(start, _SECOND_INSTANT) - _TICK
         listening = self._listening(_target(resource, api_key), updates, seen=after, since=floor)
         subscription = self._add(listening, updates.fail)
         assert subscription.confirmation is not None
@@ -883,6 +921,7 @@ def _fail(failure: Failure, updates: Updates) -> None:
 def _target(resource: str, api_key: str | None) -> Target:
     match = _RESOURCE.fullmatch(resource)
     if match is None:
-        raise EncodeError("paws", "resource", f"{shorten(resource)!r} is neither a feed nor a datastream")
+        shown = shorten(resource.partition("?")[0])  # a query may hold a key
+        raise EncodeError("paws", "resource", f"{shown!r} is neither a feed nor a datastream")
     datastream_id = match["datastream"]
     return Target(resource, match["feed"], None if datastream_id is None else unquote(datastream_id), api_key)

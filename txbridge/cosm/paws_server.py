@@ -364,6 +364,13 @@ class _Session:
             self._backlog.append(event)
         self._advance()
 
+    def input_ended(self, link: Link) -> None:
+        """The client asks nothing more.  What it asked is answered; a subscription ends with it.
+
+        A client that is gone looks the same until something is sent to it, which may be never.
+        """
+        self.close()
+
     def link_lost(self, link: Link, error: BridgeError) -> None:
         """The connection is gone.  Writes that were begun run to their end."""
         self._link = None

@@ -66,9 +66,6 @@ __all__ = [
     "Unsubscribed",
 ]
 
-MAX_IN_FLIGHT = 1000  # of one client connection
-MAX_UNSENT = 16 << 20  # bytes of a client's requests that its connection has not taken yet
-
 _encode = msgspec.json.encode
 
 
@@ -262,8 +259,10 @@ class PawsServerConnection:
         return [self._subscriptions.pop(key) for key in found]
 
     def drop(self, subscription: Subscription) -> None:
-        """Forget this subscription."""
-        self._subscriptions.pop((subscription.resource, subscription.token), None)
+        """Forget this subscription, and none that was made with its resource and token since."""
+        key = subscription.resource, subscription.token
+        if self._subscriptions.get(key) is subscription:
+            del self._subscriptions[key]
 
     # -- pushes
 
@@ -528,28 +527,21 @@ class PawsConnection:
     the oldest request for that resource.  A message without a status is an update of the
     subscription with that token, else of those to that resource.
 
+    What is asked and not answered is held here, and bounded by who asks.
+
     Args:
         framed: Whether each ``receive_data`` is one whole message (WebSocket), and messages
             need no newline.
-        max_in_flight: Requests without an answer yet; see `room`.
         max_document: Bytes of one message of the server.
     """
 
-    def __init__(
-        self,
-        *,
-        framed: bool = False,
-        max_in_flight: int = MAX_IN_FLIGHT,
-        max_document: int = 16 * MAX_DOCUMENT,
-    ) -> None:
+    def __init__(self, *, framed: bool = False, max_document: int = 16 * MAX_DOCUMENT) -> None:
         self.framed = framed
         self._end = b"" if framed else b"\n"
-        self._max_in_flight = max_in_flight
         self._documents = JsonDocuments(max_size=max_document)
         self._pending: dict[str, _Pending] = {}
         self._subscriptions: dict[str, str] = {}
         self._unsent: OrderedDict[int, bytes] = OrderedDict()
-        self._unsent_bytes = 0
         self._serial = 0
         self._deadlines: list[tuple[float, int, str]] = []
         self._serials: dict[str, int] = {}  # of the request that a deadline belongs to
@@ -563,11 +555,9 @@ class PawsConnection:
     # -- verbs
 
     @property
-    def room(self) -> int:
-        """How many more requests may be put in flight; 0 also while too many bytes are unsent."""
-        if self._closed or self._unsent_bytes > MAX_UNSENT:
-            return 0
-        return self._max_in_flight - len(self._pending)
+    def is_closed(self) -> bool:
+        """Whether nothing can be asked any more: the connection is gone, or cannot be read on."""
+        return self._closed
 
     @property
     def wants_data(self) -> bool:
@@ -606,7 +596,7 @@ class PawsConnection:
             name: What errors call it; the method if nothing is given (a resource may hold a key).
 
         Raises:
-            ValueError: The token is in use, there is no `room`, or the body is not UTF-8.
+            ValueError: The token is in flight, it `is_closed`, or the body is not UTF-8.
         """
         message: dict[str, object] = {
             "method": method.lower(),
@@ -640,7 +630,7 @@ class PawsConnection:
             timeout: Seconds until it fails with `TimedOut`.
 
         Raises:
-            ValueError: The token is in use, or there is no `room`.
+            ValueError: The token is in flight, or it `is_closed`.
         """
         message: dict[str, object] = {"method": "subscribe", "resource": resource, "headers": headers or {}}
         if params:
@@ -666,7 +656,7 @@ class PawsConnection:
             timeout: Seconds until it fails with `TimedOut`.
 
         Raises:
-            ValueError: The token is in flight, or there is no `room`.
+            ValueError: The token is in flight, or it `is_closed`.
         """
         message: dict[str, object] = {"method": "unsubscribe", "resource": resource, "headers": headers or {}}
         self._ask(token, message, "unsubscribe", resource, "", now, timeout)
@@ -674,7 +664,7 @@ class PawsConnection:
     def cancel(self, token: str) -> None:
         """Nobody waits for this answer any more; what is not sent yet will not be."""
         if self._pending.pop(token, None) is not None:
-            self._unsent_bytes -= len(self._unsent.pop(self._serials.pop(token), b""))
+            self._unsent.pop(self._serials.pop(token), None)
 
     def watch(self, silence: float, patience: float, now: float) -> None:
         """Notice a peer that is gone without a word.
@@ -700,8 +690,8 @@ class PawsConnection:
     ) -> None:
         if token in self._pending:
             raise ValueError("this token is in flight")
-        if self.room <= 0:
-            raise ValueError("there is no room for another request")
+        if self._closed:
+            raise ValueError("the connection is closed")
         self._pending[token] = _Pending(method, resource, name or method, timeout)
         self._send(token, message)
         if timeout is not None:
@@ -709,11 +699,9 @@ class PawsConnection:
 
     def _send(self, token: str, message: dict[str, object]) -> None:
         message["token"] = token
-        data = _encode(message) + self._end
         self._serial += 1
         self._serials[token] = self._serial
-        self._unsent[self._serial] = data
-        self._unsent_bytes += len(data)
+        self._unsent[self._serial] = _encode(message) + self._end
 
     # -- what comes
 
@@ -750,7 +738,6 @@ class PawsConnection:
         self._pending.clear()
         self._subscriptions.clear()
         self._unsent.clear()
-        self._unsent_bytes = 0
         self._deadlines.clear()
         self._serials.clear()
         self._check_at = None
@@ -810,11 +797,7 @@ class PawsConnection:
 
     def data_to_send(self) -> bytes:
         """The next message, or ``b""`` when there is none."""
-        if not self._unsent:
-            return b""
-        data = self._unsent.popitem(last=False)[1]
-        self._unsent_bytes -= len(data)
-        return data
+        return self._unsent.popitem(last=False)[1] if self._unsent else b""
 
     # -- time
 

@@ -79,8 +79,10 @@ from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal, may
 from txbridge.hub.live import Live
 from txbridge.hub.store import (
+    MAX_DATASTREAMS,
     FeedRecord,
     FeedSearch,
+    Full,
     Guard,
     HistoryQuery,
     Missing,
@@ -418,7 +420,7 @@ class CosmServer:
         try:
             verb, call = await self._admit(request)
             response = await verb(call)
-        except (Refusal, Missing, Taken, DecodeError, EncodeError, StoreError, Closed) as error:
+        except (Refusal, Missing, Taken, Full, DecodeError, EncodeError, StoreError, Closed) as error:
             return self._refuse(request, error)
         if self._store_fails:
             self._store_fails = False
@@ -754,6 +756,8 @@ def _as_refusal(error: Exception) -> Refusal:
         return not_found()
     if isinstance(error, Taken):
         return invalid([f"Stream has already been taken: {shorten(error.id)}"])
+    if isinstance(error, Full):
+        return invalid([f"Datastreams: a feed can have at most {MAX_DATASTREAMS}"])
     if isinstance(error, DecodeError):
         return undecodable(error)
     if isinstance(error, EncodeError):

@@ -31,7 +31,7 @@ from txbridge.hub.sqlite_reads import (
     read_feed,
 )
 from txbridge.hub.sqlite_schema import fold, fold_list
-from txbridge.hub.store import Guard, KeyRecord, Missing, Taken, Written
+from txbridge.hub.store import MAX_DATASTREAMS, Full, Guard, KeyRecord, Missing, Taken, Written
 from txbridge.model.instants import to_microseconds
 from txbridge.model.numbers import number_text, parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location
@@ -131,6 +131,21 @@ class _Changes:
     created: list[str] = field(factory=list)
     removed: list[str] = field(factory=list)
     recorded: dict[str, list[Datapoint]] = field(factory=dict)
+    room: int | None = None  # for more datastreams; counted when the first is created
+
+    def create(self, datastream_id: str) -> None:
+        """Take room for a datastream that is about to be created.
+
+        Raises:
+            Full: There is none.
+        """
+        if self.room is None:
+            count = "SELECT COUNT(*) FROM datastreams WHERE feed = ?"
+            self.room = MAX_DATASTREAMS - self.connection.execute(count, (self.feed_id,)).fetchone()[0]
+        if self.room <= 0:
+            raise Full
+        self.room -= 1
+        self.created.append(datastream_id)
 
     def written(self, watched: _Watched) -> Written:
         return Written(
@@ -163,6 +178,7 @@ def create_feed(
 
     Raises:
         Missing: There is no such account.
+        Full: There are too many datastreams.
     """
     if connection.execute("SELECT 1 FROM accounts WHERE login = ?", (owner,)).fetchone() is None:
         raise Missing("account")
@@ -188,6 +204,7 @@ def update_feed(
 
     Raises:
         Missing: There is no such feed.
+        Full: There would be too many datastreams.
     """
     changes, old = _begin(connection, feed_id, guard)
     if _describes_feed(environment):
@@ -320,6 +337,7 @@ def create_datastreams(
     Raises:
         Missing: There is no such feed.
         Taken: One of them exists, or comes twice.
+        Full: There would be too many.
     """
     changes, _ = _begin(connection, feed_id, guard)
     _touch(connection, feed_id, now)
@@ -419,11 +437,11 @@ def _write_datastream(
     changes: _Changes, id: str, datastream: Datastream, timed: datetime | None, now: datetime
 ) -> None:
     """Make a datastream that does not exist."""
+    changes.create(id)
     row: _Row = dict.fromkeys(_STREAM_WRITTEN)
     row.update(feed=changes.feed_id, id=id)
     _describe(row, datastream)
     row["stream"] = changes.connection.execute(_INSERT_STREAM, row).lastrowid
-    changes.created.append(id)
     _record(changes, row, _entries(datastream, timed, now))
 
 

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 __all__ = [
+    "MAX_DATASTREAMS",
     "DatastreamHistory",
     "FeedRecord",
     "FeedSearch",
+    "Full",
     "Guard",
     "HistoryQuery",
     "KeyRecord",
@@ -44,6 +46,13 @@ __all__ = [
     "Taken",
     "Written",
 ]
+
+
+MAX_DATASTREAMS = 10_000
+"""The most datastreams of a feed.  Whoever reads the feed, or is pushed it, gets all of them.
+
+The service counted them by account (``datastreams_allowed``) and said no number for a feed.
+"""
 
 
 class Missing(Exception):
@@ -68,6 +77,10 @@ class Taken(Exception):
     def __init__(self, id: str) -> None:
         super().__init__(id)
         self.id = id
+
+
+class Full(Exception):
+    """The feed cannot have so many datastreams: see `MAX_DATASTREAMS`."""
 
 
 @frozen
@@ -243,7 +256,11 @@ class Store(Protocol):
         """Whether this store was ever set up."""
 
     def create_feed(self, owner: str, environment: Environment, now: datetime) -> Deferred[Written]:
-        """Make a feed with the datastreams and values of this document."""
+        """Make a feed with the datastreams and values of this document.
+
+        Raises:
+            Full: They are too many.
+        """
 
     def read_feed(self, feed_id: int, datastreams: Sequence[str] | None = None) -> Deferred[FeedRecord]:
         """A feed with all its datastreams, or only these; ids that do not exist are left out.
@@ -264,6 +281,7 @@ class Store(Protocol):
 
         Raises:
             Missing: There is no such feed.
+            Full: With the new datastreams it would have too many; nothing is changed.
         """
 
     def delete_feed(self, feed_id: int, guard: Guard) -> Deferred[Written]:
@@ -281,6 +299,7 @@ class Store(Protocol):
         Raises:
             Missing: There is no such feed.
             Taken: One of them exists; none is created.
+            Full: With them the feed would have too many; none is created.
         """
 
     def update_datastream(

@@ -17,6 +17,7 @@ from twisted.internet.error import ConnectError as TwistedConnectError
 from twisted.internet.error import ConnectionClosed, ConnectionDone, DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
+    IHalfCloseableProtocol,
     IProtocol,
     IPullProducer,
     IReactorTime,
@@ -56,7 +57,7 @@ def why_lost(reason: Failure) -> str:
     return reason.getErrorMessage()
 
 
-@implementer(IPullProducer)
+@implementer(IPullProducer, IHalfCloseableProtocol)
 class StreamLink(Protocol):
     """A byte stream that drives a core.
 
@@ -83,6 +84,7 @@ class StreamLink(Protocol):
         self._alarm = Alarm(clock, self._ring)
         self._gone = False
         self._may_read = self._is_reading = True
+        self._input_ended = False
         self._producing = False
         self._registering = False
         self._error: BridgeError | None = None
@@ -142,6 +144,14 @@ class StreamLink(Protocol):
         if self._close_at is None:
             self._hand_over(self._core.receive_data(data))
 
+    def readConnectionLost(self) -> None:
+        """The peer closed its half: ``nc -N`` does when it has sent a request."""
+        self._input_ended = True
+        self._owner.input_ended(self)
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed, which nothing here asks for."""
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream is gone."""
         self._gone = True
@@ -183,7 +193,7 @@ class StreamLink(Protocol):
 
     def _set_reading(self) -> None:
         wanted = self._may_read and self._core.wants_data
-        if wanted is not self._is_reading and not self._gone:
+        if wanted is not self._is_reading and not (self._gone or self._input_ended):
             self._is_reading = wanted
             if wanted:
                 self._transport().resumeProducing()

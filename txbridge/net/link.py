@@ -84,6 +84,9 @@ class LinkOwner(Protocol):
     def events_received(self, link: Link, events: Sequence[Any]) -> None:
         """Called with what the core made of bytes or of time; the link flushes afterwards."""
 
+    def input_ended(self, link: Link) -> None:
+        """Called when the peer sends nothing more but may still read; the owner closes the link."""
+
     def link_lost(self, link: Link, error: BridgeError) -> None:
         """Called once, after the core's last events; ``error`` says why."""
 
