@@ -82,11 +82,14 @@ class SqliteStore:
         """
         lock = _FileLock(path)
         writer = CommitThread(reactor, lambda: connect_for_writing(path), writes.sweep)
+        is_open = False
         try:
             await writer.opened
-        except StoreError:
-            lock.release()
-            raise
+            is_open = True
+        finally:
+            if not is_open:
+                await writer.close()
+                lock.release()
         return cls(lock, writer, ReadThreads(reactor, lambda: connect_for_reading(path), READERS))
 
     @deferred
