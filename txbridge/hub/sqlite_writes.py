@@ -577,6 +577,9 @@ def delete_datapoints(
 ) -> Written:
     """Remove the points from ``start`` to ``end``, both inclusive.
 
+    However many they are, it is one transaction, because a write is all or nothing; others wait for it,
+    a few tenths of a second for each million points.
+
     Raises:
         Missing: There is no such feed or datastream, or ``start == end`` and no point is there.
     """
