@@ -119,6 +119,18 @@ def test_a_type_the_sink_lacks_becomes_the_nearest_it_has(values, kinds, name, e
     )
 
 
+def test_descriptions_say_what_the_values_have_become():
+    sink = taking(ValueType.FLOAT)
+    infos = tuple(StreamInfo(kind.value, value_type=kind) for kind in ValueType)
+    plan = plan_route(ANYTHING, sink, accept("integer -> float", "text dropped"))
+    assert {info.name: info.value_type for info in plan.convert(Batch(infos=infos)).infos} == {
+        "boolean": ValueType.FLOAT,
+        "integer": ValueType.FLOAT,
+        "float": ValueType.FLOAT,
+        "text": None,
+    }
+
+
 def test_floats_that_no_integer_holds_are_dropped():
     block = SampleBlock.scalar("s", (1, 2, 3, 4), (np.nan, 1e19, -(2.0**63), np.inf))
     source = Capabilities(value_types=frozenset({ValueType.FLOAT}))
