@@ -30,7 +30,7 @@ def wait_until_closed(hub):
         try:
             with connected(hub):
                 continue
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):  # reset: it closed while we connected
             return
 
 
