@@ -73,7 +73,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["txbridge", "txbridge.*"]),
     py_modules=["twisted.plugins.txbridge_plugin"],
-    package_data={"txbridge": ["py.typed"], "txbridge.hub": ["web/**/*"]},
+    package_data={"txbridge": ["py.typed"]},
     install_requires=[
         "attrs>=25.4",
         "autobahn[twisted]>=26.10.2",

@@ -8,7 +8,7 @@ The key is given with the request here, instead of once to the client::
 from __future__ import annotations
 
 import os
-import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 from urllib.parse import urljoin
 
@@ -21,7 +21,7 @@ URL = urljoin(os.environ.get("TXBRIDGE_URL", "http://127.0.0.1:8080"), "/v2")
 API_KEY = os.environ.get("TXBRIDGE_API_KEY")
 
 
-async def main(reactor: Any, title: str = "A temporary test feed") -> None:
+async def main(reactor: Any, title: str) -> None:
     client = Client(url=URL, reactor=reactor)
     environment = Environment(title=title, version="1.0.0")
     try:
@@ -34,4 +34,7 @@ async def main(reactor: Any, title: str = "A temporary test feed") -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("title", metavar="TITLE", nargs="?", default="A temporary test feed")
+    arguments = parser.parse_args()
+    react(main, [arguments.title])

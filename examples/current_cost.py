@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -79,7 +80,7 @@ class Monitor:
         print(f"not sent: {failure.value}", file=sys.stderr, flush=True)
 
 
-async def main(reactor: Any, feed_id: str, device: str | None = None) -> None:
+async def main(reactor: Any, feed_id: int, device: str | None = None) -> None:
     client = Client(API_KEY, feed_id, url=URL, reactor=reactor)
     protocol = CurrentCost(Monitor(client).received)
     if device is None:
@@ -94,4 +95,8 @@ async def main(reactor: Any, feed_id: str, device: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("feed_id", metavar="FEED", type=int)
+    parser.add_argument("device", metavar="DEVICE", nargs="?")
+    arguments = parser.parse_args()
+    react(main, [arguments.feed_id, arguments.device])

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 from urllib.parse import urljoin
 
@@ -21,7 +21,7 @@ URL = urljoin(os.environ.get("TXBRIDGE_URL", "http://127.0.0.1:8080"), "/v2")
 API_KEY = os.environ.get("TXBRIDGE_API_KEY")
 
 
-async def main(reactor: Any, feed_id: str) -> None:
+async def main(reactor: Any, feed_id: int) -> None:
     client = Client(API_KEY, url=URL, reactor=reactor)
     try:
         await client.delete_feed(feed_id=feed_id)
@@ -35,4 +35,7 @@ async def main(reactor: Any, feed_id: str) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("feed_id", metavar="FEED", type=int)
+    arguments = parser.parse_args()
+    react(main, [arguments.feed_id])

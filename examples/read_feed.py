@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 from urllib.parse import urljoin
 
@@ -22,7 +22,7 @@ URL = urljoin(os.environ.get("TXBRIDGE_URL", "http://127.0.0.1:8080"), "/v2")
 API_KEY = os.environ.get("TXBRIDGE_API_KEY")
 
 
-async def main(reactor: Any, feed_id: str, datastreams: str | None = None) -> None:
+async def main(reactor: Any, feed_id: int, datastreams: str | None = None) -> None:
     client = Client(API_KEY, feed_id, url=URL, reactor=reactor)
     parameters = {} if datastreams is None else {"datastreams": datastreams}
     try:
@@ -39,4 +39,8 @@ async def main(reactor: Any, feed_id: str, datastreams: str | None = None) -> No
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("feed_id", metavar="FEED", type=int)
+    parser.add_argument("datastreams", metavar="DATASTREAM,DATASTREAM", nargs="?")
+    arguments = parser.parse_args()
+    react(main, [arguments.feed_id, arguments.datastreams])

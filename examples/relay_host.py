@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from random import random
 from typing import Any
 from urllib.parse import urljoin
@@ -22,11 +22,9 @@ URL = urljoin(os.environ.get("TXBRIDGE_URL", "http://127.0.0.1:8080"), "/v2")
 ACCEPTED_LOSSES = frozenset({"time ns -> us", "breaks dropped"})
 
 
-async def main(reactor: Any, feed_id: str) -> None:
+async def main(reactor: Any, feed_id: int) -> None:
     client = Client(os.environ.get("TXBRIDGE_API_KEY"), url=URL, reactor=reactor)
-    hub = Destination(
-        name="hub", sink=CosmSink(client, feed_id=int(feed_id)), policy=RoutePolicy(ACCEPTED_LOSSES)
-    )
+    hub = Destination(name="hub", sink=CosmSink(client, feed_id=feed_id), policy=RoutePolicy(ACCEPTED_LOSSES))
     source, outbox = HostSource(5.0, reactor=reactor), MemoryOutbox(["hub"], reactor)
     relay = RelayService("host", source, [hub], outbox, clock=reactor, random=random)
     relay.startService()
@@ -35,4 +33,7 @@ async def main(reactor: Any, feed_id: str) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("feed_id", metavar="FEED", type=int)
+    arguments = parser.parse_args()
+    react(main, [arguments.feed_id])

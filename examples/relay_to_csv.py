@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
-import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from random import random
 from typing import Any
 
@@ -58,4 +58,7 @@ async def main(reactor: Any, path: str) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("path", metavar="FILE")
+    arguments = parser.parse_args()
+    react(main, [arguments.path])

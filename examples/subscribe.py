@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 from urllib.parse import urljoin
 
@@ -30,7 +31,7 @@ def updated(structure: Environment | Datastream) -> None:
         print(f"{datastream.id}\t{datastream.current_value}\t{datastream.at}", flush=True)
 
 
-async def main(reactor: Any, feed_id: str, datastream_id: str | None = None) -> None:
+async def main(reactor: Any, feed_id: int, datastream_id: str | None = None) -> None:
     resource = f"/feeds/{feed_id}"
     if datastream_id is not None:
         resource += f"/datastreams/{datastream_id}"
@@ -47,4 +48,8 @@ async def main(reactor: Any, feed_id: str, datastream_id: str | None = None) -> 
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("feed_id", metavar="FEED", type=int)
+    parser.add_argument("datastream_id", metavar="DATASTREAM", nargs="?")
+    arguments = parser.parse_args()
+    react(main, [arguments.feed_id, arguments.datastream_id])

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 from urllib.parse import urljoin
 
@@ -44,7 +44,7 @@ DOCUMENT = """\
 """
 
 
-async def main(reactor: Any, feed_id: str) -> None:
+async def main(reactor: Any, feed_id: int) -> None:
     client = Client(API_KEY, feed_id, url=URL, reactor=reactor)
     try:
         await client.update_feed(format=DataFormats.XML, data=DOCUMENT)
@@ -56,4 +56,7 @@ async def main(reactor: Any, feed_id: str) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("feed_id", metavar="FEED", type=int)
+    arguments = parser.parse_args()
+    react(main, [arguments.feed_id])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from twisted.internet.defer import CancelledError
 
 from tests.support.program import hub_here, turn
 from tests.support.relay import ScriptedSource
@@ -47,6 +49,34 @@ async def test_a_store_is_closed_again_when_the_key_cannot_be_kept(tmp_path):
         await hub_service(resolve_reactor(), config).start()
     (tmp_path / "owner.key").rmdir()
     service = hub_service(resolve_reactor(), config)
+    await service.start()
+    await service.stop()
+
+
+async def test_a_store_is_closed_again_when_an_old_key_cannot_be_removed(tmp_path):
+    (tmp_path / "owner.key").mkdir()
+    config = HubConfig(str(tmp_path), listen=("tcp:0:interface=127.0.0.1",), api_key="sesame")
+    with pytest.raises(ConfigError, match=r"owner\.key"):
+        await hub_service(resolve_reactor(), config).start()
+    (tmp_path / "owner.key").rmdir()
+    service = hub_service(resolve_reactor(), config)
+    await service.start()
+    await service.stop()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_start_that_is_given_up_leaves_nothing_open(tmp_path, turns):
+    reactor = resolve_reactor()
+    config = HubConfig(str(tmp_path), listen=("tcp:0:interface=127.0.0.1",))
+    given_up = hub_service(reactor, config)
+    starting = given_up.start()
+    for _ in range(turns):
+        await turn(reactor, 0.002)
+    starting.cancel()
+    with suppress(CancelledError):
+        await starting
+    await given_up.stop()
+    service = hub_service(reactor, config)
     await service.start()
     await service.stop()
 

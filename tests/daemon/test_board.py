@@ -30,6 +30,12 @@ def test_a_board_counts_values_and_updates():
     assert (board.points, board.updates) == (3, 2)
 
 
+def test_a_number_that_no_float_can_hold_is_shown_and_not_drawn():
+    board = Board({})
+    board.add("flow", points("1", "1e400", "-1e400", "2"), NOW)
+    assert "▁█" in drawn(board)
+
+
 def test_latency_is_the_way_from_the_sensor_to_here():
     board = Board({})
     assert board.latency is None

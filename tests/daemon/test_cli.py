@@ -6,13 +6,18 @@ import json
 import signal
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http.client import HTTPConnection
+from threading import Semaphore
 
 import pytest
 
 from tests.support.certificates import Authority
 from tests.support.program import PATIENCE, bare_environ, program, run_program, started_hub
 from txbridge.daemon.cli import main, parser
+
+WRITERS = 16
 
 
 def connected(hub):
@@ -25,7 +30,7 @@ def wait_until_closed(hub):
         try:
             with connected(hub):
                 continue
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):  # reset: it closed while we connected
             return
 
 
@@ -47,6 +52,19 @@ def put(hub, feed_id, body, *, expect=False):
         *(["Expect: 100-continue"] if expect else []),
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def write_until_told(hub, feed_id, name, written):
+    """Write again and again over one connection until an answer says that it was the last."""
+    with closing(HTTPConnection("127.0.0.1", hub.port, timeout=PATIENCE)) as connection:
+        while True:
+            connection.request("PUT", f"/v2/feeds/{feed_id}.csv", f"{name},1", {"X-ApiKey": hub.key})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+            written.release()
+            if answer.getheader("Connection") is not None:
+                return answer.getheader("Connection")
 
 
 # ------------------------------------------------------------------------------------------ hub
@@ -89,6 +107,21 @@ def test_a_write_that_was_accepted_is_answered_before_the_hub_ends(tmp_path):
     with started_hub(tmp_path / "data", key=hub.key) as hub:
         history = run_program("history", str(feed_id), "--start", "2020-01-01", "--csv", environ=hub.environ)
         assert "temp,2020-01-01T06:00:00.000000Z,42" in history.out
+
+
+def test_writers_that_keep_their_connections_are_told_of_the_end_with_an_answer(tmp_path):
+    """None of them sees its connection close on a request that it has sent."""
+    with started_hub(tmp_path / "data") as hub, ThreadPoolExecutor(WRITERS) as threads:
+        made = run_program("feeds", "create", "Boiler", environ=hub.environ)
+        written = Semaphore(0)
+        writers = [
+            threads.submit(write_until_told, hub, made.out.strip(), f"s{number}", written)
+            for number in range(WRITERS)
+        ]
+        for _ in range(20 * WRITERS):
+            assert written.acquire(timeout=PATIENCE)
+        assert hub.program.stop() == 0
+        assert [writer.result(PATIENCE) for writer in writers] == ["close"] * WRITERS
 
 
 def test_a_key_that_is_given_is_the_owners_and_no_file_is_made(tmp_path):

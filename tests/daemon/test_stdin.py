@@ -56,6 +56,27 @@ async def test_a_line_comes_as_soon_as_it_is_complete(pipe):
     assert await everything(lines) == []
 
 
+async def test_what_is_there_is_ready_only_when_a_line_is_complete(pipe):
+    reactor = resolve_reactor()
+    lines = StdinLines(reactor, pipe["reading"])
+    os.write(pipe["writing"], b"a=1\n")
+    while not lines.is_ready:
+        await turn(reactor)
+    os.write(pipe["writing"], b"b")
+    while len(lines._chunks) < 2:
+        await turn(reactor)
+    assert await lines.next_lines() == ["a=1"]
+    assert not lines.is_ready
+    os.write(pipe["writing"], b"=2\n")
+    while not lines.is_ready:
+        await turn(reactor)
+    assert await lines.next_lines() == ["b=2"]
+    end_of(pipe)
+    while not lines.is_ready:
+        await turn(reactor)
+    assert await lines.next_lines() == []
+
+
 async def test_a_long_input_is_read_whole_and_never_far_ahead(tmp_path):
     expected = [f"line {number}" for number in range(50_000)]
     (tmp_path / "in").write_text("\n".join(expected))
@@ -81,7 +102,7 @@ async def test_a_line_without_an_end_is_cut_off():
         with pytest.raises(ConfigError, match="line 1: it is too long"):
             await everything(lines)
         # Its thread may be reading still, and must find the descriptor it was given.
-        while not lines.is_ready:
+        while not lines._chunks:
             await turn(resolve_reactor())
 
 

@@ -95,6 +95,20 @@ def test_a_refusal_is_told_in_one_line(hub: StartedHub, unreachable: bool) -> No
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_wrong_arguments_are_answered_with_the_usage(example: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(example), *"one two three four".split()],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: {example.name} ")
+    assert "Traceback" not in done.stderr
+
+
 def test_this_machine_is_relayed(hub: StartedHub, feed: str) -> None:
     with running_python(EXAMPLES / "relay_host.py", feed, environ=hub.environ) as relay:
         tail = ("tail", feed, "--since", "1hour")

@@ -408,6 +408,12 @@ async def test_another_given_key_replaces_the_one_before_and_its_file(store, tmp
     assert not (tmp_path / "owner.key").exists()
 
 
+async def test_a_key_file_that_cannot_be_removed_is_told(store, tmp_path):
+    (tmp_path / "owner.key").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot remove .*owner\.key"):
+        await set_up_owner(store, tmp_path, "sesame")
+
+
 async def test_the_generated_key_may_be_given_back_and_keeps_its_file(store, tmp_path):
     await set_up_owner(store, tmp_path, None)
     generated = (tmp_path / "owner.key").read_text()

@@ -58,6 +58,16 @@ async def test_a_store_that_is_in_use_is_refused_by_name(tmp_path):
     await (await open_store(tmp_path)).close()
 
 
+async def test_a_store_whose_opening_was_given_up_is_let_go(tmp_path):
+    from twisted.internet import reactor
+
+    opening = SqliteStore.open(tmp_path / "hub.sqlite", reactor)
+    opening.cancel()
+    with pytest.raises(defer.CancelledError):
+        await opening
+    await (await open_store(tmp_path)).close()
+
+
 async def test_a_store_that_another_process_has_is_refused(tmp_path):
     program = (
         "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX);"

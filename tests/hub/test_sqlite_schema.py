@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from txbridge.errors import StoreError
 from txbridge.hub.sqlite_schema import (
+    JournalCurb,
     connect_for_reading,
     connect_for_writing,
     fold,
@@ -143,3 +145,53 @@ def test_an_element_is_found_in_a_folded_list(texts, wanted, found):
 def test_distances_go_along_the_surface(first, second, kilometres):
     assert kilometres_between(*first, *second) == pytest.approx(kilometres, abs=0.1)
     assert kilometres_between(*second, *first) == pytest.approx(kilometres, abs=0.1)
+
+
+@pytest.fixture
+def busy_store(tmp_path):
+    """A store's path, its writer, who does not wait for long, and a reader."""
+    path = tmp_path / "hub.sqlite"
+    with closing(connect_for_writing(path)) as writer, closing(connect_for_reading(path)) as reader:
+        writer.execute("PRAGMA busy_timeout = 1")
+        yield path, writer, reader
+
+
+def grow(writer):
+    """Let the journal grow by some pages."""
+    writer.execute("INSERT INTO points SELECT 1, 1 + ifnull(max(at), 0), hex(zeroblob(50000)) FROM points")
+
+
+def look(reader):
+    """Begin to read what is there now."""
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM points").fetchone()
+
+
+def test_a_journal_that_has_grown_begins_anew(busy_store):
+    path, writer, _ = busy_store
+    curb = JournalCurb(path, 50_000)
+    journal = path.with_name("hub.sqlite-wal")
+    grow(writer)
+    assert journal.stat().st_size > 50_000
+    curb(writer)
+    assert journal.stat().st_size == 0
+    JournalCurb(path, 1_000_000)(writer)
+    grow(writer)
+    assert journal.stat().st_size > 0
+
+
+def test_a_read_that_does_not_end_is_waited_for_once_in_a_while(busy_store):
+    path, writer, reader = busy_store
+    curb = JournalCurb(path, 150_000)
+    statements = []
+    look(reader)
+    writer.set_trace_callback(statements.append)
+    for _ in range(6):  # 100 kB each
+        grow(writer)
+        curb(writer)
+    assert sum("wal_checkpoint" in text for text in statements) in (2, 3)
+    reader.execute("ROLLBACK")
+    for _ in range(2):
+        grow(writer)
+        curb(writer)
+    assert path.with_name("hub.sqlite-wal").stat().st_size < 150_000

@@ -34,8 +34,9 @@ class Journal:
         self.path = folder / "small.sqlite"
         self.statements: list[str] = []
         self.to_sweep = 0
+        self.tidied: list[bool] = []
         self.swept = Event()
-        self.writer = CommitThread(reactor(), self.connect, self.sweep)
+        self.writer = CommitThread(reactor(), self.connect, self.sweep, self.tidy)
 
     def connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -45,6 +46,9 @@ class Journal:
         connection.execute("CREATE TABLE IF NOT EXISTS lines (n INTEGER, parent INTEGER REFERENCES parents)")
         connection.set_trace_callback(self.statements.append)
         return connection
+
+    def tidy(self, connection: sqlite3.Connection) -> None:
+        self.tidied.append(connection.in_transaction)
 
     def sweep(self, connection: sqlite3.Connection) -> bool:
         if not self.to_sweep:
@@ -126,6 +130,13 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 async def test_a_result_comes_after_its_commit(journal):
     assert await journal.add(7) == 7
     assert journal.lines() == [7]
+
+
+async def test_tidying_comes_after_each_commit_and_outside_of_it(journal):
+    await journal.add(1)
+    await journal.add(2)
+    await journal.writer.close()
+    assert journal.tidied == [False, False]
 
 
 async def test_what_gathers_during_a_commit_shares_the_next_one(journal):
@@ -244,9 +255,12 @@ async def test_a_connection_that_cannot_be_made_says_why(tmp_path):
     def connect() -> sqlite3.Connection:
         raise StoreError("the moon is in the way")
 
-    writer = CommitThread(reactor(), connect, lambda connection: False)
+    writer = CommitThread(reactor(), connect, lambda connection: False, lambda connection: None)
+    early = writer.submit(lambda connection: None)
     with pytest.raises(StoreError, match="moon"):
         await writer.opened
+    with pytest.raises(Closed):
+        await early
     with pytest.raises(Closed):
         await writer.submit(lambda connection: None)
     await writer.close()

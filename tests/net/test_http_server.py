@@ -31,7 +31,7 @@ from zope.interface import Interface, alsoProvides, implementer
 from zope.interface.verify import verifyObject
 
 from txbridge.net.http1 import HttpLimits, Request, Response
-from txbridge.net.http_server import HttpServerFactory, switch_protocol
+from txbridge.net.http_server import LAST_SECONDS, HttpServerFactory, switch_protocol
 
 GET = b"GET /v2/feeds/7021?key=k7Q HTTP/1.1\r\nHost: h\r\nX-ApiKey: k7Q\r\n\r\n"
 GET_AND_CLOSE = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
@@ -502,16 +502,55 @@ def test_a_surplus_secure_connection_costs_no_handshake(serve):
     assert transport.value() == b""
 
 
-def test_draining_closes_idle_connections_at_once(serve, clock):
+def test_draining_closes_idle_connections_after_a_moment(serve, clock):
     factory = serve(ok)
     protocol, transport = connect(factory)
     protocol.dataReceived(GET)
     done = factory.drain()
+    clock.advance(LAST_SECONDS / 2)
+    assert not transport.disconnecting
+    clock.advance(LAST_SECONDS / 2)
     assert transport.disconnecting
     assert not done.called
     lose(protocol)
     assert done.called
     assert clock.getDelayedCalls() == []
+
+
+def test_a_request_that_was_on_its_way_when_draining_began_is_answered(serve, clock):
+    factory = serve(ok)
+    protocol, transport = connect(factory)
+    protocol.dataReceived(GET)
+    done = factory.drain()
+    protocol.dataReceived(GET)
+    assert statuses(transport) == [200, 200]
+    assert transport.value().count(b"Connection: close\r\n") == 1
+    assert transport.half_closed
+    lose(protocol)
+    assert done.called
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_request_that_began_in_the_last_moment_is_answered(serve, clock):
+    factory = serve(ok)
+    protocol, transport = connect(factory)
+    factory.drain()
+    protocol.dataReceived(GET[:10])
+    clock.advance(LAST_SECONDS)
+    assert not transport.disconnecting
+    protocol.dataReceived(GET[10:])
+    assert statuses(transport) == [200]
+    assert transport.half_closed
+
+
+def test_a_websocket_that_is_asked_for_while_draining_is_refused(serve):
+    factory = serve(ok, upgrade=lambda transport, request, data: transport.write(b"upgraded"))
+    protocol, transport = connect(factory)
+    factory.drain()
+    protocol.dataReceived(WEBSOCKET)
+    assert statuses(transport) == [503]
+    assert transport.half_closed
+    assert b"upgraded" not in transport.value()
 
 
 def test_draining_lets_busy_connections_answer(serve, clock):

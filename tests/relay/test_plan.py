@@ -135,6 +135,18 @@ def test_a_type_the_sink_lacks_becomes_the_nearest_it_has(values, kinds, name, e
     )
 
 
+def test_descriptions_say_what_the_values_have_become():
+    sink = taking(ValueType.FLOAT)
+    infos = tuple(StreamInfo(kind.value, value_type=kind) for kind in ValueType)
+    plan = plan_route(ANYTHING, sink, accept("integer -> float", "text dropped"))
+    assert {info.name: info.value_type for info in plan.convert(Batch(infos=infos)).infos} == {
+        "boolean": ValueType.FLOAT,
+        "integer": ValueType.FLOAT,
+        "float": ValueType.FLOAT,
+        "text": None,
+    }
+
+
 def test_floats_that_no_integer_holds_are_dropped():
     block = SampleBlock.scalar("s", (1, 2, 3, 4), (np.nan, 1e19, -(2.0**63), np.inf))
     source = Capabilities(value_types=frozenset({ValueType.FLOAT}))
@@ -179,3 +191,10 @@ def test_the_gaps_of_an_outbox_never_reach_a_sink_without_gaps():
     plan = plan_route(source, Capabilities(), RoutePolicy())
     assert plan.losses == ()
     assert plan.convert(Batch(gaps=(Gap("s", 1, 2, "full"),))).empty
+
+
+def test_the_description_of_a_column_follows_its_type():
+    columns = (StreamInfo("x", value_type=ValueType.FLOAT), StreamInfo("y", value_type=ValueType.INTEGER))
+    plan = plan_route(ANYTHING, taking(ValueType.FLOAT), accept("integer -> float", "text dropped"))
+    (info,) = plan.convert(Batch(infos=(StreamInfo("s", columns=columns),))).infos
+    assert [column.value_type for column in info.columns] == [ValueType.FLOAT, ValueType.FLOAT]

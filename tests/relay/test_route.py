@@ -282,7 +282,52 @@ def test_what_the_steps_hold_is_told_as_lost_when_the_outbox_stays_full(bench):
     stopped = one.route.stopService()
     one.clock.pump([1] * 10)
     fired(stopped)
-    assert ("", Gap("s", S, S, "held by a step when the relay stopped", 1)) in one.lost
+    assert ("", Gap("s", S, S, "not in the outbox when the relay stopped", 1)) in one.lost
+
+
+def test_an_outbox_that_fails_while_stopping_keeps_nothing_open(bench):
+    sink = ScriptedSink()
+    one = bench(sinks={"a": sink}, steps=[Decimate(10)])
+    one.source.give(batch_of(S))
+    one.outbox.append = lambda batch: fail(OutboxError("the disk is full"))
+    stopped = one.route.stopService()
+    one.clock.pump([1] * 10)
+    fired(stopped)
+    assert ("", Gap("s", S, S, "not in the outbox when the relay stopped", 1)) in one.lost
+    assert sink.closed == 1
+    assert one.status.destinations[0].state is LinkState.STOPPED
+
+
+def test_what_waits_for_room_when_the_route_stops_is_delivered(bench):
+    answers = [Deferred(), Deferred()]
+    one = bench(
+        sinks={"a": ScriptedSink(lambda batch: answers[0])},
+        outbox_options={"max_points": 1, "on_full": OnFull.BLOCK},
+    )
+    one.source.give(batch_of(1))
+    one.source.give(batch_of(2))
+    assert one.status.blocked
+    stopped = one.route.stopService()
+    answers[0].callback(None)
+    fired(stopped)
+    assert one.sinks["a"].ats() == [1, 2]
+    assert one.lost == []
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_what_waits_for_room_until_the_end_is_told_as_lost_if_the_source_cannot_give_it_again(bench, history):
+    one = bench(
+        source=ScriptedSource(capabilities=Capabilities(history=history)),
+        sinks={"a": ScriptedSink(always=hang)},
+        outbox_options={"max_points": 1, "on_full": OnFull.BLOCK},
+    )
+    one.source.give(batch_of(1))
+    one.source.give(batch_of(2))
+    stopped = one.route.stopService()
+    one.clock.pump([1] * 10)
+    fired(stopped)
+    waited = ("", Gap("s", 2, 2, "not in the outbox when the relay stopped", 1))
+    assert (waited in one.lost) is not history
 
 
 def test_a_route_can_be_stopped_before_its_source_ever_opened(bench):

@@ -22,7 +22,7 @@ from txbridge.cosm.paws_server import PawsServer
 from txbridge.cosm.server import CosmServer
 from txbridge.daemon.config import ClientConfig, HubConfig
 from txbridge.daemon.service import Door, HubService, Parts
-from txbridge.errors import ConfigError, StoreError
+from txbridge.errors import ConfigError
 from txbridge.host import HostSource
 from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
 from txbridge.hub.live import LocalLive
@@ -112,11 +112,12 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     directory = Path(config.data)
     _make(directory)
     store = await SqliteStore.open(directory / STORE_FILE, reactor)
+    owner: OwnerSetUp | None = None
     try:
         owner = await set_up_owner(store, directory, config.api_key)
-    except (ConfigError, StoreError):
-        await store.close()
-        raise
+    finally:
+        if owner is None:
+            await store.close()
     live = LocalLive()
     cosm = CosmServer(store, live, Accounts(store, reactor), reactor)
     paws = PawsServer(cosm, live, reactor)

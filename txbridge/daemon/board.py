@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import datetime
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -81,8 +82,8 @@ class Board:
             row.count += 1
             row.value = point.value or ""
             number = parse_number(row.value)
-            if number is not None:
-                row.recent.append(float(number))
+            if number is not None and isfinite(drawn := float(number)):
+                row.recent.append(drawn)
             if point.at is not None:
                 row.delay = max(0.0, (now - point.at).total_seconds())
                 self._delays.append(row.delay)

@@ -47,7 +47,6 @@ __all__ = [
 
 Form = Literal["table", "json", "csv", "plot"]
 
-LOOK_EVERY = 0.5  # seconds between looks at whether the hub is there
 _MICROSECOND = timedelta(microseconds=1)
 
 

@@ -49,8 +49,8 @@ class StdinLines:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the next lines are there already."""
-        return bool(self._chunks)
+        """Whether the next lines, or the end, are there already."""
+        return any(isinstance(chunk, OSError) or not chunk or b"\n" in chunk for chunk in self._chunks)
 
     def next_lines(self) -> Deferred[list[str]]:
         """The next lines, without their ends; an empty list at the end of the input.

@@ -321,7 +321,10 @@ async def set_up_owner(store: Store, data_dir: Path, api_key: str | None) -> Own
     elif replaced:
         await store.replace_keys(OWNER, record)
     if not _holds(path, given):
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError([f"cannot remove the old key's file {path}: {error.strerror}"]) from error
     return OwnerSetUp(OWNER, created=is_first, replaced=replaced, key_file=None)
 
 

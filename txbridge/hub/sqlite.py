@@ -24,7 +24,7 @@ from twisted.internet.defer import Deferred, fail
 from txbridge.errors import Closed, StoreError
 from txbridge.hub import sqlite_reads as reads
 from txbridge.hub import sqlite_writes as writes
-from txbridge.hub.sqlite_schema import connect_for_reading, connect_for_writing
+from txbridge.hub.sqlite_schema import JournalCurb, connect_for_reading, connect_for_writing
 from txbridge.hub.sqlite_threads import CommitThread, ReadThreads
 from txbridge.hub.store import (
     DatastreamHistory,
@@ -81,12 +81,15 @@ class SqliteStore:
                 version, or it cannot be opened.
         """
         lock = _FileLock(path)
-        writer = CommitThread(reactor, lambda: connect_for_writing(path), writes.sweep)
+        writer = CommitThread(reactor, lambda: connect_for_writing(path), writes.sweep, JournalCurb(path))
+        is_open = False
         try:
             await writer.opened
-        except StoreError:
-            lock.release()
-            raise
+            is_open = True
+        finally:
+            if not is_open:
+                await writer.close()
+                lock.release()
         return cls(lock, writer, ReadThreads(reactor, lambda: connect_for_reading(path), READERS))
 
     @deferred

@@ -25,11 +25,18 @@ from pathlib import Path
 
 from txbridge.errors import StoreError
 
-__all__ = ["connect_for_reading", "connect_for_writing", "fold", "fold_list", "kilometres_between"]
+__all__ = [
+    "JournalCurb",
+    "connect_for_reading",
+    "connect_for_writing",
+    "fold",
+    "fold_list",
+    "kilometres_between",
+]
 
 APPLICATION_ID = 0x74786272  # "txbr": so that `file` and we ourselves can tell whose it is
 BUSY_SECONDS = 5.0  # somebody with the sqlite3 shell may hold the file for a moment
-KEPT_JOURNAL_BYTES = 64 << 20  # a journal that grew during a long read is cut back to this
+KEPT_JOURNAL_BYTES = 64 << 20  # a journal that grew during a long read is cut back
 STATEMENTS = 256  # prepared ones that a connection keeps; we have fewer
 EARTH_KILOMETRES = 6371.0088  # mean radius, IUGG
 
@@ -191,6 +198,36 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StoreError(f"cannot read the store {path}: {error}") from error
     return connection
+
+
+class JournalCurb:
+    """Keeps the journal from growing for ever while reads overlap; called with the writer's connection.
+
+    SQLite begins its journal anew when nobody reads from it.  While there is always somebody, it never
+    does, although each read is short.  So a journal that has grown makes the writer wait once for the
+    reads that are going on; new ones read from the file meanwhile.  If one of them is not done after
+    `BUSY_SECONDS`, the journal grows by as much again before anybody waits for it.
+
+    Args:
+        path: The store's file.
+        step: Bytes that the journal may grow by.
+    """
+
+    def __init__(self, path: Path, step: int = KEPT_JOURNAL_BYTES) -> None:
+        self._journal = path.with_name(path.name + "-wal")
+        self._step = step
+        self._most = step
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Begin the journal anew if it has grown; outside a transaction."""
+        try:
+            size = self._journal.stat().st_size
+            if size <= self._most:
+                return
+            busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except (OSError, sqlite3.Error):
+            return  # whoever writes next learns of it
+        self._most = size + self._step if busy else self._step
 
 
 def _make_private(path: Path) -> None:

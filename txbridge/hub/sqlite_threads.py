@@ -62,6 +62,7 @@ class CommitThread:
         connect: Opens the connection, in autocommit mode; called in the thread.
         sweep: Does a little of the work that nobody waits for, and says whether any was done;
             called in a transaction of its own whenever no job waits.
+        tidy: Called after each commit, outside a transaction, when its results are on their way.
 
     Attributes:
         opened: Fires when the connection is open, or with the error of `connect`.
@@ -72,11 +73,13 @@ class CommitThread:
         reactor: IReactorFromThreads,
         connect: Callable[[], sqlite3.Connection],
         sweep: Callable[[sqlite3.Connection], bool],
+        tidy: Callable[[sqlite3.Connection], None],
     ) -> None:
         self.opened: Deferred[None] = Deferred()
         self._reactor = reactor
         self._connect = connect
         self._sweep = sweep
+        self._tidy = tidy
         self._waiting: deque[_Job] = deque()
         self._closing = False
         self._changed = Condition()
@@ -138,6 +141,7 @@ class CommitThread:
             if jobs:
                 _commit(connection, jobs)
                 self._reactor.callFromThread(_deliver, jobs)
+                self._tidy(connection)
                 unswept = True
             elif self._closing:
                 return
@@ -159,6 +163,8 @@ class CommitThread:
 
     def _report_closed(self) -> None:
         self._closed = True
+        while self._waiting:  # only if it was never open
+            self._waiting.popleft().done.errback(Closed("the store"))
         waiting, self._when_closed = self._when_closed, []
         for done in waiting:
             done.callback(None)

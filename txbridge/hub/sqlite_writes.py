@@ -22,6 +22,7 @@ from attrs import define, field
 
 from txbridge.hub.sqlite_reads import (
     FEED_COLUMNS,
+    MAX_INTEGER,
     NEWEST_UNTIL,
     NEWEST_WITHIN,
     STREAM_COLUMNS,
@@ -51,7 +52,6 @@ __all__ = [
 ]
 
 SWEPT_POINTS = 2000  # at once; a writer that comes meanwhile waits no longer than for its own kind
-LATEST = 2**63 - 1  # greater than every instant
 
 PUT_POINT = """
     INSERT INTO points (stream, at, value) VALUES (?, ?, ?)
@@ -595,13 +595,16 @@ def delete_datapoints(
 ) -> Written:
     """Remove the points from ``start`` to ``end``, both inclusive.
 
+    However many they are, it is one transaction, because a write is all or nothing; others wait for it,
+    a few tenths of a second for each million points.
+
     Raises:
         Missing: There is no such feed or datastream, or ``start == end`` and no point is there.
     """
     changes, _ = _begin(connection, feed_id, guard)
     row = _existing(connection, feed_id, datastream_id)
-    first = -LATEST if start is None else to_microseconds(start)
-    last = LATEST if end is None else to_microseconds(end)
+    first = -MAX_INTEGER if start is None else to_microseconds(start)
+    last = MAX_INTEGER if end is None else to_microseconds(end)
     removed = connection.execute(
         "DELETE FROM points WHERE stream = ? AND at BETWEEN ? AND ?", (row["stream"], first, last)
     ).rowcount
@@ -609,7 +612,7 @@ def delete_datapoints(
         raise Missing("datapoint")
     _touch(connection, feed_id, now)
     if row["at"] is not None and first <= row["at"] <= last:
-        newest = connection.execute(NEWEST_UNTIL, (row["stream"], LATEST)).fetchone()
+        newest = connection.execute(NEWEST_UNTIL, (row["stream"], MAX_INTEGER)).fetchone()
         row["at"], row["value"] = (None, None) if newest is None else newest
         connection.execute(_UPDATE_CURRENT, row)
         changes.changed.append(datastream_id)

@@ -357,7 +357,9 @@ class Store(Protocol):
     def read_history(
         self, feed_id: int, datastreams: Sequence[str], query: HistoryQuery
     ) -> Deferred[list[DatastreamHistory]]:
-        """Points of these datastreams, in their order; one without points is there, empty.
+        """Points of these datastreams, in their order; ids that do not exist are left out.
+
+        A datastream without points is there, empty.
 
         Raises:
             Missing: There is no such feed.

@@ -15,7 +15,7 @@ types are what every platform has a word for; anything else is refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -312,6 +312,12 @@ class StreamInfo:
     value_type: ValueType | None = None
     columns: tuple[StreamInfo, ...] = ()
     tags: tuple[str, ...] = ()
+
+    def each_column(self, change: Callable[[StreamInfo], StreamInfo]) -> StreamInfo:
+        """Change what is said of each column, which for a scalar stream is said of the stream."""
+        if not self.columns:
+            return change(self)
+        return evolve(self, columns=tuple(change(column) for column in self.columns))
 
     @property
     def nbytes(self) -> int:

@@ -16,6 +16,11 @@ only when it fires, and the ``Date`` header is made once a second.
 A request that was handed to the site runs to its end even if its client goes away: the client
 cannot know whether its write was accepted, so the write must not be torn in the middle.  Only the
 answer is dropped.
+
+The way out has the same trouble at the other end: a client that keeps its connection may be sending
+just when an idle connection is closed, and would see it end without a word.  So `HttpServerFactory.drain`
+gives idle connections a moment more, in which each answer says ``Connection: close``.  Whoever writes
+all the time hears that; what is left is a client that was silent for that long.
 """
 
 from __future__ import annotations
@@ -59,7 +64,11 @@ __all__ = ["HttpServerFactory", "HttpServerProtocol", "switch_protocol"]
 
 MAX_CONNECTIONS = 4000  # about 10 kB each when idle; also mind the process's limit of open files
 
+LAST_SECONDS = 1.0  # an idle connection may still bring a request for so long when the server drains
+
 MAX_BODY_BYTES = 64 << 20  # 64 of the longest bodies at once; a stranger needs no key to send one
+
+_LEAVING = "the server is shutting down"
 
 _LONGEST_SHOWN = 15  # characters of a path's segment in the log; the shortest key ever seen has 43
 
@@ -177,7 +186,7 @@ class HttpServerProtocol(Protocol):
     # -- called by the factory
 
     def drain(self) -> None:
-        """Close: at once if idle, else after the answer that is due."""
+        """Close: now if idle, else after the answer that is due."""
         self._core.close_after_response()
         if not self._asking:
             self._run(self._core.advance())
@@ -201,8 +210,11 @@ class HttpServerProtocol(Protocol):
                 self._respond(response, event.request)
                 self._flush()
             elif isinstance(event, UpgradeRequested):
-                self._hand_over(event)
-                return
+                if not self.factory.is_draining:
+                    self._hand_over(event)
+                    return
+                core.refuse(503, _LEAVING)
+                self._flush()
             else:
                 self._close(event.how)
             events = core.advance()
@@ -261,6 +273,8 @@ class HttpServerProtocol(Protocol):
         self.factory.end()
 
     def _respond(self, response: Response, request: Request) -> None:
+        if self.factory.is_draining:
+            self._core.close_after_response()
         try:
             self._core.respond(response)
         except ValueError:
@@ -356,6 +370,9 @@ class HttpServerFactory(Factory):
         max_connections: Open connections; further ones are answered 503 and closed.
         max_body_bytes: Of all bodies that are not complete; those beyond are answered 503.
         refuse: Makes the answers to requests that never reach the site, and the 500s.
+
+    Attributes:
+        is_draining: `drain` was called.
     """
 
     noisy = False
@@ -382,7 +399,8 @@ class HttpServerFactory(Factory):
         self.refuse = refuse
         self._connections: set[HttpServerProtocol] = set()
         self._in_flight = 0
-        self._draining = False
+        self.is_draining = False
+        self._ending: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
         self._date = ""
         self._date_second = -1
@@ -397,8 +415,8 @@ class HttpServerFactory(Factory):
     def drain(self, seconds: float = 10.0) -> Deferred[None]:
         """Stop serving without breaking an answer.
 
-        Idle connections close at once, the others after their answer; new ones are refused, so stop
-        listening first.  Upgraded connections are their new owners' to close.
+        Each connection closes after its next answer, and one that is idle after a second; new ones are
+        refused, so stop listening first.  Upgraded connections are their new owners' to close.
 
         Args:
             seconds: How long to wait; what is open after that is aborted.
@@ -407,11 +425,11 @@ class HttpServerFactory(Factory):
             A Deferred that fires when every connection is gone and no request is in flight, or when
             the time is over.
         """
-        self._draining = True
-        for protocol in list(self._connections):
-            protocol.drain()
+        self.is_draining = True
         if self._is_drained():
             return succeed(None)
+        if self._ending is None:
+            self._ending = self.clock.callLater(min(seconds, LAST_SECONDS), self._end_idle)
         done: Deferred[None] = Deferred()
         self._drained.append(done)
         timer = self.clock.callLater(seconds, self._give_up, done)
@@ -435,8 +453,8 @@ class HttpServerFactory(Factory):
 
     def admit(self, protocol: HttpServerProtocol) -> str | None:
         """Count a new connection, or say why it is refused; called by the protocol."""
-        if self._draining:
-            return "the server is shutting down"
+        if self.is_draining:
+            return _LEAVING
         if len(self._connections) >= self.max_connections:
             return "there are too many connections"
         self._connections.add(protocol)
@@ -465,9 +483,15 @@ class HttpServerFactory(Factory):
         return not self._connections and not self._in_flight
 
     def _check_drained(self) -> None:
-        if self._draining and self._is_drained():
+        if self.is_draining and self._is_drained():
+            if self._ending is not None and self._ending.active():
+                self._ending.cancel()
             for done in list(self._drained):
                 done.callback(None)
+
+    def _end_idle(self) -> None:
+        for protocol in list(self._connections):
+            protocol.drain()
 
     def _give_up(self, done: Deferred[None]) -> None:
         for protocol in list(self._connections):

@@ -223,8 +223,24 @@ def _type_conversion(kind: ValueType, taken: frozenset[ValueType]) -> Conversion
         if other in taken:
             fits = _fits_integer if (kind, other) == (ValueType.FLOAT, ValueType.INTEGER) else None
             change = _change_columns(kind, convert, fits)
-            return Conversion(f"{kind.value} -> {other.value}", loss, _each_block(change))
-    return Conversion(f"{kind.value} dropped", True, _drop_columns(kind))
+            apply = _described(kind, other, _each_block(change))
+            return Conversion(f"{kind.value} -> {other.value}", loss, apply)
+    return Conversion(f"{kind.value} dropped", True, _described(kind, None, _drop_columns(kind)))
+
+
+def _described(
+    kind: ValueType, other: ValueType | None, change: Callable[[Batch], Batch]
+) -> Callable[[Batch], Batch]:
+    """Let the descriptions of streams follow a change of their values' type."""
+
+    def apply(batch: Batch) -> Batch:
+        infos = (
+            info.each_column(lambda one: evolve(one, value_type=other) if one.value_type is kind else one)
+            for info in batch.infos
+        )
+        return evolve(change(batch), infos=tuple(infos))
+
+    return apply
 
 
 def _change_columns(

@@ -5,9 +5,9 @@ steps, append it, and only then tell the subscription that its cursor is settled
 breaks, the subscription is closed and another opened after the same cursor, with a back-off that
 never gives up.  The source being away at the start is nothing special.
 
-Stopping goes along the same way: the source first, then what the steps hold back, then as much of
-the outbox as the destinations take before the deadline.  What is left stays in a durable outbox and
-is told as lost by the one in memory; the log has the figure.
+Stopping goes along the same way: the source first, then what waited for room in the outbox and what
+the steps hold back, then as much of the outbox as the destinations take before the deadline.  What is
+left stays in a durable outbox and is told as lost by the one in memory; the log has the figure.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ __all__ = ["Destination", "RelayService"]
 
 T = TypeVar("T")
 
+UNSAVED = "not in the outbox when the relay stopped"
 FLUSH_SHARE = 0.8  # of the stop deadline; the rest is for closing connections
 
 
@@ -116,6 +117,8 @@ class RelayService(Service):
         self._open_deadline = open_deadline
         self._stop_deadline = stop_deadline
         self._received = 0
+        # What came from the source and is not the outbox's yet, and the steps to use after it.
+        self._taken: tuple[Batch, tuple[Step, ...]] | None = None
         self._link = Link(f"the source of {name}", clock=clock, random=random, backoff=backoff())
         self._outbox_link = Link(f"the outbox of {name}", clock=clock, random=random, backoff=backoff())
         self._loop = Loop(f"the reading of {name}", self._read, clock=clock, random=random)
@@ -166,7 +169,7 @@ class RelayService(Service):
         until = self._clock.seconds() + self._stop_deadline
         try:
             await self._by(until - (1 - FLUSH_SHARE) * self._stop_deadline, self._flush(), "flush")
-        except (Closed, TimedOut):
+        except BridgeError:  # the outbox fails or is closed, or the time is over
             self._log.warn("route {route} could not flush everything", route=self.name)
         await self._all(until, {name: sender.stop for name, sender in self._senders.items()})
         await self._all(until, {name: sink.close for name, sink in self._sinks.items()})
@@ -227,9 +230,9 @@ class RelayService(Service):
             if self._ledger is not None:
                 for gap in batch.gaps:
                     self._ledger("", gap)
-            passed, following = run_steps(self._steps, batch)
+            passed, following = self._taken = run_steps(self._steps, batch)
             await self._append(passed)
-            self._steps = following
+            self._taken, self._steps = None, following
             if batch.cursor is not None:
                 subscription.settled(batch.cursor)
 
@@ -239,34 +242,46 @@ class RelayService(Service):
             try:
                 await self._outbox.append(batch)
             except OutboxError as error:
-                await self._loop.wait(self._outbox_link.failed(error))
+                delay = self._outbox_link.failed(error)
+                if self._loop.stopping:
+                    raise
+                await self._loop.wait(delay)
             else:
                 self._outbox_link.works()
                 return
 
     async def _end(self) -> None:
-        await self._flush_steps()
+        try:
+            await self._append_rest()
+        except Closed as error:  # by somebody else; what it did not take is in the ledger
+            self._outbox_link.failed(error)
         if not self._loop.stopping:
             self._link.state = LinkState.ENDED
             self._log.info("{link} has ended", link=self._link.name)
 
-    async def _flush_steps(self) -> None:
-        held, self._steps = flush_steps(self._steps)
-        if held.empty:
+    async def _append_rest(self) -> None:
+        """Append what is ours when nothing more will come: what waited for room, and what the steps hold."""
+        taken, following = self._taken or (Batch(), self._steps)
+        held, self._steps = flush_steps(following)
+        self._taken = None
+        rest = Batch.merge([taken, held])
+        if rest.empty:
             return
         accepted = False
         try:
-            await self._append(held)
+            await self._append(rest)
             accepted = True
         finally:
             if not accepted and self._ledger is not None:
-                for gap in held.lost("held by a step when the relay stopped"):
+                # What was taken and not settled is given again by a source with a history.
+                lost = held if self._source.capabilities.history else rest
+                for gap in lost.lost(UNSAVED):
                     self._ledger("", gap)
 
     @deferred
     async def _flush(self) -> None:
         await self._loop.stop()
-        await self._flush_steps()
+        await self._append_rest()
         await DeferredList([sender.drain() for sender in self._senders.values()], consumeErrors=True)
 
     def _by(self, at: float, one: Deferred[T], operation: str) -> Deferred[T]:

@@ -13,7 +13,7 @@ before, so no break is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol, Self
 
@@ -160,8 +160,7 @@ class Scale(_Plain):
     def _describe(self, info: StreamInfo) -> StreamInfo:
         if not _matches(info.name, self.streams):
             return info
-        return _each_column(
-            info,
+        return info.each_column(
             lambda one: evolve(
                 one,
                 unit_symbol=one.unit_symbol if self.unit_symbol is None else self.unit_symbol,
@@ -348,7 +347,7 @@ class Decimate:
         means = self.method == "mean" and _matches(info.name, self.streams)
         if not means:
             return info
-        return _each_column(info, lambda one: evolve(one, value_type=_float_type(one.value_type)))
+        return info.each_column(lambda one: evolve(one, value_type=_float_type(one.value_type)))
 
     def _rows(self, block: SampleBlock, weights: NDArray[np.int64], starts: NDArray[np.intp]) -> SampleBlock:
         lasts = np.append(starts[1:], len(block)) - 1
@@ -367,13 +366,6 @@ def _with_floats(takes: Capabilities) -> Capabilities:
     if ValueType.INTEGER not in takes.value_types:
         return takes
     return evolve(takes, value_types=takes.value_types | {ValueType.FLOAT})
-
-
-def _each_column(info: StreamInfo, change: Callable[[StreamInfo], StreamInfo]) -> StreamInfo:
-    """Change the description of each column, which for a scalar stream is the stream's own."""
-    if not info.columns:
-        return change(info)
-    return evolve(info, columns=tuple(change(column) for column in info.columns))
 
 
 def _float_type(kind: ValueType | None) -> ValueType | None:
