@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
+from twisted.python.log import startLogging
 
 from txbridge.client import Client
 from txbridge.cosm.adapter import CosmSink
@@ -35,4 +36,5 @@ async def main(reactor: Any, feed_id: str) -> None:
 
 
 if __name__ == "__main__":
+    startLogging(sys.stderr, setStdout=False)  # the relay logs when a destination goes away or refuses
     react(main, sys.argv[1:])

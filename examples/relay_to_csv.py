@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import react
+from twisted.python.log import startLogging
 
 from txbridge import Batch
 from txbridge.host import HostSource
@@ -58,4 +59,5 @@ async def main(reactor: Any, path: str) -> None:
 
 
 if __name__ == "__main__":
+    startLogging(sys.stderr, setStdout=False)  # the relay logs when a destination goes away or refuses
     react(main, sys.argv[1:])
