@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from random import random
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urljoin
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
+from twisted.python.log import startLogging
 
 from txbridge.client import Client
 from txbridge.cosm.adapter import CosmSink
@@ -36,4 +38,5 @@ if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("feed_id", metavar="FEED", type=int)
     arguments = parser.parse_args()
+    startLogging(sys.stderr, setStdout=False)  # the relay logs when a destination goes away or refuses
     react(main, [arguments.feed_id])

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from random import random
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import react
+from twisted.python.log import startLogging
 
 from txbridge import Batch
 from txbridge.host import HostSource
@@ -61,4 +63,5 @@ if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("path", metavar="FILE")
     arguments = parser.parse_args()
+    startLogging(sys.stderr, setStdout=False)  # the relay logs when a destination goes away or refuses
     react(main, [arguments.path])

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from tests.support.hub_in_memory import HubInMemory
 from txbridge.cosm.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, CosmSink, CosmSource
 from txbridge.cosm.paws import PAWSClient
-from txbridge.errors import ConfigError, NotFound
+from txbridge.errors import ConfigError
 from txbridge.model.instants import to_nanoseconds
 from txbridge.model.samples import Batch, Cursor, SampleBlock, StreamInfo, ValueType
 from txbridge.model.structures import Datastream, Environment, Unit
@@ -111,7 +111,7 @@ class TestSink:
         assert history(hub, feed_id, "t") == [(0, "1.0"), (SECOND, "2.0")]
 
     def test_a_feed_that_is_not_there_is_an_error_and_no_rejection(self, hub):
-        with pytest.raises(NotFound):
+        with pytest.raises(ConfigError, match="there is no feed"):
             hub.run(CosmSink(hub.client(), feed_id=999).deliver(Batch((block("t", [1.0]),))))
 
     def test_a_sink_without_a_feed_is_refused(self, hub):

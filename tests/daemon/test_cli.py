@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -68,6 +69,27 @@ def write_until_told(hub, feed_id, name, written):
 
 
 # ------------------------------------------------------------------------------------------ hub
+
+
+@pytest.mark.parametrize("offered", [["http/1.1"], ["h2", "http/1.1"]])
+def test_a_client_that_offers_protocols_over_tls_is_served_http_1(tmp_path, offered):
+    """Browsers, curl and most libraries offer some."""
+    authority = Authority()
+    identity = authority.issue("hub.test")
+    (tmp_path / "key.pem").write_bytes(identity.key_pem())
+    (tmp_path / "cert.pem").write_bytes(identity.pem)
+    secure = f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem"
+    trust = ssl.create_default_context(cadata=authority.pem.decode())
+    trust.set_alpn_protocols(offered)
+    with started_hub(tmp_path / "data", "--listen", secure) as hub:
+        port = int(hub.program.expect(r"^listening on https://127.0.0.1:(\d+)$")[1])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
+            trust.wrap_socket(plain, server_hostname="hub.test") as connection,
+        ):
+            assert connection.selected_alpn_protocol() == "http/1.1"
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: hub.test\r\nConnection: close\r\n\r\n")
+            assert received(connection, b"ok\n").startswith(b"HTTP/1.1 200 OK")
 
 
 def test_the_first_start_keeps_the_key_for_its_owner_and_says_where(tmp_path):

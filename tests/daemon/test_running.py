@@ -88,7 +88,7 @@ def test_each_error_has_its_exit_status(error, status):
         (Forbidden("read_feed", 403), "may not do this (forbidden)"),
         (
             NotFound("read_feed", 404, "Not found", "no such feed"),
-            "says: no such feed; 'txbridge feeds' lists",
+            "there is no such feed or datastream, or the key may not see it (no such feed); 'txbridge feeds'",
         ),
         (ServerFailed("read_feed", 503), "the hub says: 503"),
         (TimedOut("read_feed", "answer", 30), "read_feed: no answer within 30 s"),

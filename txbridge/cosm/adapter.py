@@ -102,6 +102,7 @@ class CosmSink:
             A description that it refuses is logged, and takes no points with it.
 
         Raises:
+            ConfigError: The server has no such feed.
             TooLarge: The request is too large for the server: give it less.
             BridgeError: Nothing is known about the batch.
         """
@@ -129,7 +130,10 @@ class CosmSink:
         """Write, and give the reason if the server will never take it."""
         try:
             await self._write(blocks, infos)
-        except (NotFound, TooLarge):
+        except NotFound as error:
+            # Nothing is wrong with the data: it waits until somebody has made the feed.
+            raise ConfigError([f"there is no feed {self._feed_id} to write to: {error}"]) from error
+        except TooLarge:
             raise
         except RequestRejected as error:
             if error.advice is not Advice.BURY:

@@ -496,7 +496,8 @@ examples:
     added.add_argument(
         "--interval",
         metavar="LENGTH",
-        help="the distance of points: 30, 60, 5minutes, 1hour, … (default: every point)",
+        help="the distance of points: 30, 60, 5minutes, 1hour, … (default: every point; for"
+        " --plot of more than 6 hours, what a chart can show)",
     )
     added.add_argument("--limit", metavar="N", type=_count, help="no more points of a datastream")
     _add_connection(added)

@@ -82,8 +82,11 @@ def explain(error: BridgeError) -> str:
     if isinstance(error, Forbidden):
         return f"the key may not do this ({error.detail or error.title or 'forbidden'})"
     if isinstance(error, NotFound):
-        said = error.detail or error.title or error.status
-        return f"the hub says: {said}; 'txbridge feeds' lists what the key may see"
+        said = str(error.detail or error.title or error.status).rstrip(".")
+        return (
+            f"there is no such feed or datastream, or the key may not see it ({said}); "
+            "'txbridge feeds' lists what the key may see"
+        )
     if isinstance(error, ServerFailed):
         return f"the hub says: {error.detail or error.title or error.status}"
     return str(error)

@@ -36,6 +36,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IProtocol,
+    IProtocolNegotiationFactory,
     IPushProducer,
     IReactorTime,
     ISSLTransport,
@@ -356,6 +357,7 @@ def _can_half_close(transport: ITransport) -> bool:
     return IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
 
 
+@implementer(IProtocolNegotiationFactory)
 class HttpServerFactory(Factory):
     """Serves one site over HTTP/1.
 
@@ -404,6 +406,10 @@ class HttpServerFactory(Factory):
         self._drained: list[Deferred[None]] = []
         self._date = ""
         self._date_second = -1
+
+    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted
+        """Called by a TLS endpoint: without a name in common it refuses a client that offers any."""
+        return [b"http/1.1", b"http/1.0"]
 
     # Subscripting Factory would please the checker, and older Twisteds cannot.
     def buildProtocol(self, addr: IAddress | None) -> HttpServerProtocol:  # type: ignore[override]
