@@ -177,6 +177,18 @@ def test_nothing_is_taken_from_the_core_while_the_transport_is_full():
     assert server.writes == [b"\x81\x03one\x81\x03two"]
 
 
+def test_a_flood_of_pings_makes_no_pile_of_pongs_while_the_transport_is_full():
+    server = Upgraded()
+    server.transport.producer.pauseProducing()
+    for number in range(1000):
+        server.transport.protocol.dataReceived(b"\x89\x84\x00\x00\x00\x00%04d" % number)
+    assert server.writes == []
+    server.transport.producer.resumeProducing()
+    assert b"".join(server.writes) == b"\x8a\x040999"
+    server.transport.protocol.dataReceived(b"\x89\x82\x00\x00\x00\x00hi")
+    assert b"".join(server.writes) == b"\x8a\x040999\x8a\x02hi"
+
+
 def test_a_link_is_a_push_producer():
     clock = Clock()
     core = PlainCore()
