@@ -11,12 +11,14 @@ from twisted.internet.task import deferLater
 from tests.contract.verbs import VerbsContract
 from tests.support.hub_in_memory import HubInMemory
 from txbridge.cosm.paws import SUBSCRIBE_AGAIN_AFTER, PawsCarrier, PAWSClient
+from txbridge.cosm.protocol import MAX_IN_FLIGHT
 from txbridge.errors import (
     AuthError,
     Closed,
     ConfigError,
     ConnectionLost,
     EncodeError,
+    Forbidden,
     NotFound,
     ServerFailed,
     TimedOut,
@@ -113,6 +115,35 @@ class TestConnecting:
         hub.network.cut()
         with pytest.raises(ConnectionLost):
             hub.run(reading)
+
+    def test_who_is_told_that_the_link_is_lost_may_go_on_at_once(self, hub, client, feed_id):
+        updates = client.updates(feed_id)
+        hub.run(sleep(hub, 1))
+        hub.network.stall()
+        subscribed = []
+
+        def go_on(failure):
+            failure.trap(ConnectionLost)
+            updates.close()
+            subscribed.append(client.subscribe(f"/feeds/{feed_id}", print)[1])
+            return client.read_feed(feed_id=feed_id)
+
+        reading = client.read_feed(feed_id=feed_id).addErrback(go_on)
+        hub.network.restore()
+        hub.network.cut()
+        assert hub.run(reading).title == "Boiler room"
+        assert hub.run(subscribed[0]) is True
+
+    def test_more_may_be_asked_at_once_than_may_be_in_flight(self, hub, client, feed_id):
+        confirmed = [client.subscribe(f"/feeds/{feed_id}", print) for _ in range(MAX_IN_FLIGHT + 1)]
+        assert hub.run(client.read_feed(feed_id=feed_id)).title == "Boiler room"
+        assert all(hub.run(confirmation) for _, confirmation in confirmed[:MAX_IN_FLIGHT])
+        with pytest.raises(Forbidden):  # the hub takes no more of one connection
+            hub.run(confirmed[MAX_IN_FLIGHT][1])
+        hub.network.cut()
+        hub.run(sleep(hub, 5))
+        assert hub.run(client.read_feed(feed_id=feed_id)).title == "Boiler room"
+        assert hub.run(client.unsubscribe(f"/feeds/{feed_id}", confirmed[0][0])) is True
 
     def test_a_half_open_link_is_noticed_and_made_again(self, hub, client, feed_id):
         hub.network.stall()

@@ -78,6 +78,9 @@ MAX_MESSAGE = 16 << 20
 SUBSCRIBE_AGAIN_AFTER = 15.0
 """Seconds before a server that could not subscribe for now, on a new link, is asked again."""
 
+ROOM_AFTER = 0.1
+"""Seconds before it is looked again whether more may be asked."""
+
 _HEADERS = {"x-apikey": "X-ApiKey", "content-type": "Content-Type", "accept": "Accept"}
 _RESOURCE = re.compile(
     r"/?(?:v2/)?feeds/(?P<feed>[0-9]+)(?:/datastreams/(?P<datastream>[^/?]+?))?(?:\.json)?", re.ASCII
@@ -346,6 +349,8 @@ class PawsCarrier:
 
     def events_received(self, link: Link, events: Sequence[ClientEvent]) -> None:
         """The core made these of what came."""
+        if self._core is not None and self._core.closed:
+            self._link = None  # whoever is told of it may ask for more at once, and has to wait
         for event in events:
             match event:
                 case Answered(token=token):
@@ -430,6 +435,9 @@ class PawsCarrier:
         await self._slots.acquire()
         try:
             await self.when_connected()
+            while self._core is not None and self._core.room <= 0:
+                await deferLater(self._reactor, ROOM_AFTER)
+                await self.when_connected()
             phase.append("answer")
             answered = await self._ask(operation)
         finally:
@@ -509,6 +517,11 @@ class PawsCarrier:
     def _subscribe(self, listener: Listener) -> None:
         assert self._core is not None
         assert self._link is not None
+        if self._core.room <= 0:
+            self._again[listener.token] = self._reactor.callLater(
+                ROOM_AFTER, self._subscribe_again, listener.token, listener
+            )
+            return
         self._core.subscribe(
             listener.token,
             listener.resource,

@@ -570,6 +570,11 @@ class PawsConnection:
         return self._max_in_flight - len(self._pending)
 
     @property
+    def closed(self) -> bool:
+        """Whether it is over: nothing can be asked, and nothing will come."""
+        return self._closed
+
+    @property
     def wants_data(self) -> bool:
         """Always: what comes was asked for."""
         return True
@@ -666,7 +671,7 @@ class PawsConnection:
             timeout: Seconds until it fails with `TimedOut`.
 
         Raises:
-            ValueError: The token is in flight, or there is no `room`.
+            ValueError: The token is in flight, or the connection is closed.
         """
         message: dict[str, object] = {"method": "unsubscribe", "resource": resource, "headers": headers or {}}
         self._ask(token, message, "unsubscribe", resource, "", now, timeout)
@@ -700,7 +705,8 @@ class PawsConnection:
     ) -> None:
         if token in self._pending:
             raise ValueError("this token is in flight")
-        if self.room <= 0:
+        # There are no more of the others than of subscriptions, and they make room.
+        if self._closed or (self.room <= 0 and method != "unsubscribe"):
             raise ValueError("there is no room for another request")
         self._pending[token] = _Pending(method, resource, name or method, timeout)
         self._send(token, message)
