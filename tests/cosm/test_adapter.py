@@ -11,10 +11,12 @@ from twisted.internet.task import deferLater
 from tests.support.hub_in_memory import HubInMemory
 from txbridge.cosm.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, CosmSink, CosmSource
 from txbridge.cosm.paws import PAWSClient
-from txbridge.errors import ConfigError
+from txbridge.errors import Advice, ConfigError, RemoteProtocolError
 from txbridge.model.instants import to_nanoseconds
 from txbridge.model.samples import Batch, Cursor, SampleBlock, StreamInfo, ValueType
 from txbridge.model.structures import Datastream, Environment, Unit
+from txbridge.net.http1 import Response
+from txbridge.net.http_server import HttpServerFactory
 from txbridge.relay.plan import RoutePolicy, plan_route
 from txbridge.relay.roles import Selection
 
@@ -113,6 +115,16 @@ class TestSink:
     def test_a_feed_that_is_not_there_is_an_error_and_no_rejection(self, hub):
         with pytest.raises(ConfigError, match="there is no feed"):
             hub.run(CosmSink(hub.client(), feed_id=999).deliver(Batch((block("t", [1.0]),))))
+
+    @pytest.mark.parametrize("status", [200, 201, 400, 404, 405])
+    def test_what_stands_in_front_of_the_server_neither_takes_nor_refuses_data(self, hub, status):
+        page = Response(status, (("Content-Type", "text/html"),), b"<html>Log in to the network</html>")
+        portal = HttpServerFactory(lambda request: page, clock=hub.network.clock)
+        hub.network.listen("portal.test", 80, portal)
+        sink = CosmSink(hub.client(url="http://portal.test/v2"), feed_id=7)
+        with pytest.raises(RemoteProtocolError) as caught:
+            hub.run(sink.deliver(Batch((block("a", [1.0]), block("b", [2.0])))))
+        assert caught.value.advice is Advice.RETRY
 
     def test_a_sink_without_a_feed_is_refused(self, hub):
         with pytest.raises(ConfigError):

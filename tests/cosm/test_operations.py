@@ -442,6 +442,29 @@ def test_every_verb_explains_a_refusal():
 # -- what is tolerated of servers we do not know
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html; charset=utf-8", b"Please log in"),
+        ("application/xhtml+xml", b"<?xml version='1.0'?><html/>"),
+        ("", b"\r\n<!DOCTYPE html><title>Welcome</title>"),
+        ("text/plain", b"<HTML><body>Welcome</body></HTML>"),
+    ],
+)
+def test_a_write_that_is_answered_with_a_page_is_not_done(content_type, body):
+    """A network that wants somebody to log in answers everything with 200 and a page."""
+    for operation, *_ in [*WRITES, *DELETES]:
+        with pytest.raises(RemoteProtocolError) as caught:
+            operation.read(Answer(200, {"content-type": content_type}, body))
+        assert caught.value.operation == operation.name
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b'{"id":7}', b"<?xml version='1.0'?><eeml/>"])
+def test_a_write_is_done_whatever_else_the_answer_holds(body):
+    headers = {} if body.strip() else {"content-type": "text/html"}
+    assert verbs.update_feed(7, data="{}").read(Answer(200, headers, body)) is True
+
+
 def test_what_old_servers_send_is_tolerated():
     body = b"""{"id":"7301","title":"Boiler room","private":true,"tags":"boiler, heating","unknown":{"a":[1]},
         "datastreams":[{"id":0,"current_value":20.50,"unit":{},"datapoints":[],"at":"2013-06-03T10:15:41.9+01:00"},

@@ -117,6 +117,24 @@ class TestConnecting:
         with pytest.raises(ConnectionLost):
             hub.run(reading)
 
+    def test_who_is_told_that_the_link_is_lost_may_go_on_at_once(self, hub, client, feed_id):
+        updates = client.updates(feed_id)
+        hub.run(sleep(hub, 1))
+        hub.network.stall()
+        subscribed = []
+
+        def go_on(failure):
+            failure.trap(ConnectionLost)
+            updates.close()
+            subscribed.append(client.subscribe(f"/feeds/{feed_id}", print)[1])
+            return client.read_feed(feed_id=feed_id)
+
+        reading = client.read_feed(feed_id=feed_id).addErrback(go_on)
+        hub.network.restore()
+        hub.network.cut()
+        assert hub.run(reading).title == "Boiler room"
+        assert hub.run(subscribed[0]) is True
+
     def test_a_half_open_link_is_noticed_and_made_again(self, hub, client, feed_id):
         hub.network.stall()
         hub.run(sleep(hub, 100), seconds=200)

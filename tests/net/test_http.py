@@ -913,3 +913,25 @@ async def test_a_certificate_that_does_not_fit_is_no_connection(names: tuple[str
 async def test_an_untrusted_root_is_no_connection() -> None:
     with pytest.raises(ConnectError, match="not trusted"):
         await over_tls(("127.0.0.1",), Authority("Another"))
+
+
+@pytest.mark.parametrize(
+    "piece", [b"X-More: " + b"y" * 4000 + b"\r\n", b"\r\nHTTP/1.1 100 Continue\r\nX: y\r\n"]
+)
+def test_a_head_without_end_is_refused_long_before_the_deadline(world, piece):
+    def flood(transport):
+        transport.write(b"HTTP/1.1 100 Continue\r\nX: y\r\n")
+        transport.write(piece * (400_000 // len(piece)))
+
+    world.script(flood)
+    error = world.fail()
+    assert isinstance(error, RemoteProtocolError)
+    assert str(error) == "read_feed: the answer's head is over 262144 bytes"
+    assert world.network.clock.seconds() == 0
+
+
+def test_a_body_and_a_second_answer_do_not_count_as_heads(world):
+    world.script(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+    carrier = world.carrier()
+    for _ in range(3):
+        assert len(world.network.run(carrier.run(ask())).body) == 200_000

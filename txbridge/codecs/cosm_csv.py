@@ -222,7 +222,8 @@ def decode(kind: type[S], data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS,
 def _rows(data: bytes, limits: DecodeLimits) -> list[_Row]:
     limits.check(FORMAT, data, b",\n")
     try:
-        text = data.decode("utf-8-sig")
+        # Not "utf-8-sig": Python reads that codec from a file, at its first use, and there may be none left.
+        text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise DecodeError(FORMAT, "", f"not UTF-8: byte {error.start}") from None
     rows = _split(text)

@@ -22,7 +22,7 @@ from txbridge.cosm.client import Verbs
 from txbridge.cosm.operations import Id
 from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.updates import Missed, Update, Updates
-from txbridge.errors import Advice, ConfigError, NotFound, RequestRejected, TooLarge
+from txbridge.errors import Advice, ConfigError, NotFound, RemoteProtocolError, RequestRejected, TooLarge
 from txbridge.model.instants import from_microseconds, to_microseconds, to_nanoseconds
 from txbridge.model.samples import Batch, Gap, SampleBlock, StreamInfo, ValueType
 from txbridge.model.structures import Datapoint, Datastream, Environment, Unit, as_text
@@ -38,6 +38,7 @@ MAX_BATCH = 5000
 """The most points of one batch of a source."""
 
 _FURTHEST = (2**63 - 1) // 1000  # microseconds from 1970 that are nanoseconds in 64 bits
+_ABOUT_DATA = frozenset((413, 422))  # a refusal with one of these is believed without a reason
 
 SINK_CAPABILITIES = Capabilities(
     time_resolution_ns=1000,
@@ -104,6 +105,7 @@ class CosmSink:
         Raises:
             ConfigError: The server has no such feed.
             TooLarge: The request is too large for the server: give it less.
+            RemoteProtocolError: Something answered that is no server of this API.
             BridgeError: Nothing is known about the batch.
         """
         if self._feed_id is None:
@@ -152,8 +154,20 @@ class CosmSink:
                 Datapoint(at=from_microseconds(at), value=as_text(value))
                 for at, value in zip(microseconds, block.values.tolist(), strict=True)
             ]
-        if document.datastreams:
+        if not document.datastreams:
+            return
+        try:
             await self._client.update_feed(feed_id=self._feed_id, data=document)
+        except RequestRejected as error:
+            if (
+                error.advice is Advice.BURY
+                and error.status not in _ABOUT_DATA
+                and not (error.title or error.detail)
+            ):
+                # Servers of this API say why.  What stands in between says nothing about the data.
+                reason = f"it answered {error.status} without a reason"
+                raise RemoteProtocolError(error.operation, reason) from error
+            raise
 
 
 def describe(stream: Datastream, info: StreamInfo) -> None:

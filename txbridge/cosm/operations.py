@@ -711,7 +711,7 @@ def _update(
     data: Data,
     method: str = "PUT",
 ) -> Operation[bool]:
-    return _send(kind, name, method, path, format, formats, data, _done)
+    return _send(kind, name, method, path, format, formats, data, lambda answer: _done(name, answer))
 
 
 def _send(
@@ -743,7 +743,7 @@ def _delete(name: str, path: tuple[str, ...], parameters: Parameters | None = No
         method="DELETE",
         # A server takes the end of room.csv for a format, and would delete room.
         path=_located(path, "json", _DOCUMENTS) if path[-1].lower().endswith(_EXTENSIONS) else path,
-        read=_done,
+        read=lambda answer: _done(name, answer),
         query=_query(parameters),
         headers={"accept": _MEDIA_TYPES["json"]},
         explain=read_refusal,
@@ -843,7 +843,16 @@ def _body(kind: type[Structure], format: str, data: Data) -> bytes:
     )
 
 
-def _done(answer: Answer) -> bool:
+def _done(name: str, answer: Answer) -> bool:
+    """A write has nothing to read, except that a page is not from a server of this API.
+
+    A network that wants somebody to log in answers everything with 200 and a page.  Rails calls a blank
+    body a page too.
+    """
+    body = answer.body.strip()
+    is_html = "html" in answer.headers.get("content-type", "").lower()
+    if body and (is_html or body[:14].lower().startswith((b"<html", b"<!doctype html"))):
+        raise RemoteProtocolError(name, f"it answered {answer.status} with a page of HTML")
     return True
 
 

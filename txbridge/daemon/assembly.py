@@ -6,6 +6,7 @@ rules and which wires a hub has, and how a client command reaches one.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import random
@@ -18,7 +19,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from txbridge.cosm.adapter import CosmSink
 from txbridge.cosm.client import Client
 from txbridge.cosm.paws import PAWSClient
-from txbridge.cosm.paws_server import PawsServer
+from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.server import CosmServer
 from txbridge.daemon.config import ClientConfig, HubConfig
 from txbridge.daemon.service import Door, HubService, Parts
@@ -29,7 +30,7 @@ from txbridge.hub.live import LocalLive
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.net.deferred import deferred
-from txbridge.net.http_server import HttpServerFactory
+from txbridge.net.http_server import MAX_CONNECTIONS, HttpServerFactory
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import RoutePolicy
 from txbridge.relay.roles import Source
@@ -39,6 +40,9 @@ __all__ = ["client_of", "host_source", "hub_service", "relay_to_hub", "socket_of
 
 STORE_FILE = "hub.sqlite"
 HUB = "hub"
+KEPT_FILES = (
+    64  # of the process's limit, for the storage, the doors and what Python opens; about 20 are in use
+)
 
 ACCEPTED = frozenset(("time ns -> us", "breaks dropped"))
 """What the way of a sensor's values to a hub may lose."""
@@ -120,9 +124,12 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
             await store.close()
     live = LocalLive()
     cosm = CosmServer(store, live, Accounts(store, reactor), reactor)
-    paws = PawsServer(cosm, live, reactor)
+    room = min(MAX_CONNECTIONS, _room_for_connections())
+    paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
     site = HubSite(cosm, paws)
-    http = HttpServerFactory(site.respond, upgrade=site.upgrade, clock=reactor, refuse=site.refuse)
+    http = HttpServerFactory(
+        site.respond, upgrade=site.upgrade, clock=reactor, max_connections=room, refuse=site.refuse
+    )
 
     def drain(seconds: float) -> Deferred[Any]:
         return DeferredList([http.drain(seconds), paws.close()], consumeErrors=True)
@@ -135,7 +142,19 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         *(Door(text, http, "http", "https") for text in config.listen),
         *(Door(text, paws.factory, "paws tcp", "paws tls") for text in config.paws_tcp),
     ]
-    return Parts(doors, drain, store.close, _notes(owner), opened)
+    notes = list(_notes(owner))
+    if room < MAX_CONNECTIONS:
+        notes.append(f"takes {room} connections and {room} sockets at once: so few files may be open")
+    return Parts(doors, drain, store.close, notes, opened)
+
+
+def _room_for_connections() -> int:
+    """How many connections of each kind may be open, so that files are left for all the rest.
+
+    Beyond the process's limit a client gets no answer at all, and nothing can be opened any more.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else max(1, (limit - KEPT_FILES) // 2)
 
 
 def _http_port(addresses: Sequence[str]) -> int:

@@ -39,9 +39,10 @@ from twisted.internet.error import (
     ConnectionClosed,
     DNSLookupError,
 )
-from twisted.internet.interfaces import IConsumer, IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IConsumer, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import (
     URI,
     Agent,
@@ -51,6 +52,7 @@ from twisted.web.client import (
     ResponseDone,
     ResponseFailed,
     ResponseNeverReceived,
+    _HTTP11ClientFactory,
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -84,6 +86,7 @@ T = TypeVar("T")
 DEADLINE = 30.0  # seconds; Twisted's own for TCP alone, and more than any API here needs for an answer
 POOL_SIZE = 16  # the measured gain flattens there for one server
 MAX_BODY = 64 << 20  # a million datapoints in JSON
+MAX_HEAD = 256 << 10  # with interim answers and what is read along with it of the body; browsers take as much
 
 IDLE_SECONDS = 30  # below the 60 to 75 s after which servers and balancers hang up on idle clients
 CLOSE_SECONDS = 5.0  # for polite goodbyes; a half-open TLS peer never answers them
@@ -304,6 +307,7 @@ class _Exchange:
         """Called by the pool with the connection the request will run on."""
         self.phase = "answer"
         self._connection = connection
+        connection.expect_head(self._operation)
 
     def request(
         self,
@@ -319,6 +323,8 @@ class _Exchange:
         return asking.addCallback(self._take_encoding)
 
     def _take_encoding(self, response: IResponse) -> IResponse:
+        if self._connection is not None:
+            self._connection.head_room = None
         names = response.headers.getRawHeaders(b"content-encoding", ())
         encodings = b",".join(names).decode("latin-1").lower().replace(",", " ").split()
         coded = [encoding for encoding in encodings if encoding != "identity"]
@@ -373,11 +379,48 @@ class _Exchange:
 implementer(IAgent, IAgentEndpointFactory, IStreamClientEndpoint)(_Exchange)
 
 
+class _Connection(HTTP11ClientProtocol):
+    """Bounds what comes before an answer's body: Twisted bounds each line, and not how many there are.
+
+    Attributes:
+        head_room: Bytes that may still come before it; None while a body comes.
+    """
+
+    head_room: int | None = None
+    _operation = ""
+
+    def expect_head(self, operation: str) -> None:
+        """A request is about to be sent; called by its exchange."""
+        self.head_room = MAX_HEAD
+        self._operation = operation
+
+    def dataReceived(self, data: bytes) -> None:
+        """Called by the transport."""
+        if self.head_room is not None:
+            self.head_room -= len(data)
+            if self.head_room < 0:
+                reason = Failure(
+                    RemoteProtocolError(self._operation, f"the answer's head is over {MAX_HEAD} bytes")
+                )
+                self._giveUp(reason)  # type: ignore[no-untyped-call]  # Twisted's own
+                return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's own
+
+
+class _ConnectionFactory(_HTTP11ClientFactory):
+    """Makes them for the pool."""
+
+    def buildProtocol(self, addr: IAddress | None) -> _Connection:
+        """Called when there is a transport."""
+        return _Connection(self._quiescentCallback)  # type: ignore[no-untyped-call]  # Twisted's own
+
+
 class _Pool(HTTPConnectionPool):
     """Tells each exchange which connection it got, and can close for good."""
 
     # What Twisted repeats on a dead connection it hides behind a wrapper that cannot be aborted; the
     # carrier repeats it itself, by the same rules.
+    _factory = _ConnectionFactory
     retryAutomatically = False
     cachedConnectionTimeout = IDLE_SECONDS
 

@@ -160,6 +160,7 @@ class WebSocketLink:
         self._is_full = False
         self._may_read = self._is_reading = True
         self._unanswered = 0
+        self._pong_due: bytes | None = None
         self._ping_at = 0.0
         self._close_at: float | None = None
         self._farewell: bytes | None = None
@@ -244,6 +245,13 @@ class WebSocketLink:
         if self._protocol.state == self._protocol.STATE_OPEN and self._farewell is None:
             self._hand_over(self._core.receive_data(payload))
 
+    def ping_came(self, payload: bytes) -> None:
+        """Answer it, or only the newest one while the transport is full: RFC 6455, 5.5.3."""
+        if self._is_full:
+            self._pong_due = payload
+        elif self._protocol.state == self._protocol.STATE_OPEN:
+            self._protocol.sendPong(payload)
+
     def pong_came(self) -> None:
         """The peer is there."""
         self._unanswered = 0
@@ -266,11 +274,6 @@ class WebSocketLink:
         elif not self.handshake.called:
             self.handshake.errback(error)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the transport takes no more for now."""
-        return self._is_full
-
     # -- called by the transport
 
     def pauseProducing(self) -> None:
@@ -280,6 +283,9 @@ class WebSocketLink:
     def resumeProducing(self) -> None:
         """The transport has sent everything."""
         self._is_full = False
+        due, self._pong_due = self._pong_due, None
+        if due is not None:
+            self.ping_came(due)
         self.flush()
 
     def stopProducing(self) -> None:
@@ -389,9 +395,8 @@ class _Forwarding:
         self.link.message_came(payload)
 
     def onPing(self, payload: bytes) -> None:
-        """Called with each ping; one who reads no answers gets none, or they would pile up here."""
-        if not self.link.is_full:
-            super().onPing(payload)  # type: ignore[misc]  # of Autobahn's class, which comes next
+        """Called when a ping came."""
+        self.link.ping_came(payload)
 
     def onPong(self, payload: bytes) -> None:
         """Called when a pong came."""
