@@ -72,6 +72,7 @@ __all__ = [
     "read_masters",
     "read_module",
     "read_modules",
+    "read_object",
     "read_proxies",
     "read_proxy",
     "read_refusal",
@@ -221,6 +222,11 @@ def _array(body: bytes) -> list[Any]:
     if not isinstance(document, list):
         raise DecodeError(FORMAT, "", f"must be an array, not {_kind(document)}")
     return document
+
+
+def read_object(body: bytes) -> None:
+    """Make sure that an answer is an object, where nothing in it matters."""
+    _object(_document(body))
 
 
 def read_folder(body: bytes) -> Folder:
