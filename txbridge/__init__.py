@@ -42,7 +42,7 @@ from txbridge.model.accounts import (
     User,
     UserList,
 )
-from txbridge.model.samples import Batch, Gap, SampleBlock, StreamInfo
+from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, StreamInfo
 from txbridge.model.structures import (
     Datapoint,
     Datastream,
@@ -77,6 +77,8 @@ __all__ = [
     "KeyList",
     "Location",
     "NotFound",
+    "Note",
+    "NoteKind",
     "OutboxError",
     "Permission",
     "PlanRefused",

@@ -17,7 +17,7 @@ from lxml import etree
 from tests.support import strategies
 from txbridge.codecs import eeml
 from txbridge.codecs.fields import EEML_NAMESPACE, OPENSEARCH_NAMESPACE, XSI_NAMESPACE
-from txbridge.codecs.limits import DEFAULT_LIMITS, DecodeLimits, parse_xml
+from txbridge.codecs.limits import DecodeLimits
 from txbridge.errors import DecodeError, EncodeError
 from txbridge.model.accounts import (
     Key,
@@ -40,7 +40,7 @@ from txbridge.model.structures import (
     Waypoint,
 )
 
-KINDS = sorted(eeml._READERS, key=lambda kind: kind.__name__)
+KINDS = sorted([*eeml._HISTORY_READERS, *eeml._READERS], key=lambda kind: kind.__name__)
 NINE = datetime(2013, 6, 3, 9, tzinfo=UTC)
 
 HEAD = (
@@ -247,47 +247,6 @@ def test_known_elements_in_any_order_are_at_worst_refused(element, kind, wrapped
     except DecodeError:
         return
     assert type(found) is kind
-
-
-POINTS = st.sampled_from(
-    [
-        '<value at="2013-06-03T09:00:00Z">1</value>',
-        '<value at="soon"> 2 </value>',
-        '<value at=""><!-- a -->3</value>',
-        '<value at="x">4<!-- a -->4</value>',
-        '<value at="x">5<a/></value>',
-        '<value at="x">6<a/>7</value>',
-        '<value at="x"><a>8</a></value>',
-        '<value at="x"/>',
-        "<value>9</value>",
-        '<value xmlns="other" at="x">10</value>',
-        '<value xmlns:o="other" o:at="x" at="y">11</value>',
-        '<other at="x">12</other>',
-        "&#10;",
-        "13",
-        "<![CDATA[14]]>",
-    ]
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(POINTS, max_size=4), st.sampled_from(["", EEML_NAMESPACE, "other"]))
-@example(['<value at="x"/>', '<value at="x">6<a/>7</value>'], "")
-@example(["<value>9</value>", '<value xmlns:o="other" o:at="x" at="y">11</value>'], EEML_NAMESPACE)
-def test_points_read_by_columns_are_those_read_one_by_one(points, namespace):
-    element = parse_xml(
-        f'<datapoints xmlns="{namespace}">{"".join(points)}</datapoints>'.encode(), DEFAULT_LIMITS
-    )
-    columns = eeml._columns(element)
-    assert columns is None or columns == eeml._columns_of_any(element)
-
-
-@pytest.mark.parametrize("namespace", ["", EEML_NAMESPACE])
-def test_points_as_we_write_them_are_read_by_columns(namespace):
-    point = '<value at="2013-06-03T09:00:00Z">1</value>'
-    element = etree.fromstring(f'<datapoints xmlns="{namespace}">{point * eeml._MANY}</datapoints>')
-    assert eeml._columns(element) is not None
-    assert eeml._points(element, "") == [Datapoint(at=NINE, value="1")] * eeml._MANY
 
 
 # -------------------------------------------------------------------------------- documents, both ways

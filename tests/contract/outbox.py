@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from tests.support.deferreds import fired, result_of, waits
 from txbridge.errors import Closed
-from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo
+from txbridge.model.samples import Batch, Cursor, Gap, Note, NoteKind, SampleBlock, StreamInfo
 from txbridge.relay.roles import OnFull, PendingState
 
 PLENTY = {"max_points": 1_000_000, "max_bytes": 1 << 30}
@@ -120,9 +120,10 @@ class OutboxContract:
         waiting.addErrback(lambda failure: failure.trap(CancelledError))
         assert outbox.state().points == 0
 
-    def test_gaps_and_descriptions_travel_without_points(self, open_outbox):
+    def test_gaps_descriptions_and_notes_travel_without_points(self, open_outbox):
         outbox = open_outbox()
-        batch = Batch(gaps=(Gap("s", 1, 2, "away"),), infos=(StreamInfo("s"),))
+        notes = (Note("s", 1, None, NoteKind.ANNOTATION, {"title": "moved"}),)
+        batch = Batch(gaps=(Gap("s", 1, 2, "away"),), infos=(StreamInfo("s"),), notes=notes)
         fired(outbox.append(batch))
         assert self.peek(outbox).batch == batch
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType
+from txbridge.model.samples import (
+    Batch,
+    Cursor,
+    Gap,
+    Note,
+    NoteKind,
+    SampleBlock,
+    StreamInfo,
+    ValueType,
+)
 
 
 def block(stream="t", at=(1, 2, 3), values=(1.0, 2.0, 3.0), breaks=()):
@@ -186,3 +195,35 @@ def test_merging_keeps_the_last_description_of_a_stream():
     merged = Batch.merge([Batch(infos=(old, other)), Batch(infos=(new,), gaps=(Gap("t", 1, 2, "x"),))])
     assert merged.infos == (new, other)
     assert merged.gaps == (Gap("t", 1, 2, "x"),)
+
+
+NOTE = Note("t", 5, None, NoteKind.ANNOTATION, {"title": "swapped the probe"})
+
+
+def test_a_note_that_ends_before_it_starts_is_refused():
+    with pytest.raises(ValueError, match="'t': a note ends"):
+        Note("t", 5, 4, NoteKind.EVENT)
+
+
+def test_notes_come_after_the_points_and_stay_in_order():
+    batch = Batch((block(),), notes=(NOTE,), cursor=Cursor(7))
+    *before, last = batch.split(1)
+    assert before
+    assert all(part.notes == () for part in before)
+    assert (last.notes, last.cursor) == ((NOTE,), Cursor(7))
+    other = Note("t", 1, 2, NoteKind.EVENT)
+    assert Batch.merge([batch, Batch(notes=(other,))]).notes == (NOTE, other)
+
+
+def test_a_batch_of_a_note_alone_is_something_to_deliver():
+    alone = Batch(notes=(NOTE,))
+    assert not alone.empty
+    assert alone.points == 0
+    assert alone.nbytes > Batch(notes=(Note("t", 5, None, NoteKind.EVENT),)).nbytes
+
+
+def test_losing_a_batch_makes_a_gap_of_each_block_and_note():
+    batch = Batch((block(),), notes=(NOTE, Note("u", 1, 9, NoteKind.EVENT)))
+    lost = batch.lost("full")
+    assert lost[0] == Gap.of(block(), "full")
+    assert lost[1:] == [Gap("t", 5, 5, "full: annotation", 0), Gap("u", 1, 9, "full: event", 0)]

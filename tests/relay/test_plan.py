@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from txbridge.errors import PlanRefused
-from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType
+from txbridge.model.samples import (
+    Batch,
+    Cursor,
+    Gap,
+    Note,
+    NoteKind,
+    SampleBlock,
+    StreamInfo,
+    ValueType,
+)
 from txbridge.relay.plan import Plan, RoutePolicy, plan_route
 from txbridge.relay.roles import Capabilities
 
@@ -82,9 +92,11 @@ def test_columns_become_streams_and_so_do_their_descriptions():
     sink = Capabilities(breaks=True, gaps=True, infos=True)
     wide = SampleBlock("s", (1, 2), {"x": (1.0, 2.0), "y": (3, 4)}, (1,))
     narrow = SampleBlock.scalar("t", (1,), (5,))
+    x, y = StreamInfo("x", unit_symbol="V"), StreamInfo("y")
+    described = StreamInfo("s", columns=(x, y), tags=("meter",))
     plan = plan_route(ANYTHING, sink, RoutePolicy())
     batch = plan.convert(
-        Batch((wide, narrow), infos=(StreamInfo("s", columns=("x", "y")), StreamInfo("t")), cursor=Cursor(9))
+        Batch((wide, narrow), infos=(described, StreamInfo("t", unit_symbol="A")), cursor=Cursor(9))
     )
     assert batch == Batch(
         (
@@ -92,7 +104,11 @@ def test_columns_become_streams_and_so_do_their_descriptions():
             SampleBlock.scalar("s.y", (1, 2), (3, 4), (1,)),
             narrow,
         ),
-        infos=(StreamInfo("s.x"), StreamInfo("s.y"), StreamInfo("t")),
+        infos=(
+            StreamInfo("s.x", unit_symbol="V", tags=("meter",)),
+            StreamInfo("s.y", tags=("meter",)),
+            StreamInfo("t", unit_symbol="A"),
+        ),
         cursor=Cursor(9),
     )
     assert plan.losses == ()
@@ -147,6 +163,15 @@ def test_breaks_are_dropped():
     sink = Capabilities(several_columns=True, gaps=True, infos=True)
     block = SampleBlock.scalar("s", (1, 2), (1, 2), (1,))
     assert convert(sink, block, "breaks dropped") == (SampleBlock.scalar("s", (1, 2), (1, 2)),)
+
+
+def test_annotations_and_events_are_dropped_where_they_have_no_place():
+    source = evolve(ANYTHING, notes=True)
+    plan = plan_route(source, ANYTHING, accept("annotations and events dropped"))
+    assert plan.losses == ("annotations and events dropped",)
+    notes = (Note("s", 1, None, NoteKind.ANNOTATION),)
+    assert plan.convert(Batch(notes=notes)).empty
+    assert plan_route(source, source, RoutePolicy()).convert(Batch(notes=notes)).notes == notes
 
 
 def test_the_gaps_of_an_outbox_never_reach_a_sink_without_gaps():

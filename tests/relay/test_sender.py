@@ -22,7 +22,7 @@ from txbridge.errors import (
     ServerFailed,
     TooLarge,
 )
-from txbridge.model.samples import Batch, Gap, SampleBlock, StreamInfo
+from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, StreamInfo
 from txbridge.net.backoff import Backoff
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import RoutePolicy, plan_route
@@ -266,6 +266,15 @@ def test_a_description_that_is_refused_does_not_take_its_points_along(bench):
     one.put(Batch((SampleBlock.scalar("s", (1, 2), (1, 2)),), infos=(StreamInfo("s"),)))
     assert one.sink.ats() == [1, 2]
     assert one.lost == []
+
+
+def test_a_note_that_is_refused_is_told_to_the_ledger_and_takes_nothing_along(bench):
+    one = bench(always=lambda batch: BAD if [note for note in batch.notes if note.end_ns == 9] else None)
+    notes = tuple(Note("s", 7, end, NoteKind.EVENT) for end in (8, 9, None))
+    one.put(Batch((SampleBlock.scalar("s", (1, 2), (1, 2)),), notes=notes))
+    assert one.sink.ats() == [1, 2]
+    assert [note.end_ns for batch in one.sink.taken for note in batch.notes] == [8, None]
+    assert [(gap.stream, gap.start_ns, gap.end_ns, gap.points) for _, gap in one.lost] == [("s", 7, 9, 0)]
 
 
 def test_a_batch_that_is_too_large_is_halved_and_stays_small(bench):

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType
+from txbridge.model.samples import (
+    Batch,
+    Cursor,
+    Gap,
+    Note,
+    NoteKind,
+    SampleBlock,
+    StreamInfo,
+    ValueType,
+)
 from txbridge.relay.roles import Capabilities
 from txbridge.relay.steps import Change, Decimate, Rename, Scale, Select, flush_steps, run_steps
 
@@ -27,16 +36,18 @@ def through(step, *blocks):
     return out, step
 
 
-def test_renaming_reaches_blocks_gaps_and_descriptions_and_keeps_the_cursor():
+def test_renaming_reaches_everything_and_keeps_the_cursor():
     batch = Batch(
         (scalar((1,), (1,)), scalar((1,), (1,), stream="u")),
         (Gap("s", 1, 2, "x"),),
         (StreamInfo("s"),),
         Cursor(3),
+        (Note("s", 1, 2, NoteKind.EVENT),),
     )
     out, _ = Rename({"s": "t"}, prefix="p.").apply(batch)
     assert [block.stream for block in out.blocks] == ["p.t", "p.u"]
-    assert (out.gaps[0].stream, out.infos[0].name, out.cursor) == ("p.t", "p.t", Cursor(3))
+    assert (out.gaps[0].stream, out.infos[0].name, out.notes[0].stream) == ("p.t", "p.t", "p.t")
+    assert out.cursor == Cursor(3)
 
 
 def test_two_streams_cannot_get_one_name():
@@ -69,6 +80,15 @@ def test_scaling_makes_floats_and_changes_the_unit():
     )
 
 
+def test_scaling_a_stream_of_columns_changes_the_unit_of_each():
+    columns = tuple(StreamInfo(name, unit_symbol="W", value_type=ValueType.INTEGER) for name in "xy")
+    batch = Batch(infos=(StreamInfo("s", columns=columns),))
+    (info,) = Scale(0.001, unit_symbol="kW").apply(batch)[0].infos
+    assert [(column.name, column.unit_symbol) for column in info.columns] == [("x", "kW"), ("y", "kW")]
+    assert {column.value_type for column in info.columns} == {ValueType.FLOAT}
+    assert info.unit_symbol is None
+
+
 def test_a_step_says_what_it_may_add():
     integers = Capabilities(value_types=frozenset({ValueType.INTEGER}))
     texts = Capabilities(value_types=frozenset({ValueType.TEXT}))
@@ -85,6 +105,7 @@ def test_selecting_drops_everything_of_other_streams():
         tuple(scalar((1,), (1,), stream=name) for name in ("cpu.0", "cpu.1", "mem")),
         tuple(Gap(name, 1, 2, "x") for name in ("cpu.1", "mem")),
         tuple(StreamInfo(name) for name in ("cpu.0", "cpu.1")),
+        notes=tuple(Note(name, 1, 2, NoteKind.EVENT) for name in ("cpu.0", "mem")),
     )
     out, _ = Select(("cpu.*",), ("*.1",)).apply(batch)
     assert ([block.stream for block in out.blocks], out.gaps, out.infos) == (
@@ -92,6 +113,7 @@ def test_selecting_drops_everything_of_other_streams():
         (),
         (StreamInfo("cpu.0"),),
     )
+    assert [note.stream for note in out.notes] == ["cpu.0"]
 
 
 def test_a_row_passes_when_it_differs_by_more_than_the_deadband():

@@ -65,7 +65,7 @@ class ScriptedSink:
         receipt = answer if isinstance(answer, Receipt) else Receipt()
         rejected = {rejection.block for rejection in receipt.rejections}
         blocks = tuple(block for index, block in enumerate(batch.blocks) if index not in rejected)
-        self.taken.append(Batch(blocks, batch.gaps, batch.infos))
+        self.taken.append(Batch(blocks, batch.gaps, batch.infos, notes=batch.notes))
         return receipt
 
     def close(self) -> Deferred[None]:

@@ -21,10 +21,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, tzinfo
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from lxml import etree
 
+from txbridge.codecs.eeml_runs import MARK, Columns, take_runs
 from txbridge.codecs.fields import EEML_NAMESPACE, OPENSEARCH_NAMESPACE, XSI_NAMESPACE
 from txbridge.codecs.limits import DEFAULT_LIMITS, DecodeLimits, parse_xml
 from txbridge.codecs.points import instant_text, instant_texts, points_from_text
@@ -60,6 +61,8 @@ FORMAT = "xml"
 
 S = TypeVar("S", bound=Structure)
 T = TypeVar("T")
+
+_Runs: TypeAlias = Sequence[Columns]  # what `take_runs` took out of the document
 
 _SCHEMA = f"{EEML_NAMESPACE} {EEML_NAMESPACE}/0.5.1.xsd"
 _BLANKS = " \t\r\n"
@@ -428,10 +431,24 @@ def decode(kind: type[S], data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS)
         DecodeError: Not well-formed, not of this shape, or a value that its element cannot have;
             the last is ``invalid``.
     """
+    history = _HISTORY_READERS.get(kind)
+    if history is not None:
+        return _decode_history(history, data, limits)  # type: ignore[no-any-return]  # each entry gives its own kind
     read = _READERS.get(kind)
     if read is None:
         raise DecodeError(FORMAT, "", f"{kind.__name__} has no XML document of its own")
-    return read(parse_xml(data, limits))  # type: ignore[no-any-return]  # each entry gives its own kind
+    return read(parse_xml(data, limits))  # type: ignore[no-any-return]  # the same
+
+
+def _decode_history(read: Callable[[etree._Element, _Runs], T], data: bytes, limits: DecodeLimits) -> T:
+    limits.check(FORMAT, data, b"<")
+    short, runs = take_runs(data)
+    if runs:
+        try:
+            return read(parse_xml(short, limits), runs)
+        except DecodeError:
+            pass  # its line and column are those of the whole document
+    return read(parse_xml(data, limits), ())
 
 
 def _local(element: etree._Element) -> str:
@@ -477,12 +494,12 @@ def _converted(convert: Callable[[str], T], text: str | None, path: str) -> T | 
         raise DecodeError(FORMAT, path, str(error), invalid=True) from None
 
 
-def _read_environment(root: etree._Element) -> Environment:
+def _read_environment(root: etree._Element, runs: _Runs) -> Environment:
     _expect_root(root, "eeml")
-    return _environment(_only(root, "environment", ""), "")
+    return _environment(_only(root, "environment", ""), "", runs)
 
 
-def _read_environments(root: etree._Element) -> EnvironmentList:
+def _read_environments(root: etree._Element, runs: _Runs) -> EnvironmentList:
     _expect_root(root, "eeml")
     counts: dict[str, int | None] = {}
     for name in ("totalResults", "startIndex", "itemsPerPage"):
@@ -493,15 +510,15 @@ def _read_environments(root: etree._Element) -> EnvironmentList:
         start_index=counts["startIndex"],
         items_per_page=counts["itemsPerPage"],
         feeds=[
-            _environment(element, f"environment[{index}].")
+            _environment(element, f"environment[{index}].", runs)
             for index, element in enumerate(_children(root, "environment"))
         ],
     )
 
 
-def _read_datastream(root: etree._Element) -> Datastream:
+def _read_datastream(root: etree._Element, runs: _Runs) -> Datastream:
     _expect_root(root, "eeml")
-    return _stream(_only(_only(root, "environment", ""), "data", "environment"), "data")
+    return _stream(_only(_only(root, "environment", ""), "data", "environment"), "data", runs)
 
 
 def _read_datapoint(root: etree._Element) -> Datapoint:
@@ -512,7 +529,7 @@ def _read_datapoint(root: etree._Element) -> Datapoint:
     return Datapoint(at=at, value=_given(value.text))
 
 
-def _environment(element: etree._Element, path: str) -> Environment:
+def _environment(element: etree._Element, path: str, runs: _Runs) -> Environment:
     feed = Environment(
         updated=_converted(parse_instant, element.get("updated"), f"{path}updated"),
         created=_converted(parse_instant, element.get("created"), f"{path}created"),
@@ -524,7 +541,7 @@ def _environment(element: etree._Element, path: str) -> Environment:
     for child in element.iterchildren():
         name = _local(child)
         if name == "data":
-            _add_stream(feed, child, f"{path}data[{index}]")
+            _add_stream(feed, child, f"{path}data[{index}]", runs)
             index += 1
         elif name == "tag":
             tags.append(_text(child))
@@ -541,8 +558,8 @@ def _environment(element: etree._Element, path: str) -> Environment:
     return feed
 
 
-def _add_stream(feed: Environment, element: etree._Element, path: str) -> None:
-    stream = _stream(element, path)
+def _add_stream(feed: Environment, element: etree._Element, path: str, runs: _Runs) -> None:
+    stream = _stream(element, path, runs)
     if stream.id is None:
         raise DecodeError(FORMAT, f"{path}.id", "a datastream needs an id", invalid=True)
     if stream.id in feed.datastreams:
@@ -577,7 +594,7 @@ def _waypoint(element: etree._Element, path: str) -> Waypoint:
     )
 
 
-def _stream(element: etree._Element, path: str) -> Datastream:
+def _stream(element: etree._Element, path: str, runs: _Runs) -> Datastream:
     stream = Datastream(id=_given(element.get("id")))
     tags = []
     for child in element.iterchildren():
@@ -600,14 +617,14 @@ def _stream(element: etree._Element, path: str) -> Datastream:
             stream.unit = None if unit == Unit() else unit
         elif name == "datapoints":
             stream.datapoints_function = _given(child.get("function"))
-            stream.datapoints += _points(child, f"{path}.datapoints")
+            stream.datapoints += _points(child, f"{path}.datapoints", runs)
     stream.tags = [tag for tag in tags if tag] or None
     return stream
 
 
-def _points(element: etree._Element, path: str) -> list[Datapoint]:
-    columns = _columns(element) if len(element) >= _MANY else None
-    ats, texts = columns or _columns_of_any(element)
+def _points(element: etree._Element, path: str, runs: _Runs) -> list[Datapoint]:
+    taken = element.get(MARK) if runs else None
+    ats, texts = _columns(element) if taken is None else runs[int(taken)]
     return points_from_text(FORMAT, path, ats, _all_given(texts))
 
 
@@ -620,37 +637,9 @@ def _all_given(texts: Sequence[str | None]) -> Sequence[str | None]:
     return [_given(text) for text in texts]
 
 
-_Columns = tuple[Sequence[str | None], Sequence[str | None]]  # timestamps and values, as they stand there
-
-_MANY = 32  # points; below, looking at each is faster than setting up XPath
-_ATS = etree.XPath("*/@at", smart_strings=False)
-_TEXTS = etree.XPath("*/text()", smart_strings=False)
-_ARE_VALUES = {
-    EEML_NAMESPACE: etree.XPath(
-        "count(e:value) = count(*) and not(*/node()[2])", namespaces={"e": EEML_NAMESPACE}
-    ),
-    None: etree.XPath("count(value) = count(*) and not(*/node()[2])"),
-}
-
-
-def _columns(element: etree._Element) -> _Columns | None:
-    """The columns of points that all have both, without an object for each; None if one has not."""
-    ats: Any  # lists of text, of all that XPath can give
-    texts: Any
-    are_values = _ARE_VALUES.get(etree.QName(element).namespace)
-    if are_values is None or not are_values(element):
-        return None
-    ats, texts = _ATS(element), _TEXTS(element)
-    return (ats, texts) if len(ats) == len(texts) == len(element) else None
-
-
-def _columns_of_any(element: etree._Element) -> _Columns:
-    ats = []
-    texts = []
-    for value in _children(element, "value"):
-        ats.append(value.get("at"))
-        texts.append(value.text)
-    return ats, texts
+def _columns(element: etree._Element) -> Columns:
+    values = list(_children(element, "value"))
+    return [value.get("at") for value in values], [value.text for value in values]
 
 
 class _Members:
@@ -763,10 +752,12 @@ def _user(members: _Members) -> User:
     )
 
 
-_READERS: dict[type, Callable[[etree._Element], Any]] = {
+_HISTORY_READERS: dict[type, Callable[[etree._Element, _Runs], Any]] = {
     Environment: _read_environment,
     EnvironmentList: _read_environments,
     Datastream: _read_datastream,
+}
+_READERS: dict[type, Callable[[etree._Element], Any]] = {
     Datapoint: _read_datapoint,
     Trigger: lambda root: _trigger(_alone(root, "datastream_trigger")),
     TriggerList: lambda root: TriggerList(

@@ -3,8 +3,9 @@
 A `SampleBlock` is a run of rows of one stream: an array of instants and one typed array per
 column, plus the *breaks* between its intervals.  A break says "nobody watched between these two
 rows": a platform with intervals must not draw a line there.  A `Gap` says more: what is missing
-from where to where, and why.  A `Batch` is what travels: blocks, gaps, the descriptions that
-changed, and the place in the source that it brings us to.
+from where to where, and why.  A `Note` is what somebody said of a stretch of time.  A `Batch` is
+what travels: blocks, gaps, the descriptions that changed, notes, and the place in the source that
+it brings us to.
 
 The arrays are made read-only, so that a block can be handed to several destinations.  A lossless
 narrow type is widened (``float32`` to ``float64``, ``uint8`` to ``int64``) because four column
@@ -29,6 +30,8 @@ __all__ = [
     "Gap",
     "Instants",
     "Json",
+    "Note",
+    "NoteKind",
     "SampleBlock",
     "StreamInfo",
     "VALUE",
@@ -295,7 +298,8 @@ class StreamInfo:
         unit_label: Such as ``"Celsius"``.
         unit_type: Such as ``"derivedSI"``.
         value_type: What its values are.
-        columns: The names of its columns.
+        columns: Of a stream with other columns than the one ``"value"``: what is known about each,
+            under its name.  Units and types are theirs then.
         tags: Free words.
     """
 
@@ -305,7 +309,7 @@ class StreamInfo:
     unit_label: str | None = None
     unit_type: str | None = None
     value_type: ValueType | None = None
-    columns: tuple[str, ...] = (VALUE,)
+    columns: tuple[StreamInfo, ...] = ()
     tags: tuple[str, ...] = ()
 
 
@@ -349,6 +353,40 @@ class Gap:
         )
 
 
+class NoteKind(Enum):
+    """What a `Note` is."""
+
+    ANNOTATION = "annotation"
+    """Words of a person about a stream; its content has a ``title``, and maybe a ``content``."""
+    EVENT = "event"
+    """A record of a stream of such records, with whatever content."""
+
+
+@frozen
+class Note:
+    """Something that was said of a stretch of time.
+
+    Attributes:
+        stream: The stream that it is about, or that it is a record of.
+        start_ns: Where the stretch begins, in nanoseconds since 1970.
+        end_ns: Where it ends, or None for a moment.
+        kind: What it is.
+        content: What was said.
+    """
+
+    stream: str
+    start_ns: int
+    end_ns: int | None
+    kind: NoteKind
+    content: Mapping[str, Json] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if self.end_ns is not None and self.end_ns < self.start_ns:
+            raise ValueError(
+                f"stream {self.stream!r}: a note ends ({self.end_ns}) before it starts ({self.start_ns})"
+            )
+
+
 @frozen
 class Cursor:
     """A place in a source that reading can go on after.
@@ -384,12 +422,14 @@ class Batch:
         gaps: What is known to be missing around them.
         infos: The descriptions that changed; they hold from this batch on.
         cursor: The place in the source after this batch, or None when it has no such places.
+        notes: Annotations and events.
     """
 
     blocks: tuple[SampleBlock, ...] = ()
     gaps: tuple[Gap, ...] = ()
     infos: tuple[StreamInfo, ...] = ()
     cursor: Cursor | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def points(self) -> int:
@@ -400,17 +440,29 @@ class Batch:
     def nbytes(self) -> int:
         """Roughly the memory that the batch takes."""
         described = len(self.gaps) + len(self.infos)
-        return sum(block.nbytes for block in self.blocks) + described * _DESCRIPTION_BYTES
+        return (
+            sum(block.nbytes for block in self.blocks)
+            + described * _DESCRIPTION_BYTES
+            + sum(_DESCRIPTION_BYTES + len(json.dumps(note.content)) for note in self.notes)
+        )
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to deliver; a cursor may still be there."""
-        return not self.gaps and not self.infos and self.points == 0
+        return not self.gaps and not self.infos and not self.notes and self.points == 0
+
+    def lost(self, reason: str) -> list[Gap]:
+        """The gaps that losing this batch makes: one of each block with rows, and of each note."""
+        gaps = [Gap.of(block, reason) for block in self.blocks if len(block)]
+        for note in self.notes:
+            end = note.start_ns if note.end_ns is None else note.end_ns
+            gaps.append(Gap(note.stream, note.start_ns, end, f"{reason}: {note.kind.value}", 0))
+        return gaps
 
     def split(self, max_points: int) -> list[Batch]:
         """Cut into batches of at most ``max_points`` points, in order.
 
-        The gaps and descriptions go with the first part and the cursor with the last.
+        The gaps and descriptions go with the first part, the notes and the cursor with the last.
         """
         if max_points < 1:
             raise ValueError(f"cannot cut into batches of {max_points} points")
@@ -428,7 +480,7 @@ class Batch:
                 room -= len(piece)
         batches = [Batch(tuple(part)) for part in parts]
         batches[0] = evolve(batches[0], gaps=self.gaps, infos=self.infos)
-        batches[-1] = evolve(batches[-1], cursor=self.cursor)
+        batches[-1] = evolve(batches[-1], cursor=self.cursor, notes=self.notes)
         return batches
 
     @classmethod
@@ -455,4 +507,5 @@ class Batch:
             cursor = batch.cursor if batch.cursor is not None else cursor
         blocks = tuple(SampleBlock.concat(run) for of_stream in runs.values() for run in of_stream)
         gaps = tuple(gap for batch in batches for gap in batch.gaps)
-        return cls(blocks, gaps, tuple(infos.values()), cursor)
+        notes = tuple(note for batch in batches for note in batch.notes)
+        return cls(blocks, gaps, tuple(infos.values()), cursor, notes)

@@ -25,7 +25,7 @@ oldest batch makes room *for the destinations that still need it*, except what i
 now (peeked and not settled); or the new batch is not kept.  If everything is being sent,
 ``drop_oldest`` cannot drop anything else than the new batch either.
 
-*Dropping is never silent.*  Each dropped block is one `Gap` record with its number of points, told
+*Dropping is never silent.*  Each dropped block or note is one `Gap` record with its number of points, told
 to the ledger for each destination that will not get it.  The same gap, merged per stream, comes to
 that destination with its next peeked batch, so that the platform can show it.  Descriptions of
 streams are never dropped: they too come with the next peeked batch.
@@ -339,7 +339,7 @@ class MemoryOutbox:
         reader.remember([*batch.gaps, *gaps], batch.infos)
 
     def _report(self, name: str, batch: Batch, reason: str) -> list[Gap]:
-        gaps = [Gap.of(block, reason) for block in batch.blocks if len(block)]
+        gaps = batch.lost(reason)
         if self._ledger is not None:
             for gap in gaps:
                 self._ledger(name, gap)

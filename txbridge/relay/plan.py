@@ -23,7 +23,7 @@ out before the data is needed.  The names are:
 ``not-a-number dropped``
     Rows with NaN or an infinity are dropped, with a break that lies before the last of them if
     nothing follows in their block.  A loss.
-``breaks dropped``, ``gaps dropped``, ``descriptions dropped``
+``breaks dropped``, ``gaps dropped``, ``descriptions dropped``, ``annotations and events dropped``
     The sink has no words for them.  Losses.
 ``latest value only``
     The sink keeps no history, so a backlog replaces itself.  A loss.
@@ -141,6 +141,8 @@ def _conversions(source: Capabilities, sink: Capabilities) -> Iterable[Conversio
         yield Conversion("gaps dropped", source.gaps, lambda batch: evolve(batch, gaps=()))
     if not sink.infos:
         yield Conversion("descriptions dropped", source.infos, lambda batch: evolve(batch, infos=()))
+    if source.notes and not sink.notes:
+        yield Conversion("annotations and events dropped", True, lambda batch: evolve(batch, notes=()))
     if not sink.history:
         yield Conversion("latest value only", True, lambda batch: batch)
     if not sink.acknowledges:
@@ -174,9 +176,12 @@ def _columns_to_streams(batch: Batch) -> Batch:
                 for name, column in block.columns.items()
             )
     infos = tuple(
-        info if info.columns == (VALUE,) else evolve(info, name=f"{info.name}.{name}", columns=(VALUE,))
+        one
         for info in batch.infos
-        for name in info.columns
+        for one in (
+            [evolve(column, name=f"{info.name}.{column.name}", tags=info.tags) for column in info.columns]
+            or [info]
+        )
     )
     return evolve(batch, blocks=tuple(blocks), infos=infos)
 

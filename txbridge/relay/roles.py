@@ -62,6 +62,7 @@ class Capabilities:
         breaks: Whether interval breaks mean something.
         gaps: Whether `Gap` records do.
         infos: Whether `StreamInfo` descriptions do.
+        notes: Whether annotations and events do.
         history: A source can be opened after a cursor of an earlier run and gives what happened
             since; a sink keeps every point, not only the latest of a stream.
         acknowledges: A source waits for `Subscription.settled`; a sink's receipt comes from the
@@ -77,6 +78,7 @@ class Capabilities:
     breaks: bool = False
     gaps: bool = False
     infos: bool = False
+    notes: bool = False
     history: bool = True
     acknowledges: bool = True
     max_batch_points: int | None = None

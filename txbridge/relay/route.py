@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txbridge.errors import BridgeError, Closed, ConfigError, OutboxError, PlanRefused, TimedOut
-from txbridge.model.samples import Batch, Gap
+from txbridge.model.samples import Batch
 from txbridge.net.backoff import Backoff
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
@@ -260,8 +260,8 @@ class RelayService(Service):
             accepted = True
         finally:
             if not accepted and self._ledger is not None:
-                for block in held.blocks:
-                    self._ledger("", Gap.of(block, "held by a step when the relay stopped"))
+                for gap in held.lost("held by a step when the relay stopped"):
+                    self._ledger("", gap)
 
     @deferred
     async def _flush(self) -> None:

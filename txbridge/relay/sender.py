@@ -27,7 +27,7 @@ not in the sinks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
@@ -35,7 +35,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txbridge.errors import Advice, BridgeError, Closed, TimedOut, TooLarge
-from txbridge.model.samples import Batch, Gap, SampleBlock
+from txbridge.model.samples import Batch
 from txbridge.net.backoff import Backoff
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
@@ -256,31 +256,35 @@ class Sender:
 
     def _isolate(self, part: Batch, error: BridgeError) -> list[Batch]:
         """The halves of a part that was refused as a whole; a single block is buried."""
-        if part.blocks and (part.gaps or part.infos):
-            return [Batch((), part.gaps, part.infos), Batch(part.blocks)]
+        kinds = (Batch((), part.gaps, part.infos), Batch(part.blocks), Batch(notes=part.notes))
+        there = [one for one in kinds if not one.empty]
+        if len(there) > 1:
+            return there
         if len(part.blocks) > 1:
             middle = len(part.blocks) // 2
             return [Batch(part.blocks[:middle]), Batch(part.blocks[middle:])]
+        if len(part.notes) > 1:
+            return [Batch(notes=(note,)) for note in part.notes]
         self._link.works()  # it answered, so it is there
-        self._reject(part.blocks, describe_error(error))
+        self._reject(part, describe_error(error))
         return []
 
     def _accepted(self, part: Batch, receipt: Receipt) -> None:
         self._link.works()
         refused = {rejection.block: rejection.reason for rejection in receipt.rejections}
         for index, reason in refused.items():
-            self._reject((part.blocks[index],), reason)
+            self._reject(Batch((part.blocks[index],)), reason)
         if not refused:
             self._refuses = False
         self._delivered += part.points - sum(len(part.blocks[index]) for index in refused)
 
-    def _reject(self, blocks: Iterable[SampleBlock], reason: str) -> None:
+    def _reject(self, part: Batch, reason: str) -> None:
         reason = one_line(reason)
         self._link.last_error = reason
         if not self._refuses:
             self._log.warn("{link} refuses some data: {error}", link=self._destination, error=reason)
         self._refuses = True
-        for block in blocks:
-            self._rejected += len(block)
-            if self._ledger is not None and len(block):
-                self._ledger(self._destination, Gap.of(block, f"refused: {reason}"))
+        self._rejected += part.points
+        if self._ledger is not None:
+            for gap in part.lost(f"refused: {reason}"):
+                self._ledger(self._destination, gap)

@@ -13,7 +13,7 @@ before, so no break is lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol, Self
 
@@ -107,11 +107,12 @@ class Rename(_Plain):
             seen[new] = old
 
     def apply(self, batch: Batch) -> tuple[Batch, Rename]:
-        """Rename in the blocks, gaps and descriptions."""
+        """Rename in everything."""
         blocks = tuple(evolve(block, stream=self._rename(block.stream)) for block in batch.blocks)
         gaps = tuple(evolve(gap, stream=self._rename(gap.stream)) for gap in batch.gaps)
         infos = tuple(evolve(info, name=self._rename(info.name)) for info in batch.infos)
-        return Batch(blocks, gaps, infos, batch.cursor), self
+        notes = tuple(evolve(note, stream=self._rename(note.stream)) for note in batch.notes)
+        return Batch(blocks, gaps, infos, batch.cursor, notes), self
 
     def _rename(self, stream: str) -> str:
         return self.prefix + self.names.get(stream, stream)
@@ -159,11 +160,14 @@ class Scale(_Plain):
     def _describe(self, info: StreamInfo) -> StreamInfo:
         if not _matches(info.name, self.streams):
             return info
-        return evolve(
+        return _each_column(
             info,
-            unit_symbol=info.unit_symbol if self.unit_symbol is None else self.unit_symbol,
-            unit_label=info.unit_label if self.unit_label is None else self.unit_label,
-            value_type=_float_type(info.value_type),
+            lambda one: evolve(
+                one,
+                unit_symbol=one.unit_symbol if self.unit_symbol is None else self.unit_symbol,
+                unit_label=one.unit_label if self.unit_label is None else self.unit_label,
+                value_type=_float_type(one.value_type),
+            ),
         )
 
 
@@ -180,11 +184,12 @@ class Select(_Plain):
     exclude: tuple[str, ...] = ()
 
     def apply(self, batch: Batch) -> tuple[Batch, Select]:
-        """Drop the blocks, gaps and descriptions of other streams."""
+        """Drop everything of other streams."""
         blocks = tuple(block for block in batch.blocks if self._wants(block.stream))
         gaps = tuple(gap for gap in batch.gaps if self._wants(gap.stream))
         infos = tuple(info for info in batch.infos if self._wants(info.name))
-        return Batch(blocks, gaps, infos, batch.cursor), self
+        notes = tuple(note for note in batch.notes if self._wants(note.stream))
+        return Batch(blocks, gaps, infos, batch.cursor, notes), self
 
     def _wants(self, stream: str) -> bool:
         return _matches(stream, self.include) and not _matches(stream, self.exclude)
@@ -341,7 +346,9 @@ class Decimate:
 
     def _describe(self, info: StreamInfo) -> StreamInfo:
         means = self.method == "mean" and _matches(info.name, self.streams)
-        return evolve(info, value_type=_float_type(info.value_type)) if means else info
+        if not means:
+            return info
+        return _each_column(info, lambda one: evolve(one, value_type=_float_type(one.value_type)))
 
     def _rows(self, block: SampleBlock, weights: NDArray[np.int64], starts: NDArray[np.intp]) -> SampleBlock:
         lasts = np.append(starts[1:], len(block)) - 1
@@ -360,6 +367,13 @@ def _with_floats(takes: Capabilities) -> Capabilities:
     if ValueType.INTEGER not in takes.value_types:
         return takes
     return evolve(takes, value_types=takes.value_types | {ValueType.FLOAT})
+
+
+def _each_column(info: StreamInfo, change: Callable[[StreamInfo], StreamInfo]) -> StreamInfo:
+    """Change the description of each column, which for a scalar stream is the stream's own."""
+    if not info.columns:
+        return change(info)
+    return evolve(info, columns=tuple(change(column) for column in info.columns))
 
 
 def _float_type(kind: ValueType | None) -> ValueType | None:
