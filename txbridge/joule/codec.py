@@ -51,7 +51,6 @@ from txbridge.model.instants import parse_instant, shorten
 from txbridge.net.operation import Answer
 
 __all__ = [
-    "check_name",
     "check_timestamp",
     "chunk_duration_us",
     "read_annotation",
@@ -83,6 +82,7 @@ __all__ = [
     "write_event",
     "write_event_stream",
     "write_filter",
+    "write_folder",
     "write_json",
 ]
 
@@ -575,6 +575,9 @@ def _error_member(text: str) -> str:
 # ------------------------------------------------------------------------------------------ writing
 
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
 def write_json(path: str, document: Any) -> bytes:
     """Write a request's body.
 
@@ -586,12 +589,15 @@ def write_json(path: str, document: Any) -> bytes:
         InvalidArgument: JSON cannot carry it, or it is larger than a node accepts.
     """
     try:
-        body = json.dumps(document, allow_nan=False, separators=(",", ":")).encode("ascii")
-    except ValueError as error:
-        # not-a-number and infinity, or an object inside itself
-        raise InvalidArgument(path, f"cannot be written as JSON: {error}") from None
-    except (TypeError, RecursionError) as error:
+        text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        body = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidArgument(path, "has half of a surrogate pair in it") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        # an infinite number, an object inside itself, or one that JSON has no form for
         raise InvalidArgument(path, f"cannot be written as JSON: {shorten(str(error))}") from None
+    if _NUL.search(text):
+        raise InvalidArgument(path, "has a NUL character, which the node's database cannot store")
     if len(body) > MAX_REQUEST:
         raise InvalidArgument(path, f"is {len(body)} bytes as JSON; a node accepts {MAX_REQUEST}")
     return body
@@ -651,12 +657,7 @@ def _maybe_text(name: str, value: Any) -> str | None:
     return None if value is None else _text(name, value)
 
 
-def check_name(name: str, value: Any) -> str:
-    """Check the name of a folder, a stream or an element's stream.
-
-    Raises:
-        InvalidArgument: It is empty, or has a slash in it.
-    """
+def _name(name: str, value: Any) -> str:
     text = _text(name, value)
     if not text:
         raise InvalidArgument(name, "must not be empty")
@@ -681,6 +682,20 @@ def _maybe_number(name: str, value: Any) -> float | None:
     return None if value is None else _number(name, value)
 
 
+def write_folder(folder: Folder) -> dict[str, Any]:
+    """Write what can be changed of a folder.
+
+    Raises:
+        InvalidArgument: The node would not take it.
+    """
+    if not isinstance(folder, Folder):
+        raise InvalidArgument("folder", f"must be a Folder, not a {type(folder).__name__}")
+    return {
+        "name": _name("folder.name", folder.name),
+        "description": _maybe_text("folder.description", folder.description),
+    }
+
+
 def write_data_stream(stream: DataStream, *, is_new: bool) -> dict[str, Any]:
     """Write a data stream for a request.
 
@@ -702,7 +717,7 @@ def write_data_stream(stream: DataStream, *, is_new: bool) -> dict[str, Any]:
     if len(set(names)) != len(names):
         raise InvalidArgument("stream.elements", "must not have two elements of one name")
     written: dict[str, Any] = {
-        "name": check_name("stream.name", stream.name),
+        "name": _name("stream.name", stream.name),
         "description": _maybe_text("stream.description", stream.description),
         "keep_us": _integer("stream.keep_us", stream.keep_us, -1),
         "decimate": bool(stream.decimate),
@@ -790,7 +805,7 @@ def write_event_stream(stream: EventStream, *, is_new: bool) -> dict[str, Any]:
     if not isinstance(stream, EventStream):
         raise InvalidArgument("stream", f"must be an EventStream, not a {type(stream).__name__}")
     written: dict[str, Any] = {
-        "name": check_name("stream.name", stream.name),
+        "name": _name("stream.name", stream.name),
         "description": _maybe_text("stream.description", stream.description),
         "event_fields": _write_event_fields(stream.event_fields),
         "chunk_duration_us": chunk_duration_us(stream),
@@ -824,8 +839,8 @@ def _are_categories(kind: str) -> bool:
     )
 
 
-def write_event(event: Event, path: str, *, is_known: bool) -> dict[str, Any]:
-    """Write an event for a request.
+def write_event(event: Event, path: str, *, is_known: bool) -> bytes:
+    """Encode an event for a request.
 
     Args:
         event: What to write.
@@ -845,13 +860,14 @@ def write_event(event: Event, path: str, *, is_known: bool) -> dict[str, Any]:
         raise InvalidArgument(f"{path}.end_time", f"{end} is not after start_time {start}")
     if not isinstance(event.content, dict):
         raise InvalidArgument(f"{path}.content", f"must be a dict, not a {type(event.content).__name__}")
-    return {
+    document = {
         "id": event.id if is_known else None,
         "event_stream_id": event.event_stream_id if is_known else None,
         "start_time": start,
         "end_time": end,
         "content": event.content,
     }
+    return write_json(f"{path}.content", document)
 
 
 def write_annotation(annotation: Annotation, *, is_new: bool) -> dict[str, Any]:

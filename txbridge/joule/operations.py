@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from txbridge.errors import RemoteProtocolError
 from txbridge.joule import codec
-from txbridge.joule.codec import check_name, check_timestamp, write_json
+from txbridge.joule.codec import check_timestamp, write_json
 from txbridge.joule.errors import InvalidArgument, refine
 from txbridge.joule.structures import (
     Annotation,
@@ -179,12 +179,9 @@ def folder_move(source: FolderLike, destination: FolderLike) -> Operation[None]:
 
 def folder_update(folder: Folder) -> Operation[None]:
     """Write a folder's name and description, which are all that can be changed."""
-    if not isinstance(folder, Folder):
-        raise InvalidArgument("folder", f"must be a Folder, not a {type(folder).__name__}")
-    members = {"name": check_name("folder.name", folder.name), "description": folder.description}
-    return _put(
-        "folder_update", "folder.json", {"id": _own_id("folder", folder.id), "folder": members}, "folder"
-    )
+    written = codec.write_folder(folder)
+    document = {"id": _own_id("folder", folder.id), "folder": written}
+    return _put("folder_update", "folder.json", document, "folder")
 
 
 def folder_delete(folder: FolderLike, recursive: bool = False) -> Operation[None]:
@@ -297,10 +294,10 @@ def annotation_update(annotation: Annotation) -> Operation[Annotation]:
 
 def annotation_delete(annotation: Annotation | int) -> Operation[None]:
     """Delete an annotation."""
-    if isinstance(annotation, str):
+    address = _address("annotation", annotation, Annotation, "Annotation or ID")
+    if address[0] != "id":
         raise _neither("annotation", annotation, "Annotation or ID")
-    query = _query(_address("annotation", annotation, Annotation, "Annotation or ID"))
-    return _delete("annotation_delete", "annotation.json", query)
+    return _delete("annotation_delete", "annotation.json", _query(address))
 
 
 def annotation_get(
@@ -372,7 +369,7 @@ def event_stream_page(
         node_uuid: What to remember as the node they come from.
     """
     query = [*_query(_event_stream(stream)), *_span(start, end), *_filter(json_filter)]
-    query += [("limit", str(_positive("limit", limit))), ("return-subset", "1")]
+    query += [("limit", str(positive("limit", limit))), ("return-subset", "1")]
     if with_ongoing:
         query.append(("include-ongoing-events", "1"))
     return _get(
@@ -398,11 +395,11 @@ def event_stream_count(
 
 
 def event_stream_write(
-    stream: EventStreamLike, events: Sequence[Mapping[str, Any]], node_uuid: str | None = None
+    stream: EventStreamLike, events: Sequence[bytes], node_uuid: str | None = None
 ) -> Operation[list[Event]]:
-    """Write events that `codec.write_event` has written; gives them with their ids."""
+    """Write events that `codec.write_event` has encoded; gives them with their ids."""
     key, value = _event_stream(stream)
-    body = write_json("events", {key: value, "events": events})
+    body = b'%s,"events":[%s]}' % (write_json("stream", {key: value})[:-1], b",".join(events))
     name = "event_stream_write"
 
     def read(body: bytes) -> list[Event]:
@@ -613,7 +610,7 @@ def _by_name(argument: str, given: Any, kind: type) -> Query:
     raise _neither(argument, given, f"{kind.__name__}, Name, or ID")
 
 
-def _positive(argument: str, given: Any) -> int:
+def positive(argument: str, given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= MAX_ID:
         raise InvalidArgument(argument, f"must be an integer above 0, not {shorten(repr(given))}")
     return int(given)

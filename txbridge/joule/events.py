@@ -1,0 +1,115 @@
+"""Reading events page by page, however many there are.
+
+A node gives at most as many events at once as it is asked for, in the order in which they start, and
+has no cursor: the next page is asked for by time.  Events that start in the same microsecond may be
+cut apart by the end of a page, so the next one begins where the last event began, and what was seen
+already is left out by its id.  When a whole page starts in one microsecond, a larger page is asked for.
+
+The first page also brings the events that are under way at the start, if they are wanted.  Should
+the page end among those, the next one is asked for by when they began, and brings events that were
+over by then; these are left out here.
+
+Each page begins later than the last one or is larger, so a walk ends whatever a node answers.
+
+Not chosen: the next microsecond after a page's last event, as Joule's own client asks, which loses
+events; and paging without a start, for which a node gives its *last* events.
+
+Source: Joule 1.0.1, ``controllers/event_controller.py`` and ``models/data_store/event_store.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from txbridge.errors import RemoteProtocolError
+from txbridge.joule.structures import Event
+from txbridge.net.deferred import deferred
+
+__all__ = ["EventWalk", "ReadPage"]
+
+ReadPage = Callable[[int, int, bool], Deferred[list[Event]]]
+"""Reads one page: its start, how many events at most, and whether those under way are wanted too."""
+
+MAX_PAGE = 1 << 20
+"""Events of one page that may start in the same microsecond."""
+
+
+class EventWalk:
+    """The events of a span, in the order in which they start.
+
+    One reader at a time: a second call waits for the first.  A call that fails or is cancelled loses
+    nothing: the next one asks the same again.
+    """
+
+    def __init__(
+        self, read_page: ReadPage, start: Callable[[], Deferred[int | None]], with_ongoing: bool, page: int
+    ) -> None:
+        """Prepare a walk; nothing is asked before the first `next_events`.
+
+        Args:
+            read_page: Reads one page.
+            start: Finds out where to begin; None if there is nothing to read.
+            with_ongoing: Begin with the events that are under way at the start.
+            page: How many events to ask for at once.
+        """
+        self._read_page = read_page
+        self._find_start = start
+        self._with_ongoing = with_ongoing
+        self._page = self._limit = page
+        self._start: int | None = None
+        self._from = 0
+        self._seen: set[int | None] = set()
+        self._is_over = False
+        self._lock = DeferredLock()
+
+    @deferred
+    async def next_events(self) -> list[Event]:
+        """Read the next events; none is the end.
+
+        Raises:
+            RemoteProtocolError: The node does not answer by the rules.
+        """
+        await self._lock.acquire()
+        try:
+            fresh: list[Event] = []
+            while not fresh and not self._is_over:
+                fresh = await self._turn()
+            return fresh
+        finally:
+            self._lock.release()
+
+    async def _turn(self) -> list[Event]:
+        if self._start is None:
+            start = await self._find_start()
+            if start is None:
+                self._is_over = True
+                return []
+            self._start = self._from = start
+        page = await self._read_page(self._from, self._limit, self._with_ongoing)
+        if any(later.start_time < earlier.start_time for earlier, later in pairwise(page)):
+            raise RemoteProtocolError("event_stream_read", "the events are not in the order they start in")
+        fresh = [event for event in page if event.id not in self._seen and self._is_wanted(event)]
+        if len(page) < self._limit:
+            self._is_over = True
+            return fresh
+        last = page[-1].start_time
+        if last > self._from or (self._with_ongoing and last < self._from):
+            self._seen = {event.id for event in page if event.start_time == last}
+            self._limit = self._page
+            self._with_ongoing = False
+            self._from = last
+        elif self._limit > MAX_PAGE:
+            raise RemoteProtocolError(
+                "event_stream_read", f"more than {MAX_PAGE} events start in one microsecond"
+            )
+        else:
+            self._seen |= {event.id for event in page}
+            self._limit *= 2
+        return fresh
+
+    def _is_wanted(self, event: Event) -> bool:
+        assert self._start is not None
+        return event.end_time is None or event.end_time >= self._start
