@@ -57,6 +57,11 @@ def _fields(given: Mapping[str, str] | None) -> dict[str, str]:
     return {} if given is None else dict(given)
 
 
+def _whole(given: Any) -> Any:
+    """``time_now() - 1e6`` is a float; one that is no whole number is refused when it is sent."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
 def _content(given: Any) -> Any:
     return {} if given is None else given
 
@@ -246,8 +251,8 @@ class Event:
             is sent nowhere else.
     """
 
-    start_time: int
-    end_time: int | None = None
+    start_time: int = field(converter=_whole)
+    end_time: int | None = field(default=None, converter=_whole)
     content: dict[str, Any] = field(factory=dict, converter=_content)
     id: int | None = field(default=None, eq=False)
     event_stream_id: int | None = field(default=None, eq=False)
@@ -310,8 +315,8 @@ class Annotation:
     """
 
     title: str
-    start: int
-    end: int | None = None
+    start: int = field(converter=_whole)
+    end: int | None = field(default=None, converter=_whole)
     content: str | None = ""
     id: int | None = field(default=None, kw_only=True, eq=False)
     stream_id: int | None = field(default=None, kw_only=True, eq=False)
