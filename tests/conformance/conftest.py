@@ -32,6 +32,7 @@ class JoulePeer:
         name: What it calls itself.
         config: A directory as Joule's own client keeps one.
         importer_key: A key for archives.
+        python: The Python that the node runs in.
     """
 
     url: str
@@ -39,10 +40,23 @@ class JoulePeer:
     name: str
     config: Path
     importer_key: str = field(repr=False)
+    python: str
 
     def node(self) -> Node:
         """A client of ours for it; close it."""
         return Node(self.url, self.key)
+
+    def database_user(self, dsn: str) -> str:
+        """Connect to the node's database by the node's own SQLAlchemy, and ask who we are."""
+        code = (
+            "import sqlalchemy\n"
+            "with sqlalchemy.create_engine(input()).connect() as connection:\n"
+            "    print(connection.exec_driver_sql('select current_user').scalar())\n"
+        )
+        done = subprocess.run(
+            [self.python, "-c", code], input=dsn, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout.strip()
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +76,7 @@ def joule_peer() -> Iterator[JoulePeer]:
             found["JOULE_NODE_NAME"],
             Path(found["JOULE_USER_CONFIG_DIR"]),
             found["JOULE_IMPORTER_KEY"],
+            found["JOULE_PYTHON"],
         )
     finally:
         subprocess.run(
