@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from tests.contract.outbox import OutboxContract, batch_of
 from tests.support.deferreds import fired, result_of
+from txbridge.model.samples import Batch, Cursor
 from txbridge.relay.outbox import MemoryOutbox
 
 
@@ -23,6 +24,20 @@ class TestMemoryOutbox(OutboxContract):
         fired(outbox.settle("a", pending.position))
         fired(outbox.close())
         assert [(where, gap.start_ns, gap.end_ns, gap.points) for where, gap in lost] == [("b", 1, 2, 2)]
+
+    def test_the_settled_cursor_is_behind_what_any_destination_lacks(self, open_outbox):
+        outbox = open_outbox("a", "b", cursor=Cursor(0))
+        assert (outbox.cursor, outbox.settled_cursor) == (Cursor(0), Cursor(0))
+        seen = []
+        for number in (1, 2):
+            fired(outbox.append(batch_of(number, cursor=number)))
+        fired(outbox.append(Batch(cursor=Cursor(3))))
+        for name in ("a", "b"):
+            for _ in range(2):
+                pending = result_of(outbox.peek(name, max_points=1, max_bytes=1 << 20))
+                fired(outbox.settle(name, pending.position))
+                seen.append(outbox.settled_cursor)
+        assert seen == [Cursor(0), Cursor(0), Cursor(1), Cursor(3)]
 
 
 @pytest.mark.parametrize(

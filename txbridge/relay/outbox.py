@@ -121,6 +121,7 @@ class MemoryOutbox:
         max_bytes: The most `Batch.nbytes` to keep.
         on_full: What happens to a batch that there is no room for.
         ledger: Told of each loss, or None.
+        cursor: Where the source goes on: the `settled_cursor` of an earlier run.
 
     Raises:
         ValueError: No destination, two of one name, or a cap below 1.
@@ -135,6 +136,7 @@ class MemoryOutbox:
         max_bytes: int = 64 << 20,
         on_full: OnFull = OnFull.BLOCK,
         ledger: Ledger | None = None,
+        cursor: Cursor | None = None,
     ) -> None:
         if not destinations or len(set(destinations)) != len(destinations):
             raise ValueError(f"an outbox needs destinations with different names, not {list(destinations)}")
@@ -151,7 +153,7 @@ class MemoryOutbox:
         self._last_position = 0
         self._points = 0
         self._nbytes = 0
-        self._cursor: Cursor | None = None
+        self._cursor = self._settled_cursor = cursor
         self._blocked: deque[tuple[Batch, Deferred[None]]] = deque()
         self._closed = False
 
@@ -164,6 +166,15 @@ class MemoryOutbox:
     def cursor(self) -> Cursor | None:
         """The last cursor that was accepted."""
         return self._cursor
+
+    @property
+    def settled_cursor(self) -> Cursor | None:
+        """The last cursor of which every destination has everything that came up to it.
+
+        Whoever keeps it somewhere, and gives it to the next outbox, loses nothing with this one if the
+        source keeps its history.
+        """
+        return self._settled_cursor if self._entries else self._cursor
 
     def append(self, batch: Batch) -> Deferred[None]:
         """Accept a batch; waits for room with `OnFull.BLOCK`, and cancelling then appends nothing.
@@ -355,6 +366,7 @@ class MemoryOutbox:
         count = bisect_right(self._positions, position)
         for done in self._positions[:count]:
             entry = self._entries.pop(done)
+            self._settled_cursor = entry.batch.cursor or self._settled_cursor
             self._points -= entry.points
             self._nbytes -= entry.nbytes
         del self._positions[:count]
