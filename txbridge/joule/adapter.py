@@ -24,6 +24,7 @@ from txbridge.joule.blocks import MICROSECOND, Place, annotation_note, event_not
 from txbridge.joule.client import Node
 from txbridge.joule.errors import EmptyPipeError, StreamNotFound
 from txbridge.joule.following import Flow, Order, Pace
+from txbridge.joule.protocol import layout_dtype
 from txbridge.joule.structures import Annotation, DataStream, Element, Event, EventStream
 from txbridge.model.samples import (
     VALUE,
@@ -390,18 +391,13 @@ def _rows(block: SampleBlock, stream: DataStream) -> NDArray[Any]:
     if len(stream.elements) != len(block.columns):
         reason = f"the stream has {len(stream.elements)} elements, not {len(block.columns)}"
         raise EncodeError("joule", block.stream, reason)
-    kind = np.dtype(stream.datatype).newbyteorder("<")
-    count = len(block.columns)
-    shape: Any = [("timestamp", "<i8"), ("data", kind, count) if count > 1 else ("data", kind)]
-    rows = np.zeros(len(block), np.dtype(shape))
+    rows = np.zeros(len(block), layout_dtype(stream.layout))
     rows["timestamp"] = block.at // MICROSECOND
+    kind = rows["data"].dtype
     for index, (name, column) in enumerate(block.columns.items()):
         with np.errstate(invalid="ignore", over="ignore"):
             converted = column.astype(kind)
-        if kind.kind == "i" and not np.array_equal(converted, column):
+        if kind.kind in "iu" and not np.array_equal(converted, column):
             raise EncodeError("joule", f"{block.stream}.{name}", f"not all values are {stream.datatype}")
-        if count > 1:
-            rows["data"][:, index] = converted
-        else:
-            rows["data"] = converted
+        rows["data"][:, index] = converted
     return rows
