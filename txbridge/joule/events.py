@@ -61,7 +61,7 @@ class EventWalk:
         self._page = self._limit = page
         self._start: int | None = None
         self._from = 0
-        self._seen: set[int | None] = set()
+        self._seen: dict[int | None, int] = {}  # id -> start
         self._is_over = False
         self._lock = DeferredLock()
 
@@ -96,8 +96,11 @@ class EventWalk:
             self._is_over = True
             return fresh
         last = page[-1].start_time
+        self._seen |= {event.id: event.start_time for event in page}
         if last > self._from or (self._with_ongoing and last < self._from):
-            self._seen = {event.id for event in page if event.start_time == last}
+            # A node computes in seconds, as floats: what it shows may be a microsecond early, and what it
+            # finds at an instant may then be shown before it.
+            self._seen = {id: start for id, start in self._seen.items() if start >= last - 1}
             self._limit = self._page
             self._with_ongoing = False
             self._from = last
@@ -106,7 +109,6 @@ class EventWalk:
                 "event_stream_read", f"more than {MAX_PAGE} events start in one microsecond"
             )
         else:
-            self._seen |= {event.id for event in page}
             self._limit *= 2
         return fresh
 

@@ -88,6 +88,7 @@ __all__ = [
     "module_get",
     "module_list",
     "module_logs",
+    "positive",
     "proxy_get",
     "proxy_list",
     "select_data_stream",
