@@ -9,6 +9,7 @@ client".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from ipaddress import ip_address
 from os import PathLike
@@ -17,15 +18,17 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import evolve
+from numpy.typing import NDArray
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from txbridge.errors import ConfigError
 from txbridge.joule import codec, operations
 from txbridge.joule.codec import MAX_REQUEST
-from txbridge.joule.errors import InvalidArgument, NodeFailed, StreamNotFound
+from txbridge.joule.errors import InvalidArgument, NodeFailed, StreamBusy, StreamNotFound
 from txbridge.joule.events import EventWalk
 from txbridge.joule.operations import DataStreamLike, EventStreamLike, Filter, FolderLike
+from txbridge.joule.pipes import ReadPipe, WritePipe, open_read, open_subscription, open_write
 from txbridge.joule.structures import (
     Annotation,
     AnnotationInfo,
@@ -45,6 +48,7 @@ from txbridge.joule.structures import (
 )
 from txbridge.net.deferred import deferred
 from txbridge.net.http import HttpCarrier
+from txbridge.net.http_stream import StreamCarrier
 from txbridge.net.operation import Carrier, Operation
 from txbridge.net.reactor import resolve_reactor
 from txbridge.net.tls import ClientTls
@@ -652,7 +656,126 @@ class Node:
             raise InvalidArgument("path", f"cannot be read: {error.strerror}") from error
         return await self.run(operations.archive_upload(archive))
 
+    # -- rows, see `txbridge.joule.pipes`
+
+    @deferred
+    async def data_read(
+        self,
+        stream: DataStreamLike,
+        start: int | None = None,
+        end: int | None = None,
+        max_rows: int | None = None,
+    ) -> ReadPipe:
+        """Read a data stream's history.
+
+        A read holds one of a node's ten database connections while it lasts, so read few at once.
+
+        Args:
+            stream: The data stream.
+            start: The first timestamp; None for the beginning.
+            end: The first timestamp that is not wanted; None for all there is.
+            max_rows: Decimate so that there are about this many rows at most: each then stands for 4, 16,
+                64, … rows, with the mean, the least and the greatest of every element, in this order.
+
+        Returns:
+            A pipe to read from and to close.  It goes on by itself after a lost connection.
+        """
+        describe = partial(self.data_stream_get, stream)
+        return await open_read(self._streams(), stream, describe, start, end, max_rows, self._clock())
+
+    @deferred
+    async def data_read_array(
+        self,
+        stream: DataStreamLike,
+        start: int | None = None,
+        end: int | None = None,
+        max_rows: int | None = 10_000,
+        flatten: bool = False,
+    ) -> NDArray[Any]:
+        """Read a data stream's history into one array, without its interval breaks.
+
+        Args:
+            stream: The data stream.
+            start: The first timestamp; None for the beginning.
+            end: The first timestamp that is not wanted; None for all there is.
+            max_rows: As of `data_read`; None for every row, however many there are.
+            flatten: Give a matrix whose first column is the timestamps, instead of a structured array.
+
+        Raises:
+            EmptyPipeError: There are no rows.
+        """
+        pipe = await open_read(self._streams(), stream, None, start, end, max_rows, self._clock())
+        try:
+            return await pipe.read_all(flatten, maxrows=None)
+        finally:
+            await pipe.close()
+
+    @deferred
+    async def data_subscribe(self, stream: DataStreamLike) -> ReadPipe:
+        """Read what a module produces from now on.
+
+        Returns:
+            A pipe to read from and to close.  If the connection is lost, reading from it fails: what was
+            missed is history, and to be read with `data_read`.
+
+        Raises:
+            NotProduced: No module produces it; somebody may be writing to it all the same.
+        """
+        describe = partial(self.data_stream_get, stream)
+        return await open_subscription(self._streams(), stream, describe, self._clock())
+
+    @deferred
+    async def data_write(
+        self,
+        stream: DataStreamLike,
+        start: int | None = None,
+        end: int | None = None,
+        merge_gap: int = 0,
+    ) -> WritePipe:
+        """Write rows to a data stream, which nobody else can do at the same time.
+
+        Args:
+            stream: The data stream.
+            start: Delete its data from this timestamp on before; None with ``end``: from the beginning.
+            end: Delete its data up to before this timestamp; None with ``start``: to the end.
+            merge_gap: Begin no new interval if the last row before is at most so many microseconds
+                away.
+
+        Returns:
+            A pipe to write to, and to close: only then are all rows stored.
+
+        Raises:
+            StreamBusy: Somebody else is writing to it.  Nothing was deleted.
+            InvalidArgument: The stream that was given has another layout than the node's.
+        """
+        found = await self.data_stream_get(stream)
+        if isinstance(stream, DataStream) and stream.layout != found.layout:
+            raise InvalidArgument(
+                "stream", f"DataStream [{found.name}] configured for [{stream.layout}] but destination is "
+                f"[{found.layout}]"
+            )  # fmt: skip
+        if found.is_destination:
+            detail = f"DataStream [{found.name}] is already being produced"
+            raise StreamBusy("data_write", 400, "", detail)
+        if start is not None or end is not None:
+            await self.data_delete(found, start, end)
+
+        @deferred
+        async def find_last(first: int, last: int) -> int | None:
+            intervals = await self.data_intervals(found, first, last + 1)
+            return intervals[-1][1] - 1 if intervals else None
+
+        return await open_write(self._streams(), found, merge_gap, find_last)
+
     # -- how it is done
+
+    def _streams(self) -> StreamCarrier:
+        if not isinstance(self._carrier, HttpCarrier):
+            raise ConfigError(["carrier: rows travel over HTTP, and this carrier is no HttpCarrier"])
+        return self._carrier
+
+    def _clock(self) -> Any:
+        return resolve_reactor(self._settings["reactor"])
 
     async def _run_into(self, operation: Operation[T], folder: FolderLike) -> T:
         try:
