@@ -100,7 +100,7 @@ class EventWalk:
         if last > self._from or (self._with_ongoing and last < self._from):
             # A node computes in seconds, as floats: what it shows may be a microsecond early, and what it
             # finds at an instant may then be shown before it.
-            self._seen = {id: start for id, start in self._seen.items() if start >= last - 1}
+            self._seen = {one: start for one, start in self._seen.items() if start >= last - 1}
             self._limit = self._page
             self._with_ongoing = False
             self._from = last
