@@ -18,6 +18,7 @@ from txbridge.joule.nodes import (
     save_node,
     set_default_node,
 )
+from txbridge.joule.pipes import LocalPipe, Pipe, ReadPipe, WritePipe
 from txbridge.joule.structures import (
     Annotation,
     AnnotationInfo,
@@ -57,14 +58,18 @@ __all__ = [
     "Follower",
     "ImportLogger",
     "ImportMessage",
+    "LocalPipe",
     "Master",
     "Module",
     "ModuleStatistics",
     "Node",
     "NodeInfo",
     "NodeVersion",
+    "Pipe",
     "Proxy",
+    "ReadPipe",
     "StorageInfo",
+    "WritePipe",
     "api",
     "create_tcp_node",
     "delete_node",

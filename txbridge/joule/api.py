@@ -11,6 +11,7 @@ from txbridge.joule.nodes import (
     save_node,
     set_default_node,
 )
+from txbridge.joule.pipes import LocalPipe, Pipe
 from txbridge.joule.structures import (
     Annotation,
     AnnotationInfo,
@@ -39,11 +40,13 @@ __all__ = [
     "EventStream",
     "EventStreamInfo",
     "Folder",
+    "LocalPipe",
     "Master",
     "Module",
     "ModuleStatistics",
     "Node",
     "NodeInfo",
+    "Pipe",
     "Proxy",
     "TcpNode",
     "create_tcp_node",

@@ -810,8 +810,6 @@ class Node:
     def _located(self, proxy: Proxy) -> Proxy:
         return evolve(proxy, proxied_url=f"{self.url}/interface/p{proxy.id}")
 
-    # -- rows of data: txbridge.joule.pipes
-
 
 def _is_known(event: Event, identity: str, stream_id: int | None) -> bool:
     """Whether an event's id means this stream of this node."""
