@@ -579,6 +579,7 @@ class Upload(Generic[T]):
         self._head: Head | None = None
         self._answer: list[bytes] = []
         self._error: BridgeError | None = None
+        self._result: tuple[T] | None = None
         connection.serve(self)
 
     @property
@@ -629,6 +630,8 @@ class Upload(Generic[T]):
         """
         if self._error is not None:
             return fail(self._error)
+        if self._result is not None:
+            return succeed(self._result[0])
         if self._answered is None:
             self._answered = Deferred(lambda _: self.abort())
             self._send()
@@ -711,12 +714,11 @@ class Upload(Generic[T]):
         if self._turn is not None and self._turn.active():
             self._turn.cancel()
         self._error = error
-        result: tuple[T] | None = None
         if error is None:
             assert self._head is not None
             answer = Answer(self._head.status, self._head.headers, b"".join(self._answer))
             try:
-                result = (self._judge(self._operation, answer),)
+                self._result = (self._judge(self._operation, answer),)
                 if not self._is_all_sent:
                     raise RemoteProtocolError(self._operation.name, "it answered before everything was sent")
             except BridgeError as refusal:
@@ -728,8 +730,8 @@ class Upload(Generic[T]):
                 one.errback(Failure(self._error))
             if self._answered is not None and not self._answered.called:
                 self._answered.errback(Failure(self._error))
-        elif self._answered is not None and result is not None:
-            self._answered.callback(result[0])
+        elif self._answered is not None and self._result is not None:
+            self._answered.callback(self._result[0])
 
     def pauseProducing(self) -> None:
         """The transport has enough to send."""
