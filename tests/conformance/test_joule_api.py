@@ -34,6 +34,7 @@ from txbridge.joule import (
     errors,
     get_node,
     get_nodes,
+    lumen,
     operations,
     utilities,
 )
@@ -672,6 +673,20 @@ async def test_an_archive_that_nobody_imports_is_said_so(joule_peer: JoulePeer, 
     assert str(await refusal(importer.archive_upload(str(path)))) == "invalid joule archive [400]"
     assert isinstance(await refusal(importer.folder_root()), Forbidden)
     await importer.close()
+
+
+async def test_a_link_to_lumen_names_the_nodes_streams(node: Node, parent: str) -> None:
+    stream = await node.data_stream_get("/parent/my_folder/stream")
+    events = await node.event_stream_create(EventStream("events"), "/parent")
+    found = await node.run(operations.folder_map([stream.elements[0].id], [events.id]))
+    assert (found["data_stream_ids"], found["event_stream_ids"]) == ([stream.id], [events.id])
+    element = lumen.DisplayedDataStreamElement(stream.elements[0])
+    made = await node.create_lumen_link("https://lumen", [element], [lumen.DisplayedEventStream(events)])
+    assert made.startswith("https://lumen/explorer?view=N4Ig")
+    with pytest.raises(errors.InvalidArgument, match="no such element"):
+        await node.create_lumen_link(
+            "https://lumen", [lumen.DisplayedDataStreamElement(Element(id=2**31 - 1))]
+        )
 
 
 # ------------------------------------------------------------------------------- what the node fails at

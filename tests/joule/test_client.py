@@ -24,6 +24,7 @@ from txbridge.errors import (
 from txbridge.joule import errors
 from txbridge.joule.client import EVENTS_PER_WRITE, Node
 from txbridge.joule.errors import InvalidArgument
+from txbridge.joule.lumen import DisplayedDataStreamElement, DisplayedEventStream, IRange, link
 from txbridge.joule.structures import (
     Annotation,
     DataStream,
@@ -196,6 +197,10 @@ DOCUMENTED = {
     "db_connect": "",
     "db_connection_info": "",
     "archive_upload": "path",
+    "create_lumen_link": (
+        "lumen_url data_stream_elements event_streams "
+        "nav_time_bounds main_time_bounds left_y_bounds right_y_bounds"
+    ),
     "close": "",
 }
 
@@ -586,6 +591,20 @@ def test_an_archive_is_sent_as_it_is(
     assert server.requests[0].body == b"PK\0\xff"
     with pytest.raises(InvalidArgument, match="cannot be read"):
         network.run(node.archive_upload(str(tmp_path / "no.zip")))
+
+
+def test_a_link_to_lumen_is_made_of_what_the_node_knows(
+    network: MemoryNetwork, server: Server, node: Node
+) -> None:
+    found = {"node_uuid": "u", "data_stream_element_map": {"3": 5}}
+    server.answers["GET /folder/map.json"] = found
+    element = DisplayedDataStreamElement(Element("a", id=3, index=0))
+    events = DisplayedEventStream(EventStream("e", id=6))
+    made = network.run(node.create_lumen_link("https://lumen", [element], [events], IRange(1000, 2000)))
+    assert made == link("https://lumen", found, [element], [events], IRange(1000, 2000), None, None, None)
+    assert parse_qs(server.requests[0].query) == {"data_stream_elements": ["[3]"], "event_streams": ["[6]"]}
+    with pytest.raises(InvalidArgument, match="what to display"):
+        network.run(node.create_lumen_link("https://lumen"))
 
 
 # --------------------------------------------------------------------------------------- a carrier given

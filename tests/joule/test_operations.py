@@ -47,6 +47,7 @@ QUESTIONS: list[tuple[Operation[Any], str]] = [
     (operations.folder_get("/a b/ü"), "GET folder.json?path=/a b/ü"),
     (operations.folder_get("/"), "GET folder.json?path=/"),
     (operations.folder_get(FOLDER), "GET folder.json?id=7"),
+    (operations.folder_map([1, 2], []), "GET folder/map.json?data_stream_elements=[1, 2]&event_streams=[]"),
     (operations.folder_move(1, "/x"), "PUT folder/move.json"),
     (operations.folder_update(FOLDER), "PUT folder.json"),
     (operations.folder_delete("/x"), "DELETE folder.json?path=/x&recursive=0"),
@@ -176,6 +177,7 @@ REFUSED: dict[str, Callable[[], Operation[Any]]] = {
     "folder (surrogate)": lambda: operations.folder_get("/\ud800"),
     "folder (local)": lambda: operations.folder_get(Folder("x")),
     "folder (stream)": lambda: operations.folder_get(DATA),  # type: ignore[arg-type]
+    "event_streams[0]": lambda: operations.folder_map([], [None]),
     "source": lambda: operations.folder_move("/", "/x"),
     "destination": lambda: operations.folder_move("/x", "y"),
     "stream": lambda: operations.data_stream_get("/"),

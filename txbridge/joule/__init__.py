@@ -7,7 +7,7 @@ names of Joule's own packages are here too: ``txbridge.joule.api``, ``txbridge.j
 
 from __future__ import annotations
 
-from txbridge.joule import api, errors, operations, utilities
+from txbridge.joule import api, errors, lumen, operations, utilities
 from txbridge.joule.client import DEFAULT_URL, Node
 from txbridge.joule.events import EventWalk
 from txbridge.joule.nodes import (
@@ -76,6 +76,7 @@ __all__ = [
     "errors",
     "get_node",
     "get_nodes",
+    "lumen",
     "operations",
     "save_node",
     "set_default_node",

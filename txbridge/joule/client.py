@@ -8,7 +8,7 @@ client".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from ipaddress import ip_address
@@ -27,6 +27,7 @@ from txbridge.joule import codec, operations
 from txbridge.joule.codec import MAX_REQUEST
 from txbridge.joule.errors import InvalidArgument, NodeFailed, StreamBusy, StreamNotFound
 from txbridge.joule.events import EventWalk
+from txbridge.joule.lumen import DisplayedDataStreamElement, DisplayedEventStream, IRange, link
 from txbridge.joule.operations import DataStreamLike, EventStreamLike, Filter, FolderLike
 from txbridge.joule.pipes import ReadPipe, WritePipe, open_read, open_subscription, open_write
 from txbridge.joule.structures import (
@@ -132,6 +133,7 @@ class Node:
             carrier = self._own = HttpCarrier(url, headers=headers, **self._settings)
         self._carrier: Carrier = carrier
         self._version: NodeVersion | None = None
+        self._written: set[int | None] = set()
 
     def __repr__(self) -> str:
         return f"<joule.api.Node name={self.name!r} url={self.url!r}>"
@@ -656,6 +658,39 @@ class Node:
             raise InvalidArgument("path", f"cannot be read: {error.strerror}") from error
         return await self.run(operations.archive_upload(archive))
 
+    @deferred
+    async def create_lumen_link(
+        self,
+        lumen_url: str,
+        data_stream_elements: Sequence[DisplayedDataStreamElement] | None = None,
+        event_streams: Sequence[DisplayedEventStream] | None = None,
+        nav_time_bounds: IRange | None = None,
+        main_time_bounds: IRange | None = None,
+        left_y_bounds: IRange | None = None,
+        right_y_bounds: IRange | None = None,
+    ) -> str:
+        """Make a link that opens Lumen at chosen streams; see `txbridge.joule.lumen` for the arguments.
+
+        Args:
+            lumen_url: Where Lumen is.
+            data_stream_elements: Elements to plot, as the node gave them.
+            event_streams: Event streams to plot.
+            nav_time_bounds: Of the small plot below, in microseconds.
+            main_time_bounds: Of the plot.
+            left_y_bounds: Of the plot's left axis.
+            right_y_bounds: Of its right one.
+        """
+        elements, events = data_stream_elements or (), event_streams or ()
+        if not elements and not events:
+            raise InvalidArgument("data_stream_elements", "must be given, or event_streams: what to display")
+        found = await self.run(
+            operations.folder_map(
+                [one.data_stream_element.id for one in elements], [one.event_stream.id for one in events]
+            )
+        )
+        bounds = (nav_time_bounds, main_time_bounds, left_y_bounds, right_y_bounds)
+        return link(lumen_url, found, elements, events, *bounds)
+
     # -- rows, see `txbridge.joule.pipes`
 
     @deferred
@@ -754,18 +789,24 @@ class Node:
                 "stream", f"DataStream [{found.name}] configured for [{stream.layout}] but destination is "
                 f"[{found.layout}]"
             )  # fmt: skip
-        if found.is_destination:
+        if found.is_destination or found.id in self._written:
             detail = f"DataStream [{found.name}] is already being produced"
             raise StreamBusy("data_write", 400, "", detail)
-        if start is not None or end is not None:
-            await self.data_delete(found, start, end)
 
         @deferred
         async def find_last(first: int, last: int) -> int | None:
             intervals = await self.data_intervals(found, first, last + 1)
             return intervals[-1][1] - 1 if intervals else None
 
-        return await open_write(self._streams(), found, merge_gap, find_last)
+        self._written.add(found.id)
+        release = partial(self._written.discard, found.id)
+        try:
+            if start is not None or end is not None:
+                await self.data_delete(found, start, end)
+            return await open_write(self._streams(), found, merge_gap, find_last, release)
+        except BaseException:
+            release()
+            raise
 
     # -- how it is done
 

@@ -76,6 +76,7 @@ __all__ = [
     "event_stream_write",
     "folder_delete",
     "folder_get",
+    "folder_map",
     "folder_move",
     "folder_root",
     "folder_update",
@@ -189,6 +190,17 @@ def folder_delete(folder: FolderLike, recursive: bool = False) -> Operation[None
     """Delete a folder with the streams in it, and with ``recursive`` the folders in it."""
     query = (*_query(_folder("folder", folder)), ("recursive", "1" if recursive else "0"))
     return _delete("folder_delete", "folder.json", query)
+
+
+def folder_map(
+    elements: Sequence[int | None], event_streams: Sequence[int | None]
+) -> Operation[dict[str, Any]]:
+    """Read where elements of data streams, and event streams, are in the tree; nodes before 1.0 cannot."""
+    query = (
+        ("data_stream_elements", _ids("data_stream_elements", elements)),
+        ("event_streams", _ids("event_streams", event_streams)),
+    )
+    return _get("folder_map", "folder/map.json", codec.read_object, query)
 
 
 # ---------------------------------------------------------------------------------------- data streams
@@ -582,6 +594,10 @@ def _id(argument: str, given: int) -> int:
     return int(given)
 
 
+def _ids(argument: str, given: Sequence[int | None]) -> str:
+    return str([_own_id(f"{argument}[{number}]", one) for number, one in enumerate(given)])
+
+
 def _path(argument: str, path: str) -> str:
     # Of a stream's path a node drops the first character whatever it is; at a folder's it fails.
     parts = path.split("/")
@@ -692,7 +708,12 @@ def _create(
 
 def _put(name: str, resource: str, document: Mapping[str, Any], argument: str) -> Operation[None]:
     # What comes back is what was sent, under a key that is not always the right one.
-    return _send(name, "PUT", resource, write_json(argument, document), codec.read_object)
+    body = write_json(argument, document)
+    return _operation(name, "PUT", resource, _changed, body=body)
+
+
+def _changed(answer: Answer) -> None:
+    codec.read_object(answer.body)
 
 
 def _delete(name: str, resource: str, query: Query) -> Operation[None]:
