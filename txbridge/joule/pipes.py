@@ -415,7 +415,8 @@ class ReadPipe(_Readable):
         self._end = end
         self._reader = RowReader(self.dtype, sorted=reopen is not None)
         self._last: int | None = None
-        self._is_after_break = False
+        # What comes before any row ends nothing; but a subscriber may have rows from before.
+        self._is_after_break = reopen is not None
         self._repeats: int | None = None  # the timestamp of the row that was asked for once more
         self._went_back: RemoteProtocolError | None = None
         self._losses = 0
@@ -648,12 +649,14 @@ class WritePipe(_Writable):
         layout: str,
         *,
         find_last: Callable[[int, int], Deferred[int | None]],
+        released: Callable[[], None],
         **more: Any,
     ) -> None:
         super().__init__(layout, **more)
         self._upload = upload
         self._writer = RowWriter(self.dtype)
         self._find_last = find_last
+        self._released = released
 
     @property
     def last_written(self) -> int | None:
@@ -689,12 +692,16 @@ class WritePipe(_Writable):
         self.closed = True
         for put in (self._put_cache(), self._put_break()):
             put.addErrback(lambda _: None)  # `finish` fails with the same
-        await _all([self._upload.finish(), *(other.close() for other in self._subscribers)])
+        try:
+            await _all([self._upload.finish(), *(other.close() for other in self._subscribers)])
+        finally:
+            self._released()
 
     def abort(self) -> None:
         """Give up, without the end of the interval; what the node has stored so far stays."""
         self.closed = True
         self._upload.abort()
+        self._released()
 
     def _accept(self, rows: Any) -> bytes:
         return self._writer.write(rows)
@@ -884,6 +891,7 @@ async def open_write(
     stream: DataStream,
     merge_gap: int,
     find_last: Callable[[int, int], Deferred[int | None]],
+    released: Callable[[], None],
 ) -> WritePipe:
     """Open a write; see `txbridge.joule.client.Node.data_write`.
 
@@ -892,12 +900,14 @@ async def open_write(
         stream: Which stream, as the node has it now.
         merge_gap: Microseconds.
         find_last: Asks for the last timestamp that is stored between two.
+        released: Called when the pipe is closed.
     """
     gap = 0 if merge_gap == 0 else positive("merge_gap", merge_gap)
     layout_dtype(stream.layout)
     operation = _operation("data_write", "POST", stream, (("merge-gap", str(gap)),))
     upload = await carrier.open_upload(operation, silence=WRITE_SILENCE)
-    return WritePipe(upload, stream.layout, find_last=find_last, **_naming(stream, stream))
+    more = _naming(stream, stream)
+    return WritePipe(upload, stream.layout, find_last=find_last, released=released, **more)
 
 
 async def _with_definition(
