@@ -18,7 +18,7 @@ from txbridge.cosm.client import Client
 from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.server import CosmServer
-from txbridge.daemon.config import ClientConfig, HubConfig
+from txbridge.daemon.config import ClientConfig, HubConfig, NodeConfig
 from txbridge.daemon.service import Door, HubService, Parts
 from txbridge.errors import ConfigError, StoreError
 from txbridge.host import HostSource
@@ -26,6 +26,8 @@ from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
 from txbridge.hub.live import LocalLive
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.joule.client import Node
+from txbridge.joule.nodes import create_tcp_node, get_node
 from txbridge.net.deferred import deferred
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.relay.outbox import MemoryOutbox
@@ -33,7 +35,7 @@ from txbridge.relay.plan import RoutePolicy
 from txbridge.relay.roles import Source
 from txbridge.relay.route import Destination, RelayService
 
-__all__ = ["client_of", "host_source", "hub_service", "relay_to_hub", "socket_of"]
+__all__ = ["client_of", "host_source", "hub_service", "node_of", "relay_to_hub", "socket_of"]
 
 STORE_FILE = "hub.sqlite"
 HUB = "hub"
@@ -66,6 +68,17 @@ def client_of(reactor: Any, config: ClientConfig) -> Client:
         ConfigError: The address is not one that can be asked.
     """
     return Client(config.api_key, url=config.url, reactor=reactor)
+
+
+def node_of(reactor: Any, config: NodeConfig) -> Node:
+    """A client of a Joule node for a command.
+
+    Raises:
+        ConfigError: There is no such node, or its address is not one that can be asked.
+    """
+    if config.url is not None:
+        return create_tcp_node(config.url, config.api_key or "", reactor=reactor)
+    return get_node(config.name, reactor=reactor)
 
 
 def socket_of(reactor: Any, config: ClientConfig) -> PAWSClient:
