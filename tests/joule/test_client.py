@@ -118,12 +118,14 @@ class Server:
         return {"count": len(written), "events": [self._shown(event) for event in written]}
 
     def _read_events(self, request: Request) -> dict[str, Any]:
-        asked = {name: values[0] for name, values in parse_qs(request.query).items()}
-        start, end = int(asked["start"]), int(asked.get("end", 10**18))
-        found = sorted(
-            (e for e in self.events if start <= e["start_time"] < end), key=lambda e: int(e["start_time"])
-        )
-        found = found[: int(asked["limit"])]
+        numbers = ("start", "end", "limit")
+        asked = {name: int(one[0]) for name, one in parse_qs(request.query).items() if name in numbers}
+        found = sorted(self.events, key=lambda event: int(event["start_time"]))
+        if "start" in asked:
+            # the end decides in an old release, and one without an end is left out
+            edge = "start_time" if self.uuid is not None else "end_time"
+            found = [event for event in found if event[edge] is not None and event[edge] >= asked["start"]]
+        found = [event for event in found if event["start_time"] < asked.get("end", 10**18)][: asked["limit"]]
         return {"count": len(found), "events": [self._shown(event) for event in found], "type": "events"}
 
 
@@ -396,6 +398,20 @@ def test_events_are_written_in_parts_and_know_their_own_ids(network: MemoryNetwo
     assert read == mine
     network.run(node.event_stream_write("/events", read))
     assert len(server.events) == len(mine)
+    network.run(node.close())
+
+
+def test_an_old_node_gives_events_without_an_end_where_no_start_is_asked_for(network: MemoryNetwork) -> None:
+    server = Server(network, uuid=None)
+    node = Node(server.url, KEY, reactor=network.reactor)
+    network.run(node.event_stream_write(6, events(1500)))
+    server.events[700]["end_time"] = None
+    read = network.run(node.event_stream_read(6))
+    assert (len(read), read[700].end_time) == (1500, None)
+    assert len(network.run(node.event_stream_read(6, end=2000))) == 1000
+    assert len(network.run(node.event_stream_read(6, limit=5))) == 5
+    late = network.run(node.event_stream_read(6, start=2400, include_on_going_events=False))
+    assert [event.start_time for event in late] == list(range(2399, 2500))  # a microsecond may be shown early
     network.run(node.close())
 
 

@@ -408,7 +408,8 @@ class Node:
             end: Those that begin before it; None for the last.
             json_filter: Which ones, by content: see `txbridge.joule.operations.Filter`.
             include_on_going_events: Also those that began before ``start`` and last until then.
-            block_size: How many to ask for at once.
+            block_size: How many to ask for at once; nodes before 0.11 give all at once if there is no
+                ``start``, and no event without an end if there is one.
 
         Returns:
             A walk whose ``next_events()`` gives the next events, and none at the end.
@@ -420,21 +421,26 @@ class Node:
         operations.event_stream_page(stream, start, end, block_size, json_filter)
 
         @deferred
-        async def find_start() -> int | None:
+        async def begin() -> tuple[int, int] | None:
             if start is not None:
-                return codec.check_timestamp("start", start)
-            first = (await self.event_stream_info(stream)).start
-            return None if first is None or (end is not None and first >= end) else first
+                return codec.check_timestamp("start", start), block_size
+            info = await self.event_stream_info(stream)
+            if info.start is None or (end is not None and info.start >= end):
+                return None
+            return info.start, info.event_count + block_size if await self._is_old() else block_size
 
         @deferred
         async def read_page(first: int, limit: int, with_ongoing: bool) -> list[Event]:
+            # An old node gives all at once where no start is given; with one it would leave out the
+            # events that have no end.
+            bound = None if start is None and await self._is_old() else first
             identity = await self._identity()
             operation = operations.event_stream_page(
-                stream, first, end, limit, json_filter, with_ongoing=with_ongoing, node_uuid=identity
+                stream, bound, end, limit, json_filter, with_ongoing=with_ongoing, node_uuid=identity
             )
             return await self._with_stream_id(await self.run(operation), stream)
 
-        return EventWalk(read_page, find_start, include_on_going_events and start is not None, block_size)
+        return EventWalk(read_page, begin, include_on_going_events and start is not None)
 
     @deferred
     async def event_stream_read(
@@ -829,9 +835,16 @@ class Node:
 
     async def _identity(self) -> str:
         """What tells this node from others, for the ids of events."""
+        return (await self._read_version()).uuid or self.url
+
+    async def _is_old(self) -> bool:
+        """Whether it is of a release before 0.11."""
+        return (await self._read_version()).uuid is None
+
+    async def _read_version(self) -> NodeVersion:
         if self._version is None:
             self._version = await self.run(operations.version())
-        return self._version.uuid or self.url
+        return self._version
 
     async def _event_stream_id(self, stream: EventStreamLike) -> int | None:
         if isinstance(stream, EventStream):
