@@ -7,9 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.support.certificates import Authority
-from txbridge.errors import ConfigError
+from txbridge.errors import ConfigError, ConnectError
 from txbridge.joule.client import Node
 from txbridge.joule.errors import ApiError, UnknownNode
 from txbridge.joule.nodes import (
@@ -20,10 +21,14 @@ from txbridge.joule.nodes import (
     save_node,
     set_default_node,
 )
+from txbridge.net.http1 import Request, Response
+from txbridge.net.http_server import HttpServerFactory
 from txbridge.net.memory import MemoryNetwork
 from txbridge.net.tls import client_tls
 
 KEY = "k7Q-the-secret"
+VERSION = {"version": "1.0.1", "name": "basement", "uuid": "u"}
+STORAGE = {"path": "/db", "other": 1, "reserved": 2, "free": 3, "size": 4}
 
 
 @pytest.fixture
@@ -157,6 +162,61 @@ def test_the_roots_of_the_folder_are_trusted_by_nodes_over_tls(home: Path) -> No
     assert node("a", "https://localhost:8088").name == "a"
     mine = create_tcp_node("https://x", KEY, trust=client_tls(root.pem), reactor=MemoryNetwork().reactor)
     assert mine.url == "https://x"
+
+
+def known(home: Path, trusted: Authority, url: str) -> Node:
+    """A node that the files name, with the roots they hold."""
+    home.mkdir()
+    (home / "ca.crt").write_bytes(trusted.pem)
+    save_node(node("basement", url))
+    return get_node()
+
+
+async def asked_over_tls(home: Path, keys: list[str], *names: str, trusted: Authority | None = None) -> str:
+    """Ask a node that is known by a file, over TLS on loopback, who it is.
+
+    Args:
+        home: Where the files are.
+        keys: Gets the keys that the node was shown.
+        names: What its certificate is for.
+        trusted: What is in ``ca.crt``, if not the root that signed.
+    """
+    from twisted.internet import reactor
+
+    def respond(request: Request) -> Response:
+        keys.append(request.headers["x-api-key"])
+        body = {"/version.json": VERSION, "/dbinfo": STORAGE}[request.path]
+        return Response(200, (), json.dumps(body).encode())
+
+    root = Authority()
+    site = HttpServerFactory(respond, clock=reactor)
+    factory = TLSMemoryBIOFactory(root.issue(*names).server(), False, site)
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+    found = known(home, root if trusted is None else trusted, f"https://127.0.0.1:{port.getHost().port}")
+    try:
+        return (await found.info()).name
+    finally:
+        await found.close()
+        await port.stopListening()
+        await site.drain()
+
+
+async def test_a_node_with_a_certificate_of_those_roots_is_asked(home: Path) -> None:
+    assert await asked_over_tls(home, [], "127.0.0.1") == "basement"
+
+
+async def test_no_other_node_gets_to_see_the_key(home: Path) -> None:
+    keys: list[str] = []
+    with pytest.raises(ConnectError, match="not trusted"):
+        await asked_over_tls(home, keys, "127.0.0.1", trusted=Authority("Another Root"))
+    assert keys == []
+
+
+async def test_a_certificate_for_another_host_is_refused(home: Path) -> None:
+    keys: list[str] = []
+    with pytest.raises(ConnectError):
+        await asked_over_tls(home, keys, "elsewhere.test")
+    assert keys == []
 
 
 def test_no_key_shows(home: Path) -> None:
