@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -23,7 +23,11 @@ from txbridge.daemon.commands import Form
 from txbridge.daemon.config import (
     DEFAULT_LISTEN,
     ClientConfig,
+    CosmEnd,
+    JouleEnd,
+    NodeConfig,
     client_config,
+    copy_end,
     data_dir,
     demo_config,
     hub_config,
@@ -33,9 +37,11 @@ from txbridge.daemon.config import (
     node_config,
     node_path,
     span_of,
+    state_dir,
 )
 from txbridge.daemon.demo import demo
 from txbridge.daemon.history import HistoryRequest, history
+from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.keys import key_text, local_key_text
 from txbridge.daemon.logs import log_observer, start_logging
 from txbridge.daemon.readings import read_argument
@@ -45,11 +51,13 @@ from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
 from txbridge.joule.client import Node
 from txbridge.joule.errors import UnknownNode
-from txbridge.joule.utilities import human_to_timestamp
+from txbridge.joule.utilities import human_to_timestamp, time_now
 from txbridge.model.instants import shorten
 from txbridge.net.deferred import deferred
 
 __all__ = ["main", "parser"]
+
+T = TypeVar("T")
 
 Command = Callable[[Any, Terminal], Deferred[int]]
 """Starts a command in a reactor."""
@@ -589,7 +597,24 @@ examples:
     spans.add_argument("path", metavar="PATH", type=node_path)
     _add_range(spans)
     _add_json(spans, "JSON instead of a table")
-    for action in (ls, info, read, spans):
+    copying = _add(actions, "copy", "copy a range from one platform to another", _joule_copy, _COPY)
+    copying.add_argument("source", metavar="SOURCE", help="such as joule:/live/random or cosm:7")
+    copying.add_argument("destination", metavar="DESTINATION", help="such as cosm:7 or joule:/backup")
+    copying.add_argument("--start", metavar="TIME", help="the first time (default: everything from 1970 on)")
+    copying.add_argument("--end", metavar="TIME", help="up to before this time (default: now)")
+    copying.add_argument(
+        "--accept",
+        metavar="LOSS",
+        action="append",
+        default=[],
+        help="something that may be lost, by its name; may be given again",
+    )
+    copying.add_argument(
+        "--state", metavar="FILE", help="where to keep how far it has come (default: below XDG_STATE_HOME)"
+    )
+    _add_connection(copying)
+    _add_json(copying, "the summary as JSON")
+    for action in (ls, info, read, spans, copying):
         action.add_argument("--node", metavar="NAME", help="a node of Joule's own files")
         _add_verbose(action)
 
@@ -634,6 +659,24 @@ examples:
 {JOULE_ENVIRONMENT}"""
 
 
+_COPY = f"""\
+An end is joule:/path, joule:NODE:/path, cosm:FEED or cosm:new:TITLE.  A source may be a stream, a folder
+with all that is in it, or a feed; a destination is a folder, or a feed.
+
+What the destination has no place for is named before anything flows, and has to be accepted by that
+name.  The copy may be stopped or killed at any moment: the same command goes on where it was.  It ends
+with 1 if anything was refused or lost.
+
+{_TIMES}
+examples:
+  txbridge joule copy joule:/live/random joule:backup:/copies --start "1 day ago"
+  txbridge joule copy joule:/live/random "cosm:new:Random numbers" --accept "breaks dropped"
+  txbridge joule copy cosm:7 joule:/boiler --start 2026-11-01 --end 2026-12-01
+
+{JOULE_ENVIRONMENT}
+{ENVIRONMENT.removeprefix("environment:" + chr(10))}"""
+
+
 def _add_range(added: argparse.ArgumentParser) -> None:
     added.add_argument("--start", metavar="TIME", help="the first row's time (default: the beginning)")
     added.add_argument("--end", metavar="TIME", help="up to before this time (default: the end)")
@@ -672,6 +715,46 @@ def _joule_intervals(arguments: argparse.Namespace) -> Command:
     )
 
 
+def _joule_copy(arguments: argparse.Namespace) -> Command:
+    problems: list[str] = []
+    source = _checked(problems, lambda: copy_end(arguments.source))
+    destination = _checked(problems, lambda: copy_end(arguments.destination))
+    if isinstance(source, CosmEnd) and source.feed_id is None:
+        problems.append(f"{shorten(arguments.source)!r} is a new feed, which has nothing to copy")
+    span = _checked(problems, lambda: _range(arguments))
+    # Only what is used must be right: a copy between two nodes needs no hub.
+    nameless = any(isinstance(end, JouleEnd) and not end.node for end in (source, destination))
+    node = _checked(problems, lambda: node_config(os.environ, arguments.node)) if nameless else None
+    with_hub = any(isinstance(end, CosmEnd) for end in (source, destination))
+    hub = _checked(problems, lambda: _client_config(arguments)) if with_hub else None
+    if problems or source is None or destination is None or span is None:
+        raise ConfigError(problems)
+    start, end = span
+    request = CopyRequest(
+        source,
+        destination,
+        words=(arguments.start or "", arguments.end or ""),
+        since=0 if start is None else start,
+        until=time_now() if end is None else end,
+        accept=frozenset(arguments.accept),
+        state=arguments.state,
+        state_dir=state_dir(os.environ),
+        form=_form(arguments),
+    )
+
+    def command(reactor: Any, terminal: Terminal) -> Deferred[int]:
+        default = NodeConfig() if node is None else node
+        config = ClientConfig("") if hub is None else hub
+        reach = Reach(
+            lambda name: assembly.node_of(reactor, NodeConfig(name) if name else default),
+            lambda: assembly.client_of(reactor, config),
+            config.url,
+        )
+        return copy(reactor, terminal, request, reach)
+
+    return command
+
+
 def _asking_node(
     arguments: argparse.Namespace, command: Callable[[Node, Terminal], Deferred[int]]
 ) -> Command:
@@ -691,6 +774,15 @@ def _asking_node(
             await node.close()
 
     return run_and_close
+
+
+def _checked(problems: list[str], check: Callable[[], T]) -> T | None:
+    """What a check gives; its problems join the others."""
+    try:
+        return check()
+    except ConfigError as error:
+        problems += error.problems
+        return None
 
 
 def _range(arguments: argparse.Namespace) -> tuple[int | None, int | None]:

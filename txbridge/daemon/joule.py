@@ -19,7 +19,7 @@ from txbridge.daemon.commands import Form
 from txbridge.daemon.history import CHART_HEIGHT
 from txbridge.daemon.render import chart, clean, csv_row, instant, json_text, quantity, table
 from txbridge.daemon.running import DONE, UNREACHABLE
-from txbridge.daemon.terminal import Report, Terminal
+from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError, ConnectError
 from txbridge.joule import operations
 from txbridge.joule.client import Node
@@ -425,7 +425,7 @@ def _bounds(stream: DataStream, request: ReadRequest) -> tuple[int, int]:
     return first, max(last, first + 1)
 
 
-async def _show(pipe: ReadPipe, shown: _Shown, report: Report) -> None:
+async def _show(pipe: ReadPipe, shown: _Shown, report: Callable[[float], None]) -> None:
     shown.begin(pipe)
     is_after_break = False
     try:
