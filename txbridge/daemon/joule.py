@@ -540,7 +540,7 @@ class _Charts(_Shown):
         charts: list[str] = []
         for index, element in enumerate(self.stream.elements):
             values = rows["data"][:, index].tolist()
-            points = [Datapoint(at=when, value=value) for when, value in zip(at, values, strict=True)]
+            points = [Datapoint(at=when, value=str(value)) for when, value in zip(at, values, strict=True)]
             title = f"{self.path}: {element.name}" + (f" ({element.units})" if element.units else "")
             charts.append(chart(points, title=title, width=columns, height=height))
         self.terminal.give("\n".join(charts))
