@@ -17,7 +17,7 @@ from tests.support.program import Tty, captured
 from txbridge.daemon.config import CosmEnd, JouleEnd
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.terminal import Terminal
-from txbridge.errors import ConfigError, NotFound
+from txbridge.errors import ConfigError, ConnectError, NotFound
 from txbridge.joule.errors import UnknownNode
 from txbridge.model.structures import Environment
 from txbridge.net.http1 import Response
@@ -237,6 +237,20 @@ def test_an_end_that_is_not_there_is_told_before_anything_flows(bench, source, d
 def test_a_node_that_nobody_knows_is_a_mistake_in_the_words(bench):
     assert bench.run(joule("/a", "nobody"), joule("/x")) == (2, None)
     assert "Node ['nobody'] is not available" in bench.said
+
+
+@pytest.mark.parametrize("which", ["the node", "the hub"])
+def test_of_an_end_that_cannot_be_reached_it_is_told_which_it_is(bench, which):
+    bench.nodes[""].add("/a", "int32_1", [(0, 1)])
+    if which == "the node":
+        bench.nodes["b"].port.stopListening()
+        assert bench.run(joule("/a"), joule("/x", "b")) == (69, None)
+        assert "is a node running there?" in bench.said
+    else:
+        reach = Reach(bench._node, lambda: bench.hub.client(url="http://away.test/v2"), "away")
+        request = CopyRequest(joule("/a"), CosmEnd(7), ("", ""), 0, T0, TO_COSM, state_dir=str(bench.folder))
+        with pytest.raises(ConnectError):
+            bench.hub.run(copy(bench.hub.network.reactor, bench.terminal, request, reach))
 
 
 def test_a_folder_without_streams_has_nothing_to_copy(bench):

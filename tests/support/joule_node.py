@@ -38,6 +38,7 @@ class NodeInMemory:
         events: Path -> the document of an event stream, which has no events.
         refusal: What every read and write of rows is answered, if anything.
         writes: How often rows were written.
+        port: Where it listens.
     """
 
     def __init__(self, network: MemoryNetwork, host: str = "node.test") -> None:
@@ -48,7 +49,7 @@ class NodeInMemory:
         self.annotations: list[dict[str, Any]] = []
         self.refusal: Response | None = None
         self.writes = 0
-        network.listen(host, 8088, HttpServerFactory(self._respond, clock=network.clock))
+        self.port = network.listen(host, 8088, HttpServerFactory(self._respond, clock=network.clock))
 
     def node(self, name: str = "") -> Node:
         """A client; close it."""

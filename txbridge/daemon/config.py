@@ -341,8 +341,8 @@ def copy_end(text: str) -> CopyEnd:
     """
     kind, _, rest = text.partition(":")
     if kind == "joule":
-        node, slash, path = ("", "/", rest[1:]) if rest.startswith("/") else rest.partition(":/")
-        if slash and (node or rest.startswith("/")):
+        node, _, path = ("", "", rest) if rest.startswith("/") else rest.partition(":")
+        if path.startswith("/") and (node or path is rest):
             return JouleEnd(node, node_path(path))
     elif kind == "cosm":
         if rest.startswith("new:") and rest != "new:":

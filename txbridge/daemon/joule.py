@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from attrs import frozen
@@ -30,7 +31,17 @@ from txbridge.model.instants import format_instant, from_microseconds, shorten
 from txbridge.model.structures import Datapoint
 from txbridge.net.deferred import deferred
 
-__all__ = ["ReadRequest", "explained", "find", "info", "intervals", "list_folder", "read"]
+__all__ = [
+    "ReadRequest",
+    "explained",
+    "find",
+    "info",
+    "intervals",
+    "is_at",
+    "list_folder",
+    "no_node",
+    "read",
+]
 
 ROOT = "/"
 MOST_DRAWN = 1000  # rows of a chart; more than any terminal has columns for
@@ -85,9 +96,21 @@ async def explained(terminal: Terminal, command: Callable[[], Any]) -> int:
     try:
         status: int = await command()
     except ConnectError as error:
-        terminal.say(f"{error}; is a node running there? --node or TXBRIDGE_JOULE_URL says which")
-        return UNREACHABLE
+        return no_node(terminal, error)
     return status
+
+
+def no_node(terminal: Terminal, error: ConnectError) -> int:
+    """Say that no node was found; gives the exit status."""
+    terminal.say(f"{error}; is a node running there? --node or TXBRIDGE_JOULE_URL says which")
+    return UNREACHABLE
+
+
+def is_at(node: Node, peer: str) -> bool:
+    """Whether it is this node that is at ``host:port``."""
+    parts = urlsplit(node.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return peer.replace("[", "").replace("]", "") == f"{parts.hostname}:{port}"
 
 
 # ------------------------------------------------------------------------------------------- ls

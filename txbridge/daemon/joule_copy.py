@@ -31,11 +31,11 @@ from txbridge.cosm.client import Client
 from txbridge.daemon import assembly
 from txbridge.daemon.commands import Form
 from txbridge.daemon.config import CopyEnd, CosmEnd, JouleEnd
-from txbridge.daemon.joule import find
+from txbridge.daemon.joule import find, is_at, no_node
 from txbridge.daemon.render import instant, json_text
 from txbridge.daemon.running import DONE, FAILED, USAGE
 from txbridge.daemon.terminal import Terminal
-from txbridge.errors import ConfigError, PlanRefused
+from txbridge.errors import ConfigError, ConnectError, PlanRefused
 from txbridge.joule.client import Node
 from txbridge.joule.structures import DataStream, EventStream, Folder
 from txbridge.model.instants import format_instant, from_microseconds
@@ -201,6 +201,10 @@ async def copy(reactor: Any, terminal: Terminal, request: CopyRequest, reach: Re
             span = f"{_iso(found.since)} to {_iso(found.until)}"
             terminal.say(f"going on with the copy of {span} that {state.path} tells of")
         return await _copy(reactor, terminal, request, ends, state, progress)
+    except ConnectError as error:
+        if not any(isinstance(client, Node) and is_at(client, error.peer) for client in opened):
+            raise
+        return no_node(terminal, error)
     finally:
         for client in opened:
             await client.close()
