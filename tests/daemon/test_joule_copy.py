@@ -192,6 +192,15 @@ def test_a_copy_that_was_stopped_goes_on_with_the_same_range_and_the_same_feed(b
     assert bench.states() == []
 
 
+def test_what_is_delivered_once_more_after_a_kill_makes_no_break(bench):
+    """The node has the beginning of a run, and whoever wrote it did not live to know."""
+    bench.nodes[""].add("/a", "int32_1", [(0, 0), (1, 1)], [(10, 2), (11, 3), (12, 4)], [(20, 5)])
+    half = bench.nodes["b"].add("/kept/a", "int32_1", [(0, 0), (1, 1)], [(10, 2), (11, 3)])
+    assert bench.run(joule("/a"), joule("/kept", "b"))[0] == 0
+    assert [at for at, *_ in bench.nodes["b"].rows("/kept/a")] == [0, 1, 10, 11, 12, 20]
+    assert half.breaks == {T0, T0 + 10 * SECOND, T0 + 20 * SECOND}
+
+
 def test_what_was_refused_before_a_stop_is_told_at_the_end(bench):
     bench.nodes[""].add("/a", "int32_1", [(0, 1)])
     bench.nodes["b"].add("/kept/a", "int16_2")

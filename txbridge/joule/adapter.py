@@ -286,13 +286,14 @@ class JouleSink:
     async def _write(self, block: SampleBlock) -> None:
         # Not kept until all went well: afterwards nobody knows what the node has.
         target = self._targets.pop(block.stream, None) or await self._target(block)
-        rows = _rows(block, target.stream)
+        rows, breaks = _rows(block, target.stream), block.breaks
         if int(rows["timestamp"][0]) < target.end:
             keep = await self._missing(target, rows["timestamp"])
-            if not keep.all():
-                block, rows = block.take(keep)[0], rows[keep]
+            # A break before a row that the node has is there too; it must not move to the next one.
+            breaks = tuple(int(np.count_nonzero(keep[:row])) for row in breaks if keep[row])
+            rows = rows[keep]
         if len(rows):
-            await self._write_rows(target, rows, block.breaks)
+            await self._write_rows(target, rows, breaks)
             target.end = max(target.end, int(rows["timestamp"][-1]) + 1)
         self._targets[block.stream] = target
 
