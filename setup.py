@@ -20,8 +20,10 @@ def read_version() -> str:
 
 
 HOST = ["psutil>=7.0"]
+JOULE = ["dateparser>=1.2"]
 TEST = [
     *HOST,
+    *JOULE,
     "hypothesis>=6.150",
     "pytest>=9.0",
     "pytest-twisted>=1.14.3",
@@ -93,6 +95,7 @@ setup(
     ],
     extras_require={
         "host": HOST,
+        "joule": JOULE,
         "test": TEST,
         "lint": LINT,
         "docs": DOCS,

@@ -223,10 +223,16 @@ class Child:
 
 
 @contextmanager
-def child(module: str, *arguments: str) -> Iterator[Child]:
-    """Start a module as a child; it ends when its standard input does."""
+def child(module: str, *arguments: str, python: str = sys.executable) -> Iterator[Child]:
+    """Start a module as a child; it ends when its standard input does.
+
+    Args:
+        module: Its name.
+        arguments: Its command line.
+        python: What runs it; a peer may need an environment of its own.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [python, "-m", module, *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

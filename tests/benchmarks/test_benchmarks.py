@@ -11,10 +11,10 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from benchmarks import codecs, fanout, history, requests
-from benchmarks.__main__ import main
+from benchmarks import codecs, fanout, history, joule, requests
+from benchmarks.__main__ import BY_NAME, SUBJECTS, main
 from benchmarks.codecs import feed_of
-from benchmarks.harness import TINY, Contender, Group, Sample, repeated, show
+from benchmarks.harness import FULL, QUICK, TINY, Contender, Group, Sample, repeated, show
 
 
 def contender(name: str, *rates: int) -> Contender:
@@ -85,3 +85,10 @@ def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["codec"])
     assert "there is no benchmark 'codec'; there are codecs, requests" in capsys.readouterr().err
+
+
+def test_rows_of_joule_are_measured_on_request_and_are_a_million_if_there_is_time() -> None:
+    assert "joule" in BY_NAME
+    assert "joule" not in SUBJECTS
+    assert [joule.measured_rows(size) for size in (FULL, QUICK, TINY)] == [1_000_000, 150_000, 10_000]
+    assert joule.turns(TINY) == 5 * 2 * 2

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import pytest
 from attrs import frozen
 
-__all__ = ["Peer", "curl_peer", "node_peer", "python_peer"]
+__all__ = ["Peer", "absent", "curl_peer", "node_peer", "python_peer"]
 
 HERE = Path(__file__).parent / "peers"
 CACHE = Path(__file__).parent.parent.parent / ".venv-peers"
@@ -101,7 +101,7 @@ def curl_peer() -> Peer:
 
 def _program(name: str) -> str:
     found = shutil.which(name)
-    return _absent(f"there is no {name} on this machine") if found is None else found
+    return absent(f"there is no {name} on this machine") if found is None else found
 
 
 def _installed(home: Path, wanted: Sequence[str], install: Callable[[], None]) -> None:
@@ -119,9 +119,9 @@ def _must(*command: str) -> None:
     try:
         done = _run(*command, seconds=INSTALL_SECONDS, environ={})
     except subprocess.TimeoutExpired:
-        _absent(f"{Path(command[0]).name} was not done after {INSTALL_SECONDS:g} s")
+        absent(f"{Path(command[0]).name} was not done after {INSTALL_SECONDS:g} s")
     if done.returncode != 0:
-        _absent(f"{Path(command[0]).name} failed: {done.stderr.strip()[-500:]}")
+        absent(f"{Path(command[0]).name} failed: {done.stderr.strip()[-500:]}")
 
 
 def _run(*command: str, seconds: float, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -136,7 +136,8 @@ def _run(*command: str, seconds: float, environ: Mapping[str, str]) -> subproces
     )
 
 
-def _absent(reason: str) -> NoReturn:
+def absent(reason: str) -> NoReturn:
+    """Skip what needs a peer that cannot be had, or fail where it must be there."""
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"a peer is missing: {reason}")
     pytest.skip(reason)

@@ -9,9 +9,15 @@ import pytest
 from twisted.internet.task import deferLater
 
 from tests.support.hub_in_memory import HubInMemory
-from txbridge.cosm.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, CosmSink, CosmSource
+from txbridge.cosm.adapter import (
+    SINK_CAPABILITIES,
+    SOURCE_CAPABILITIES,
+    CosmHistorySource,
+    CosmSink,
+    CosmSource,
+)
 from txbridge.cosm.paws import PAWSClient
-from txbridge.errors import Advice, ConfigError, RemoteProtocolError
+from txbridge.errors import Advice, Closed, ConfigError, RemoteProtocolError
 from txbridge.model.instants import to_nanoseconds
 from txbridge.model.samples import Batch, Cursor, SampleBlock, StreamInfo, ValueType
 from txbridge.model.structures import Datastream, Environment, Unit
@@ -238,3 +244,58 @@ def test_a_route_from_feed_to_feed_loses_only_what_its_plan_names():
         SOURCE_CAPABILITIES, SINK_CAPABILITIES, RoutePolicy(frozenset({"gaps dropped", "no acknowledgement"}))
     )
     assert set(plan.losses) <= {"gaps dropped", "no acknowledgement"}
+
+
+class TestHistorySource:
+    START = datetime(2013, 6, 3, 8, tzinfo=UTC)
+    END = datetime(2013, 6, 3, 10, tzinfo=UTC)
+
+    def everything(self, hub, source, after=None):
+        """What comes until the end, by datastream, and the last cursor."""
+        found, gaps, cursor = {}, [], after
+        flow = hub.run(source.open(EVERYTHING, after))
+        while True:
+            try:
+                batch = hub.run(flow.next_batch())
+            except Closed:
+                return found, gaps, cursor
+            for one in batch.blocks:
+                found.setdefault(one.stream, []).extend(one.values.tolist())
+            gaps += batch.gaps
+            cursor = batch.cursor
+
+    def source(self, hub, feed_id, **more):
+        return CosmHistorySource(hub.client(), feed_id=feed_id, start=self.START, end=self.END, **more)
+
+    def test_everything_in_the_span_comes_and_then_the_end(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        for start in range(0, 1200, 400):
+            hub.run(sink.deliver(Batch((block("a", [float(n) for n in range(400)], start),))))
+        hub.run(sink.deliver(Batch((block("b", ["on"]), block("late", ["x"], 8000)))))
+        found, _, cursor = self.everything(hub, self.source(hub, feed_id))
+        assert (len(found["a"]), found["b"], "late" in found) == (1200, ["on"], False)
+        assert self.everything(hub, self.source(hub, feed_id), cursor)[0] == {}
+
+    def test_it_goes_on_after_its_cursor(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("a", [1.0, 2.0, 3.0]), block("b", [4.0])))))
+        cursor = Cursor({"a": AT // 1000 + 1_000_000})
+        found, _, after = self.everything(hub, self.source(hub, feed_id), cursor)
+        assert found == {"a": ["3.0"], "b": ["4.0"]}
+        assert after == Cursor({"a": AT // 1000 + 2_000_000, "b": AT // 1000})
+
+    def test_what_is_no_number_is_a_gap_where_numbers_are_wanted(self, hub, feed_id):
+        texts = SampleBlock.scalar("t", AT + np.arange(3) * SECOND, np.array(["1", "off", "2"], object))
+        hub.run(CosmSink(hub.client(), feed_id=feed_id).deliver(Batch((texts,))))
+        source = self.source(hub, feed_id, numbers=True)
+        found, gaps, _ = self.everything(hub, source)
+        assert (found, [gap.points for gap in gaps]) == ({"t": [1.0, 2.0]}, [1])
+        assert source.capabilities.gaps
+        assert not self.source(hub, feed_id).capabilities.gaps
+
+    def test_a_flow_that_was_closed_gives_nothing_more(self, hub, feed_id):
+        hub.run(CosmSink(hub.client(), feed_id=feed_id).deliver(Batch((block("a", [1.0]),))))
+        flow = hub.run(self.source(hub, feed_id).open(EVERYTHING, None))
+        hub.run(flow.close())
+        with pytest.raises(Closed):
+            hub.run(flow.next_batch())

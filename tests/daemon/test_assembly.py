@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from contextlib import suppress
 
@@ -12,10 +13,18 @@ from twisted.internet.defer import CancelledError
 from tests.support.program import hub_here, turn
 from tests.support.relay import ScriptedSource
 from txbridge.cosm.paws import PAWSClient
-from txbridge.daemon.assembly import client_of, host_source, hub_service, relay_to_hub, socket_of
-from txbridge.daemon.config import ClientConfig, HubConfig, hub_config
+from txbridge.daemon.assembly import (
+    client_of,
+    host_source,
+    hub_service,
+    node_of,
+    relay_to_hub,
+    socket_of,
+)
+from txbridge.daemon.config import ClientConfig, HubConfig, NodeConfig, hub_config
 from txbridge.errors import ConfigError, StoreError
 from txbridge.host import CAPABILITIES
+from txbridge.joule.errors import UnknownNode
 from txbridge.model.samples import Batch, SampleBlock
 from txbridge.model.structures import Environment
 from txbridge.net.reactor import resolve_reactor
@@ -143,3 +152,20 @@ async def test_a_client_tells_where_it_goes_and_not_its_key():
 def test_this_machine_can_be_read_only_as_often_as_makes_sense():
     with pytest.raises(ConfigError, match=r"every 0\.1 seconds at most"):
         host_source(resolve_reactor(), 0.001)
+
+
+async def test_a_node_is_one_of_joules_own_files_or_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("JOULE_USER_CONFIG_DIR", str(tmp_path))
+    known = {"name": "basement", "url": "http://basement:8088", "key": "secret"}
+    (tmp_path / "nodes.json").write_text(json.dumps([known]))
+    reactor = resolve_reactor()
+    nodes = [
+        node_of(reactor, NodeConfig()),
+        node_of(reactor, NodeConfig("basement")),
+        node_of(reactor, NodeConfig("", "http://attic:8088", "other")),
+    ]
+    assert [node.url for node in nodes] == ["http://basement:8088"] * 2 + ["http://attic:8088"]
+    for node in nodes:
+        await node.close()
+    with pytest.raises(UnknownNode):
+        node_of(reactor, NodeConfig("attic"))

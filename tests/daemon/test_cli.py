@@ -301,6 +301,14 @@ def test_each_way_to_fail_has_its_status_and_its_line(tmp_path):
         (("history", "1", "--csv", "--json"), "not allowed with"),
         (("tail", "1", "--url", "nowhere"), "--url: it is no address of a hub"),
         (("demo", "--duration", "-1"), "--duration"),
+        (("joule",), "ACTION"),
+        (("joule", "read", "/a", "--start", "nonsense"), "--start: 'nonsense' is no time"),
+        (("joule", "read", "/a", "--start", "2000", "--end", "1000"), "'1000' is not after '2000'"),
+        (("joule", "read", "/a", "--live", "--end", "now"), "--live: what happens from now on has no --end"),
+        (("joule", "intervals", "/a", "--end", "nonsense"), "--end: 'nonsense' is no time"),
+        (("joule", "copy", "x", "cosm:new:A"), "'x' is neither joule:/path"),
+        (("joule", "copy", "cosm:new:A", "cosm:7", "--url", "x"), "--url: it is no address"),
+        (("joule", "copy", "cosm:new:A", "cosm:7"), "'cosm:new:A' is a new feed, which has nothing to copy"),
     ],
 )
 def test_wrong_words_are_told_before_anything_is_done(arguments, words, capsys):
@@ -329,7 +337,7 @@ def test_a_key_may_be_in_a_file(tmp_path):
 # ----------------------------------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("command", ["hub", "demo", "feeds", "send", "tail", "history"])
+@pytest.mark.parametrize("command", ["hub", "demo", "feeds", "send", "tail", "history", "joule"])
 def test_every_command_explains_itself_with_examples(command, capsys):
     with pytest.raises(SystemExit) as caught:
         parser().parse_args([command, "--help"])
@@ -337,6 +345,28 @@ def test_every_command_explains_itself_with_examples(command, capsys):
     shown = capsys.readouterr().out
     assert f"usage: txbridge {command}" in shown
     assert f"examples:\n  txbridge {command}" in shown
+
+
+@pytest.mark.parametrize("action", ["ls", "info", "read", "intervals", "copy"])
+def test_every_action_at_a_node_explains_itself_with_examples(action, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(["joule", action, "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"examples:\n  txbridge joule {action}" in shown
+    assert "TXBRIDGE_JOULE_URL" in shown
+
+
+def test_a_node_that_is_not_there_and_one_that_nobody_knows_have_their_statuses(tmp_path):
+    away = bare_environ(tmp_path, TXBRIDGE_JOULE_URL="http://127.0.0.1:1", TXBRIDGE_JOULE_API_KEY="secret")
+    no_answer = run_program("joule", "ls", environ=away)
+    unknown = run_program("joule", "ls", "--node", "attic", environ=bare_environ(tmp_path))
+    assert (no_answer.status, unknown.status) == (69, 2)
+    assert "is a node running there?" in no_answer.err
+    assert "Node ['attic'] is not available" in unknown.err
+    for ended in (no_answer, unknown):
+        assert (ended.out, ended.err.count("\n")) == ("", 1)
+        assert "secret" not in ended.err
 
 
 def test_the_program_tells_its_version_and_its_statuses(capsys):

@@ -8,14 +8,21 @@ import pytest
 
 from txbridge.daemon.config import (
     ClientConfig,
+    CosmEnd,
     HubConfig,
+    JouleEnd,
+    NodeConfig,
     client_config,
+    copy_end,
     data_dir,
     demo_config,
     hub_config,
     instant_or_ago,
     interval_seconds,
+    node_config,
+    node_path,
     span_of,
+    state_dir,
 )
 from txbridge.errors import ConfigError
 
@@ -208,3 +215,57 @@ def test_every_problem_of_a_demonstration_is_told_at_once():
         "--interval",
         "--listen",
     ]
+
+
+# ---------------------------------------------------------------------------------------- joule
+
+
+def test_a_node_is_named_or_in_the_environment_or_the_default_one():
+    environ = {"TXBRIDGE_JOULE_URL": "http://node:8088", "TXBRIDGE_JOULE_API_KEY": "secret\n"}
+    assert node_config({}) == NodeConfig()
+    assert node_config(environ) == NodeConfig("", "http://node:8088", "secret")
+    assert node_config(environ, "basement") == NodeConfig("basement")
+    assert "secret" not in repr(node_config(environ))
+
+
+@pytest.mark.parametrize("only", ["TXBRIDGE_JOULE_URL", "TXBRIDGE_JOULE_API_KEY"])
+def test_a_node_of_the_environment_needs_an_address_and_a_key(only):
+    with pytest.raises(ConfigError) as caught:
+        node_config({only: "secret"})
+    assert only in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["/live/random", "live/random", "/live/random/"])
+def test_a_path_on_a_node_begins_with_a_slash_and_ends_without(text):
+    assert node_path(text) == "/live/random"
+    assert node_path("/") == "/"
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("joule:/live/random", JouleEnd("", "/live/random")),
+        ("joule:/", JouleEnd("", "/")),
+        ("joule:/a:/b", JouleEnd("", "/a:/b")),
+        ("joule:my node:/live/", JouleEnd("my node", "/live")),
+        ("cosm:7", CosmEnd(7)),
+        ("cosm:new:Boiler: cellar", CosmEnd(None, "Boiler: cellar")),
+    ],
+)
+def test_an_end_of_a_copy_names_its_platform_and_its_place(text, end):
+    assert copy_end(text) == end
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/live", "joule", "joule:live", "joule::/a", "cosm:", "cosm:0", "cosm:x", "cosm:new:"]
+)
+def test_what_is_no_end_of_a_copy_is_refused(text):
+    with pytest.raises(ConfigError, match="is neither joule:/path"):
+        copy_end(text)
+
+
+def test_the_state_of_copies_is_in_the_usual_place():
+    assert state_dir({"XDG_STATE_HOME": "/state", "HOME": "/home/me"}) == "/state/txbridge"
+    assert state_dir({"HOME": "/home/me"}) == "/home/me/.local/state/txbridge"
+    assert state_dir({}) is None

@@ -22,6 +22,7 @@ from txbridge.errors import (
     StoreError,
     TimedOut,
 )
+from txbridge.joule.errors import DataRefused, KeyRefused, NodeFailed, StreamNotFound
 
 START = """
 import sys
@@ -69,6 +70,7 @@ def script(tmp_path):
         (AuthError("read_feed", 401), 77),
         (Forbidden("read_feed", 403), 77),
         (NotFound("read_feed", 404), 1),
+        (KeyRefused("version", 403), 77),
         (ConfigError(["what"]), 1),
         (StoreError("what"), 1),
         (BrokenPipeError(), 141),
@@ -92,6 +94,10 @@ def test_each_error_has_its_exit_status(error, status):
         ),
         (ServerFailed("read_feed", 503), "the hub says: 503"),
         (TimedOut("read_feed", "answer", 30), "read_feed: no answer within 30 s"),
+        (KeyRefused("version", 403), "the node refuses the key; --node or TXBRIDGE_JOULE_URL"),
+        (StreamNotFound("data_read", 404, "", "gone"), "the node says: gone; 'txbridge joule ls' lists"),
+        (NodeFailed("data_read", 500, "", "a traceback"), "the node failed with 500; its own log says why"),
+        (DataRefused("data_write", 400, "", "too late"), "too late [400]"),
     ],
 )
 def test_errors_are_explained_to_the_person_at_the_terminal(error, words):

@@ -39,6 +39,13 @@ def test_a_person_sees_a_bar_on_stderr_and_nothing_on_stdout():
     assert terminal.is_interactive
 
 
+def test_a_bar_says_what_else_there_is_to_say():
+    terminal = Terminal(Tty(), Tty())
+    with terminal.progress("copying", 1.0) as report:
+        report(0.5, "7 points")
+    assert "7 points" in terminal.err.getvalue()
+
+
 def test_a_bar_is_not_drawn_between_lines_on_the_same_terminal():
     terminal = Terminal(Tty(), Tty())
     with terminal.progress("reading history", 10, gives=True) as report:

@@ -49,6 +49,31 @@ def test_a_403_that_speaks_of_a_rate_limit_can_be_retried() -> None:
     assert error.advice is errors.Advice.RETRY
 
 
+class Busy(errors.RequestRejected):
+    """A platform's own class."""
+
+
+class Away(errors.ServerFailed):
+    """Another."""
+
+
+def test_a_platform_may_choose_a_class_of_its_own_by_what_was_said() -> None:
+    def refine(kind: type[errors.RequestRejected], detail: str) -> type[errors.RequestRejected]:
+        return {"busy": Busy, "away": Away}.get(detail, kind)
+
+    def refused(status: int, detail: str) -> errors.RequestRejected:
+        operation = Operation(
+            "x", "GET", ("a",), lambda answer: None, explain=lambda answer: ("", detail), refine=refine
+        )
+        return rejection(operation, Answer(status), retry_after=7.0)
+
+    assert type(refused(400, "busy")) is Busy
+    assert type(refused(404, "gone")) is errors.NotFound
+    away = refused(503, "away")
+    assert isinstance(away, Away)
+    assert away.retry_after == 7.0
+
+
 def test_the_body_and_headers_of_an_operation_do_not_show() -> None:
     operation = Operation(
         "x", "PUT", ("a",), lambda answer: None, headers={"X-ApiKey": "sesame"}, body=b"sesame"

@@ -2,7 +2,7 @@
 
 `CosmSink` writes each stream of a route as a datastream of one feed, up to 500 points a request,
 whatever streams they belong to.  `CosmSource` gives a feed's updates, with what was missed while
-it was away from the feed's history.
+it was away from the feed's history.  `CosmHistorySource` gives a stretch of the history, and ends.
 
 What a Cosm feed cannot hold is said by the capabilities, and named by the plan of a route: instants
 finer than a microsecond, NaN and infinities, several columns of one stream, breaks and gaps.
@@ -16,20 +16,30 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 import numpy as np
+from attrs import evolve
 from twisted.logger import Logger
 
-from txbridge.cosm.client import Verbs
+from txbridge.cosm.client import Client, Verbs
 from txbridge.cosm.operations import Id
 from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.updates import Missed, Update, Updates
-from txbridge.errors import Advice, ConfigError, NotFound, RemoteProtocolError, RequestRejected, TooLarge
+from txbridge.cosm.walk import HistoryWalk
+from txbridge.errors import (
+    Advice,
+    Closed,
+    ConfigError,
+    NotFound,
+    RemoteProtocolError,
+    RequestRejected,
+    TooLarge,
+)
 from txbridge.model.instants import from_microseconds, to_microseconds, to_nanoseconds
-from txbridge.model.samples import Batch, Gap, SampleBlock, StreamInfo, ValueType
+from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType
 from txbridge.model.structures import Datapoint, Datastream, Environment, Unit, as_text
 from txbridge.net.deferred import deferred
-from txbridge.relay.roles import Capabilities, Cursor, Receipt, Rejection, Selection, Subscription
+from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
-__all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "CosmSink", "CosmSource"]
+__all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "CosmHistorySource", "CosmSink", "CosmSource"]
 
 MAX_POINTS = 500
 """The most points of one request.  Source: Cosm API v2, "Usage limits"."""
@@ -56,6 +66,8 @@ SOURCE_CAPABILITIES = Capabilities(
     infos=True,
     acknowledges=False,
 )
+
+_NUMBERS = evolve(SOURCE_CAPABILITIES, value_types=frozenset({ValueType.FLOAT}))
 
 
 class CosmSink:
@@ -216,16 +228,7 @@ class CosmSource:
     @property
     def capabilities(self) -> Capabilities:
         """What may come."""
-        if not self._numbers:
-            return SOURCE_CAPABILITIES
-        return Capabilities(
-            time_resolution_ns=1000,
-            value_types=frozenset({ValueType.FLOAT}),
-            not_numbers=False,
-            gaps=True,
-            infos=True,
-            acknowledges=False,
-        )
+        return _NUMBERS if self._numbers else SOURCE_CAPABILITIES
 
     @deferred
     async def open(self, selection: Selection, after: Cursor | None) -> Subscription:
@@ -302,31 +305,12 @@ class _CosmSubscription:
 
     def _take(self, update: Update, blocks: list[SampleBlock], gaps: list[Gap]) -> None:
         name = update.datastream_id
-        points = [(to_microseconds(point.at), point) for point in update.datapoints if point.at is not None]
-        if not points:
+        ats = [to_microseconds(point.at) for point in update.datapoints if point.at is not None]
+        if not ats:
             return
-        newest = points[-1][0]
-        self._seen[name] = max(newest, self._seen.get(name, newest))
-        if not _wants(self._selection, name):
-            return
-        for at, _ in points:
-            if abs(at) > _FURTHEST:
-                outside = _FURTHEST * 1000 * (1 if at > 0 else -1)
-                gaps.append(Gap(name, outside, outside, "the instant is not within 292 years of 1970", 1))
-        points = [(at, point) for at, point in points if abs(at) <= _FURTHEST]
-        if not points:
-            return
-        texts = [point.value or "" for _, point in points]
-        instants = np.array([at for at, _ in points], np.int64) * 1000
-        if not self._numbers:
-            blocks.append(SampleBlock.scalar(name, instants, np.array(texts, object)))
-            return
-        values = np.array([_as_float(text) for text in texts])
-        good = np.isfinite(values)
-        for at in instants[~good].tolist():
-            gaps.append(Gap(name, at, at, "the value is not a number", 1))
-        if good.any():
-            blocks.append(SampleBlock.scalar(name, instants[good], values[good]))
+        self._seen[name] = max(ats[-1], self._seen.get(name, ats[-1]))
+        if _wants(self._selection, name):
+            _convert(name, update.datapoints, self._numbers, blocks, gaps)
 
     def _gaps(self, missed: Missed) -> list[Gap]:
         """A gap of every datastream that is known: nobody can say which of them had points."""
@@ -336,6 +320,132 @@ class _CosmSubscription:
             for name, at in self._seen.items()
             if _wants(self._selection, name)
         ]
+
+
+class CosmHistorySource:
+    """Gives what one feed recorded between two instants, datastream by datastream, and ends.
+
+    A cursor is the newest instant of each datastream.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        feed_id: Id,
+        start: datetime,
+        end: datetime,
+        numbers: bool = False,
+    ) -> None:
+        """Prepare a source; nothing is asked before it is opened.
+
+        Args:
+            client: How the feed is reached; it stays its owner's to close.
+            feed_id: The feed.
+            start: The first instant.
+            end: The last instant.
+            numbers: As of `CosmSource`.
+        """
+        self._client = client
+        self._feed_id = feed_id
+        self._start = start
+        self._end = end
+        self._numbers = numbers
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may come."""
+        return _NUMBERS if self._numbers else evolve(SOURCE_CAPABILITIES, gaps=False)
+
+    @deferred
+    async def open(self, selection: Selection, after: Cursor | None) -> Subscription:
+        """Find the datastreams, and begin after the cursor.
+
+        Raises:
+            ConfigError: The cursor is not one of this source.
+            BridgeError: The feed cannot be read.
+        """
+        seen = _read_cursor(after)
+        feed = await self._client.read_feed(feed_id=self._feed_id)
+        walks: dict[str, HistoryWalk] = {}
+        infos: list[StreamInfo] = []
+        for name, stream in feed.datastreams.items():
+            if _wants(selection, name):
+                start = max(self._start, from_microseconds(seen[name] + 1)) if name in seen else self._start
+                walks[name] = self._client.walk_history(name, start, self._end, feed_id=self._feed_id)
+                infos.append(_info(stream, self._numbers))
+        return _CosmHistory(walks, seen, tuple(infos), self._numbers)
+
+
+class _CosmHistory:
+    """Walks from one datastream to the next."""
+
+    def __init__(
+        self,
+        walks: dict[str, HistoryWalk],
+        seen: dict[str, int],
+        infos: tuple[StreamInfo, ...],
+        numbers: bool,
+    ) -> None:
+        self._walks = walks
+        self._seen = seen
+        self._infos = infos
+        self._numbers = numbers
+
+    @deferred
+    async def next_batch(self) -> Batch:
+        """The next points of a datastream.
+
+        Raises:
+            Closed: It was closed, or everything was read.
+            BridgeError: Reading failed.
+        """
+        while self._walks:
+            name, walk = next(iter(self._walks.items()))
+            points = [point for point in await walk.next_datapoints() if point.at is not None]
+            if not points:
+                self._walks.pop(name, None)
+                continue
+            blocks: list[SampleBlock] = []
+            gaps: list[Gap] = []
+            _convert(name, points, self._numbers, blocks, gaps)
+            self._seen[name] = max(to_microseconds(point.at) for point in points if point.at is not None)
+            infos, self._infos = self._infos, ()
+            return Batch(tuple(blocks), gaps=tuple(gaps), infos=infos, cursor=Cursor(dict(self._seen)))
+        raise Closed("the history of the feed")
+
+    def settled(self, cursor: Cursor) -> None:
+        """A feed keeps its history, so there is nothing to tell it."""
+
+    @deferred
+    async def close(self) -> None:
+        """Read no more."""
+        self._walks = {}
+
+
+def _convert(
+    name: str, points: Iterable[Datapoint], numbers: bool, blocks: list[SampleBlock], gaps: list[Gap]
+) -> None:
+    """Points of a datastream as a block, and gaps of those that a block cannot hold."""
+    there = [(to_microseconds(point.at), point.value or "") for point in points if point.at is not None]
+    for at, _ in there:
+        if abs(at) > _FURTHEST:
+            outside = _FURTHEST * 1000 * (1 if at > 0 else -1)
+            gaps.append(Gap(name, outside, outside, "the instant is not within 292 years of 1970", 1))
+    there = [(at, text) for at, text in there if abs(at) <= _FURTHEST]
+    if not there:
+        return
+    instants = np.array([at for at, _ in there], np.int64) * 1000
+    texts = [text for _, text in there]
+    if not numbers:
+        blocks.append(SampleBlock.scalar(name, instants, np.array(texts, object)))
+        return
+    values = np.array([_as_float(text) for text in texts])
+    good = np.isfinite(values)
+    for at in instants[~good].tolist():
+        gaps.append(Gap(name, at, at, "the value is not a number", 1))
+    if good.any():
+        blocks.append(SampleBlock.scalar(name, instants[good], values[good]))
 
 
 def _read_cursor(cursor: Cursor | None) -> dict[str, int]:

@@ -7,7 +7,7 @@ rules and which wires a hub has, and how a client command reaches one.
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import random
 from typing import Any
@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
 
-from txbridge.cosm.adapter import CosmSink
+from txbridge.cosm.adapter import SINK_CAPABILITIES as COSM_TAKES
+from txbridge.cosm.adapter import CosmHistorySource, CosmSink
 from txbridge.cosm.client import Client
 from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.server import CosmServer
-from txbridge.daemon.config import ClientConfig, HubConfig
+from txbridge.daemon.config import ClientConfig, CopyEnd, HubConfig, JouleEnd, NodeConfig
 from txbridge.daemon.service import Door, HubService, Parts
 from txbridge.errors import ConfigError
 from txbridge.host import HostSource
@@ -29,20 +30,43 @@ from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
 from txbridge.hub.live import LocalLive
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
+from txbridge.joule.adapter import JouleSink, JouleSource
+from txbridge.joule.client import Node
+from txbridge.joule.nodes import create_tcp_node, get_node
+from txbridge.model.instants import from_microseconds
+from txbridge.model.samples import Cursor
 from txbridge.net.deferred import deferred
 from txbridge.net.http_server import MAX_CONNECTIONS, HttpServerFactory
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import RoutePolicy
-from txbridge.relay.roles import Source
+from txbridge.relay.roles import Capabilities, Ledger, Sink, Source
 from txbridge.relay.route import Destination, RelayService
+from txbridge.relay.steps import Step
 
-__all__ = ["client_of", "host_source", "hub_service", "relay_to_hub", "socket_of"]
+__all__ = [
+    "client_of",
+    "copy_route",
+    "copy_sink",
+    "copy_takes",
+    "cosm_history",
+    "host_source",
+    "hub_service",
+    "joule_history",
+    "node_of",
+    "relay_to_hub",
+    "socket_of",
+]
 
 STORE_FILE = "hub.sqlite"
 HUB = "hub"
 KEPT_FILES = (
     64  # of the process's limit, for the storage, the doors and what Python opens; about 20 are in use
 )
+
+COPY = "copy"
+COPY_POINTS = 100_000  # in memory at most, between the two ends of a copy
+COPY_STOP_SECONDS = 5.0  # what was not delivered until then is delivered by the next run
 
 ACCEPTED = frozenset(("time ns -> us", "breaks dropped"))
 """What the way of a sensor's values to a hub may lose."""
@@ -72,6 +96,17 @@ def client_of(reactor: Any, config: ClientConfig) -> Client:
         ConfigError: The address is not one that can be asked.
     """
     return Client(config.api_key, url=config.url, reactor=reactor)
+
+
+def node_of(reactor: Any, config: NodeConfig) -> Node:
+    """A client of a Joule node for a command.
+
+    Raises:
+        ConfigError: There is no such node, or its address is not one that can be asked.
+    """
+    if config.url is not None:
+        return create_tcp_node(config.url, config.api_key or "", reactor=reactor)
+    return get_node(config.name, reactor=reactor)
 
 
 def socket_of(reactor: Any, config: ClientConfig) -> PAWSClient:
@@ -109,6 +144,82 @@ def relay_to_hub(reactor: Any, source: Source, client: Client, feed_id: int) -> 
         clock=reactor,
         random=random,
     )
+
+
+def joule_history(
+    reactor: Any, node: Node, streams: Mapping[str, str], since: int, until: int
+) -> JouleSource:
+    """A range of streams of a Joule node as a source.
+
+    Args:
+        reactor: Where it runs.
+        node: Asked; it stays the caller's to close.
+        streams: Path -> name.
+        since: The first timestamp.
+        until: The first one that is not wanted.
+    """
+    return JouleSource(node, streams, since=since, until=until, reactor=reactor)
+
+
+def cosm_history(client: Client, feed_id: int, since: int, until: int, *, numbers: bool) -> CosmHistorySource:
+    """A range of a feed as a source.
+
+    Args:
+        client: Asks the hub; it stays the caller's to close.
+        feed_id: The feed.
+        since: The first timestamp, in microseconds.
+        until: The first one that is not wanted.
+        numbers: Whether values are wanted as numbers.
+    """
+    start, end = from_microseconds(since), from_microseconds(until - 1)
+    return CosmHistorySource(client, feed_id=feed_id, start=start, end=end, numbers=numbers)
+
+
+def copy_takes(end: CopyEnd) -> Capabilities:
+    """What a destination of a copy takes."""
+    return JOULE_TAKES if isinstance(end, JouleEnd) else COSM_TAKES
+
+
+def copy_sink(end: CopyEnd, client: Node | Client, feed_id: int) -> Sink:
+    """The destination of a copy.
+
+    Args:
+        end: What was said of it.
+        client: Writes to it; it stays the caller's to close.
+        feed_id: The feed, if it is one.
+    """
+    if isinstance(client, Node):
+        assert isinstance(end, JouleEnd)
+        return JouleSink(client, end.path)
+    return CosmSink(client, feed_id=feed_id)
+
+
+def copy_route(
+    reactor: Any, source: Source, sink: Sink, *, steps: Sequence[Step], cursor: Cursor | None, ledger: Ledger
+) -> tuple[RelayService, MemoryOutbox]:
+    """A route from a source that ends to one sink, and its outbox.
+
+    Args:
+        reactor: Where it runs.
+        source: Where from.
+        sink: Where to.
+        steps: What is done on the way; they leave nothing that the sink does not take.
+        cursor: Where an earlier run had come to.
+        ledger: Told of each loss.
+    """
+    outbox = MemoryOutbox([COPY], reactor, max_points=COPY_POINTS, cursor=cursor)
+    route = RelayService(
+        COPY,
+        source,
+        [Destination(name=COPY, sink=sink)],
+        outbox,
+        clock=reactor,
+        random=random,
+        steps=steps,
+        ledger=ledger,
+        stop_deadline=COPY_STOP_SECONDS,
+    )
+    return route, outbox
 
 
 @deferred

@@ -12,28 +12,36 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from txbridge._version import __version__
 from txbridge.cosm.client import Client
-from txbridge.daemon import assembly, commands
+from txbridge.daemon import assembly, commands, joule
 from txbridge.daemon.commands import Form
 from txbridge.daemon.config import (
     DEFAULT_LISTEN,
     ClientConfig,
+    CosmEnd,
+    JouleEnd,
+    NodeConfig,
     client_config,
+    copy_end,
     data_dir,
     demo_config,
     hub_config,
     instant_or_ago,
     interval_for_chart,
     interval_seconds,
+    node_config,
+    node_path,
     span_of,
+    state_dir,
 )
 from txbridge.daemon.demo import demo
 from txbridge.daemon.history import HistoryRequest, history
+from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.keys import key_text, local_key_text
 from txbridge.daemon.logs import log_observer, start_logging
 from txbridge.daemon.readings import read_argument
@@ -41,10 +49,15 @@ from txbridge.daemon.running import USAGE, run
 from txbridge.daemon.tail import tail
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
+from txbridge.joule.client import Node
+from txbridge.joule.errors import UnknownNode
+from txbridge.joule.utilities import human_to_timestamp, time_now
 from txbridge.model.instants import shorten
 from txbridge.net.deferred import deferred
 
 __all__ = ["main", "parser"]
+
+T = TypeVar("T")
 
 Command = Callable[[Any, Terminal], Deferred[int]]
 """Starts a command in a reactor."""
@@ -54,6 +67,13 @@ environment:
   TXBRIDGE_URL           where the hub is (http://127.0.0.1:8080 unless given)
   TXBRIDGE_API_KEY       the key
   TXBRIDGE_API_KEY_FILE  a file that holds the key
+"""
+
+JOULE_ENVIRONMENT = """\
+environment:
+  TXBRIDGE_JOULE_URL      where the node is; unless it is given, Joule's own files say which nodes
+                          there are, and which is the default
+  TXBRIDGE_JOULE_API_KEY  its key
 """
 
 STATUSES = """\
@@ -87,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     _add_send(subparsers)
     _add_tail(subparsers)
     _add_history(subparsers)
+    _add_joule(subparsers)
     return top
 
 
@@ -531,6 +552,260 @@ def _history(arguments: argparse.Namespace) -> Command:
         arguments.feed, arguments.datastream, span, interval, arguments.limit, _form(arguments)
     )
     return _asking(arguments, lambda client, terminal: history(client, terminal, request))
+
+
+# ---------------------------------------------------------------------------------------- joule
+
+
+def _add_joule(subparsers: Any) -> None:
+    added = subparsers.add_parser(
+        "joule",
+        help="look at a Joule node, and copy from and to it",
+        description="Look at a Joule node, and copy from and to it.",
+        epilog=f"""\
+examples:
+  txbridge joule ls
+  txbridge joule info /live/random
+  txbridge joule read /live/random --start "1 hour ago" > random.csv
+  txbridge joule copy joule:/live/random cosm:7 --start "1 hour ago"
+
+{JOULE_ENVIRONMENT}""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    actions = added.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
+    ls = _add(actions, "ls", "show the tree of folders and streams", _joule_ls, _LS)
+    ls.add_argument("path", metavar="PATH", nargs="?", type=node_path, default="/")
+    _add_json(ls, "JSON instead of a tree")
+    info = _add(actions, "info", "show what is known of the node, a folder or a stream", _joule_info, _INFO)
+    info.add_argument("path", metavar="PATH", nargs="?", type=node_path, default="/")
+    _add_json(info, "JSON instead of text")
+    read = _add(actions, "read", "show the rows of a data stream", _joule_read, _READ)
+    read.add_argument("path", metavar="PATH", type=node_path)
+    _add_range(read)
+    read.add_argument(
+        "--max-rows",
+        metavar="N",
+        type=_count,
+        help="decimate to about so many rows at most: means, then least and greatest values",
+    )
+    read.add_argument("--live", action="store_true", help="show what a module makes, from now on")
+    forms = read.add_mutually_exclusive_group()
+    _add_json(forms, "a JSON object for each row, and one for each break")
+    forms.add_argument("--csv", action="store_true", help="CSV, with a blank line for each break (default)")
+    forms.add_argument("--plot", action="store_true", help="a chart in the terminal for each element")
+    spans = _add(actions, "intervals", "show for which spans a stream has rows", _joule_intervals, _INTERVALS)
+    spans.add_argument("path", metavar="PATH", type=node_path)
+    _add_range(spans)
+    _add_json(spans, "JSON instead of a table")
+    copying = _add(actions, "copy", "copy a range from one platform to another", _joule_copy, _COPY)
+    copying.add_argument("source", metavar="SOURCE", help="such as joule:/live/random or cosm:7")
+    copying.add_argument("destination", metavar="DESTINATION", help="such as cosm:7 or joule:/backup")
+    copying.add_argument("--start", metavar="TIME", help="the first time (default: everything from 1970 on)")
+    copying.add_argument("--end", metavar="TIME", help="up to before this time (default: now)")
+    copying.add_argument(
+        "--accept",
+        metavar="LOSS",
+        action="append",
+        default=[],
+        help="something that may be lost, by its name; may be given again",
+    )
+    copying.add_argument(
+        "--state", metavar="FILE", help="where to keep how far it has come (default: below XDG_STATE_HOME)"
+    )
+    _add_connection(copying)
+    _add_json(copying, "the summary as JSON")
+    for action in (ls, info, read, spans, copying):
+        action.add_argument("--node", metavar="NAME", help="a node of Joule's own files")
+        _add_verbose(action)
+
+
+_LS = f"""\
+A data stream has its layout beside it, and says whether it is live, which is written by somebody
+now, and locked, which can be neither changed, moved nor deleted.
+
+examples:
+  txbridge joule ls
+  txbridge joule ls /live --json
+
+{JOULE_ENVIRONMENT}"""
+
+_INFO = f"""\
+examples:
+  txbridge joule info
+  txbridge joule info /live/random
+
+{JOULE_ENVIRONMENT}"""
+
+_TIMES = """\
+Times are as in "2026-11-21 06:00", "2026-11-21T06:00:00Z", "1 hour ago" or "now", in this machine's
+time zone unless they name one; a whole number is microseconds since 1970.
+"""
+
+_READ = f"""\
+Numbers are as they are stored: without the offset and the scale of their element.
+{_TIMES}
+examples:
+  txbridge joule read /live/random --start "10 minutes ago" > random.csv
+  txbridge joule read /live/random --start "1 day ago" --plot
+  txbridge joule read /live/random --live --json
+
+{JOULE_ENVIRONMENT}"""
+
+_INTERVALS = f"""\
+{_TIMES}
+examples:
+  txbridge joule intervals /live/random --start "1 day ago"
+
+{JOULE_ENVIRONMENT}"""
+
+
+_COPY = f"""\
+An end is joule:/path, joule:NODE:/path, cosm:FEED or cosm:new:TITLE.  A source may be a stream, a folder
+with all that is in it, or a feed; a destination is a folder, or a feed.
+
+What the destination has no place for is named before anything flows, and has to be accepted by that
+name.  The copy may be stopped or killed at any moment: the same command goes on where it was.  It ends
+with 1 if anything was refused or lost.
+
+{_TIMES}
+examples:
+  txbridge joule copy joule:/live/random joule:backup:/copies --start "1 day ago"
+  txbridge joule copy joule:/live/random "cosm:new:Random numbers" --accept "breaks dropped"
+  txbridge joule copy cosm:7 joule:/boiler --start 2026-11-01 --end 2026-12-01
+
+{JOULE_ENVIRONMENT}
+{ENVIRONMENT.removeprefix("environment:" + chr(10))}"""
+
+
+def _add_range(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--start", metavar="TIME", help="the first row's time (default: the beginning)")
+    added.add_argument("--end", metavar="TIME", help="up to before this time (default: the end)")
+
+
+def _joule_ls(arguments: argparse.Namespace) -> Command:
+    return _asking_node(
+        arguments,
+        lambda node, terminal: joule.list_folder(node, terminal, arguments.path, _form(arguments)),
+    )
+
+
+def _joule_info(arguments: argparse.Namespace) -> Command:
+    return _asking_node(
+        arguments, lambda node, terminal: joule.info(node, terminal, arguments.path, _form(arguments))
+    )
+
+
+def _joule_read(arguments: argparse.Namespace) -> Command:
+    form: Form = "csv" if _form(arguments) == "table" else _form(arguments)
+    given = (("--start", arguments.start), ("--end", arguments.end), ("--max-rows", arguments.max_rows))
+    if arguments.live:
+        not_with = [option for option, value in (*given, ("--plot", arguments.plot or None)) if value]
+        if not_with:
+            raise ConfigError([f"--live: what happens from now on has no {' and no '.join(not_with)}"])
+    start, end = _range(arguments)
+    request = joule.ReadRequest(arguments.path, start, end, arguments.max_rows, arguments.live, form)
+    return _asking_node(arguments, lambda node, terminal: joule.read(node, terminal, request))
+
+
+def _joule_intervals(arguments: argparse.Namespace) -> Command:
+    start, end = _range(arguments)
+    return _asking_node(
+        arguments,
+        lambda node, terminal: joule.intervals(node, terminal, arguments.path, start, end, _form(arguments)),
+    )
+
+
+def _joule_copy(arguments: argparse.Namespace) -> Command:
+    problems: list[str] = []
+    source = _checked(problems, lambda: copy_end(arguments.source))
+    destination = _checked(problems, lambda: copy_end(arguments.destination))
+    if isinstance(source, CosmEnd) and source.feed_id is None:
+        problems.append(f"{shorten(arguments.source)!r} is a new feed, which has nothing to copy")
+    span = _checked(problems, lambda: _range(arguments))
+    # Only what is used must be right: a copy between two nodes needs no hub.
+    nameless = any(isinstance(end, JouleEnd) and not end.node for end in (source, destination))
+    node = _checked(problems, lambda: node_config(os.environ, arguments.node)) if nameless else None
+    with_hub = any(isinstance(end, CosmEnd) for end in (source, destination))
+    hub = _checked(problems, lambda: _client_config(arguments)) if with_hub else None
+    if problems or source is None or destination is None or span is None:
+        raise ConfigError(problems)
+    start, end = span
+    request = CopyRequest(
+        source,
+        destination,
+        words=(arguments.start or "", arguments.end or ""),
+        since=0 if start is None else start,
+        until=time_now() if end is None else end,
+        accept=frozenset(arguments.accept),
+        state=arguments.state,
+        state_dir=state_dir(os.environ),
+        form=_form(arguments),
+    )
+
+    def command(reactor: Any, terminal: Terminal) -> Deferred[int]:
+        default = NodeConfig() if node is None else node
+        config = ClientConfig("") if hub is None else hub
+        reach = Reach(
+            lambda name: assembly.node_of(reactor, NodeConfig(name) if name else default),
+            lambda: assembly.client_of(reactor, config),
+            config.url,
+        )
+        return copy(reactor, terminal, request, reach)
+
+    return command
+
+
+def _asking_node(
+    arguments: argparse.Namespace, command: Callable[[Node, Terminal], Deferred[int]]
+) -> Command:
+    """A command with a node, which is closed at the end."""
+    config = node_config(os.environ, arguments.node)
+
+    @deferred
+    async def run_and_close(reactor: Any, terminal: Terminal) -> int:
+        try:
+            node = assembly.node_of(reactor, config)
+        except UnknownNode as error:
+            terminal.say(str(error))
+            return USAGE
+        try:
+            return await joule.explained(terminal, lambda: command(node, terminal))
+        finally:
+            await node.close()
+
+    return run_and_close
+
+
+def _checked(problems: list[str], check: Callable[[], T]) -> T | None:
+    """What a check gives; its problems join the others."""
+    try:
+        return check()
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _range(arguments: argparse.Namespace) -> tuple[int | None, int | None]:
+    """Two timestamps in microseconds; all that is wrong with them is told at once."""
+    problems: list[str] = []
+    start = _timestamp("--start", arguments.start, problems)
+    end = _timestamp("--end", arguments.end, problems)
+    if start is not None and end is not None and start >= end:
+        problems.append(f"--end: {shorten(arguments.end)!r} is not after {shorten(arguments.start)!r}")
+    if problems:
+        raise ConfigError(problems)
+    return start, end
+
+
+def _timestamp(option: str, text: str | None, problems: list[str]) -> int | None:
+    try:
+        return None if text is None else human_to_timestamp(text)
+    except ValueError as error:
+        problems.append(f"{option}: {error}")
+    except ConfigError as error:
+        problems += error.problems
+    return None
 
 
 # ------------------------------------------------------------------------- what commands share

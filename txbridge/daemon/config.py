@@ -11,6 +11,10 @@ The environment of the client commands:
     The key.
 ``TXBRIDGE_API_KEY_FILE``
     A file that holds it; systemd credentials and container secrets come so.
+``TXBRIDGE_JOULE_URL``
+    Where the Joule node is, unless it is named; otherwise the default one of Joule's own files.
+``TXBRIDGE_JOULE_API_KEY``
+    Its key.
 """
 
 from __future__ import annotations
@@ -31,10 +35,15 @@ __all__ = [
     "DEFAULT_URL",
     "KEY_FILE",
     "ClientConfig",
+    "CopyEnd",
+    "CosmEnd",
     "DemoConfig",
     "HubConfig",
+    "JouleEnd",
+    "NodeConfig",
     "Span",
     "client_config",
+    "copy_end",
     "data_dir",
     "demo_config",
     "hub_config",
@@ -42,7 +51,10 @@ __all__ = [
     "interval_for_chart",
     "interval_seconds",
     "local_url",
+    "node_config",
+    "node_path",
     "span_of",
+    "state_dir",
 ]
 
 DEFAULT_LISTEN = ("tcp:8080:interface=127.0.0.1",)
@@ -101,6 +113,50 @@ class ClientConfig:
         # Without a port a PAWS address means the service's own, not the ones of HTTP.
         netloc = parts.netloc if parts.port is not None else f"{parts.netloc.rstrip(':')}:{port}"
         return urlunsplit((scheme, netloc, "", "", ""))
+
+
+@frozen
+class NodeConfig:
+    """Which Joule node a command asks.
+
+    Attributes:
+        name: Its name in Joule's own files, or "" for the default one there.
+        url: Where it is, if it need not be in any file.
+        api_key: Its key then.
+    """
+
+    name: str = ""
+    url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+
+
+@frozen
+class JouleEnd:
+    """A place on a Joule node, as one end of a copy.
+
+    Attributes:
+        node: The node's name, or "" for the one that is meant when none is named.
+        path: Of a stream or a folder.
+    """
+
+    node: str
+    path: str
+
+
+@frozen
+class CosmEnd:
+    """A feed, as one end of a copy.
+
+    Attributes:
+        feed_id: The feed; None for a new one.
+        title: The new one's title.
+    """
+
+    feed_id: int | None
+    title: str | None = None
+
+
+CopyEnd = JouleEnd | CosmEnd
 
 
 @frozen
@@ -246,6 +302,62 @@ def client_config(
     if problems:
         raise ConfigError(problems)
     return ClientConfig(base, api_key)
+
+
+def node_config(environ: Mapping[str, str], name: str | None = None) -> NodeConfig:
+    """Check which Joule node a command is told to ask.
+
+    Args:
+        environ: The environment; see this module's text.
+        name: A node of Joule's own files, which goes before the environment.
+
+    Raises:
+        ConfigError: The environment has an address without a key, or a key without an address.
+    """
+    if name:
+        return NodeConfig(name)
+    url = environ.get("TXBRIDGE_JOULE_URL") or None
+    problems: list[str] = []
+    key = _key("TXBRIDGE_JOULE_API_KEY", environ.get("TXBRIDGE_JOULE_API_KEY"), problems)
+    if url is None and key is not None:
+        problems.append("TXBRIDGE_JOULE_API_KEY: TXBRIDGE_JOULE_URL does not say of which node it is")
+    if url is not None and key is None:
+        problems.append("TXBRIDGE_JOULE_URL: TXBRIDGE_JOULE_API_KEY does not give the node's key")
+    if problems:
+        raise ConfigError(problems)
+    return NodeConfig("", url, key)
+
+
+def node_path(text: str) -> str:
+    """A path on a Joule node as it has them: with a slash in front, and none behind."""
+    return "/" + text.strip("/")
+
+
+def copy_end(text: str) -> CopyEnd:
+    """One end of a copy, as ``joule:/path``, ``joule:NODE:/path``, ``cosm:7`` or ``cosm:new:TITLE``.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "joule":
+        node, _, path = ("", "", rest) if rest.startswith("/") else rest.partition(":")
+        if path.startswith("/") and (node or path is rest):
+            return JouleEnd(node, node_path(path))
+    elif kind == "cosm":
+        if rest.startswith("new:") and rest != "new:":
+            return CosmEnd(None, rest.removeprefix("new:"))
+        if rest.isascii() and rest.isdigit() and 0 < int(rest) < 10**18:
+            return CosmEnd(int(rest))
+    known = "joule:/path, joule:NODE:/path, cosm:FEED nor cosm:new:TITLE"
+    raise ConfigError([f"{shorten(text)!r} is neither {known}"])
+
+
+def state_dir(environ: Mapping[str, str]) -> str | None:
+    """Where it is kept how far a copy has come; None when the environment names no home."""
+    if environ.get("XDG_STATE_HOME"):
+        return join(environ["XDG_STATE_HOME"], "txbridge")
+    return join(environ["HOME"], ".local/state/txbridge") if environ.get("HOME") else None
 
 
 def local_url(addresses: Sequence[str]) -> str:

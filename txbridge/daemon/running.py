@@ -6,8 +6,8 @@ Exit statuses:
   0  done
   1  failed; stderr has a line about it
   2  the arguments or the environment say something that cannot be run
- 69  the hub cannot be reached
- 77  the hub refuses the key
+ 69  the hub, or the Joule node, cannot be reached
+ 77  the hub, or the Joule node, refuses the key
 130  stopped with Ctrl-C (and 143 with SIGTERM), where stopping is not the usual end
 141  nobody reads the output any more
 ===  ==============================================================================
@@ -38,6 +38,7 @@ from txbridge.errors import (
     ServerFailed,
     TimedOut,
 )
+from txbridge.joule.errors import ApiError
 
 __all__ = [
     "DONE",
@@ -75,6 +76,8 @@ def status_of(error: BaseException | None) -> int:
 
 def explain(error: BridgeError) -> str:
     """An error as a line for the person at the terminal."""
+    if isinstance(error, ApiError):
+        return _explain_node(error)
     if isinstance(error, ConnectError):
         return f"{error}; is a hub running there? TXBRIDGE_URL says where it is, 'txbridge hub' starts one"
     if isinstance(error, AuthError):
@@ -89,6 +92,16 @@ def explain(error: BridgeError) -> str:
         )
     if isinstance(error, ServerFailed):
         return f"the hub says: {error.detail or error.title or error.status}"
+    return str(error)
+
+
+def _explain_node(error: ApiError) -> str:
+    if isinstance(error, AuthError | Forbidden):
+        return "the node refuses the key; --node or TXBRIDGE_JOULE_URL says which node, and so which key"
+    if isinstance(error, NotFound):
+        return f"the node says: {error.detail or error.status}; 'txbridge joule ls' lists what it has"
+    if isinstance(error, ServerFailed):
+        return f"the node failed with {error.status}; its own log says why"
     return str(error)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from attrs import frozen
 from rich.console import Console
@@ -13,10 +13,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from txbridge.daemon.render import clean
 
-__all__ = ["Terminal"]
+__all__ = ["Report", "Terminal"]
 
-Report = Callable[[float], None]
-"""Told how much is done, in the unit of the total."""
+
+class Report(Protocol):
+    """Told how much is done, in the unit of the total, and what else there is to say of it."""
+
+    def __call__(self, done: float, note: str = "", /) -> None:
+        """Called as often as one likes."""
 
 
 @frozen
@@ -68,12 +72,18 @@ class Terminal:
         if not self.err.isatty() or (gives and self.is_interactive):
             yield _nobody_looks
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         console = Console(file=self.err)
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(clean(what), total=total)
-            yield lambda done: bar.update(task, completed=done)
+            task = bar.add_task(clean(what), total=total, note="")
+            yield lambda done, note="": bar.update(task, completed=done, note=clean(note))
 
 
-def _nobody_looks(done: float) -> None:
+def _nobody_looks(done: float, note: str = "") -> None:
     """There is no bar."""

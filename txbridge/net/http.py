@@ -23,14 +23,15 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
 import treq.client
-from attrs import frozen
+from attrs import define, frozen
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.error import ConnectError as TwistedConnectError
@@ -74,6 +75,7 @@ from txbridge.net.backoff import http_date, retry_after
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
 from txbridge.net.endpoint import client_endpoint
+from txbridge.net.http_stream import MAX_REFUSAL, Download, HttpConnection, Upload, connection_factory
 from txbridge.net.operation import Answer, Operation, rejection
 from txbridge.net.proxy import Proxy
 from txbridge.net.reactor import resolve_reactor
@@ -82,6 +84,7 @@ from txbridge.net.tls import ClientTls, ascii_host, client_tls, tls_reason
 __all__ = ["DEADLINE", "MAX_BODY", "POOL_SIZE", "HttpCarrier"]
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 DEADLINE = 30.0  # seconds; Twisted's own for TCP alone, and more than any API here needs for an answer
 POOL_SIZE = 16  # the measured gain flattens there for one server
@@ -149,6 +152,7 @@ class HttpCarrier:
         self._slots = DeferredSemaphore(pool_size)
         self._pool = _Pool(self._reactor, pool_size)
         self._in_flight: set[Deferred[Any]] = set()
+        self._streams: WeakSet[HttpConnection] = WeakSet()
         self._is_closed = False
         self._agent = agent
         if agent is None:
@@ -180,13 +184,83 @@ class HttpCarrier:
         if self._is_closed:
             return fail(Closed(repr(self)))
         exchange = _Exchange(operation.name, self._base.peer, self._reactor, self._pool, self._endpoint)
-        work = Deferred.fromCoroutine(self._run(operation, exchange))
-        if not work.called:
-            self._in_flight.add(work)
-            work.addBoth(self._landed, work)
-        return with_deadline(
-            self._reactor, work, self._deadline, operation=operation.name, phase=lambda: exchange.phase
-        )
+        work = Deferred.fromCoroutine(self._unless_closed(self._run(operation, exchange)))
+        return self._watched(operation, work, lambda: exchange.phase)
+
+    def open_download(
+        self, operation: Operation[Any], *, silence: float | None = None, hold: float | None = None
+    ) -> Deferred[Download]:
+        """Ask for a body that is read in pieces, over a connection of its own.
+
+        Connecting and the head of the answer have the carrier's deadline.  Close it when done.
+
+        Args:
+            operation: What to ask; its ``read`` is not used.
+            silence: Seconds without a byte after which the download fails; None for no limit.
+            hold: Seconds that the server may be made to wait while nobody reads.  Then the connection
+                is dropped, and the download fails once what it holds was read; None for no limit.
+
+        Raises:
+            BridgeError: As of `run`.
+        """
+
+        async def begin(opening: _Opening) -> Download:
+            connection = await self._connect(operation, chunked=False)
+            download = Download(operation.name, connection, self._reactor, silence, hold)
+            opening.phase = "answer"
+            await download.begun
+            if not 200 <= download.status < 300:
+                opening.phase = "body"
+                try:
+                    body = await download.read_all(MAX_REFUSAL)
+                finally:
+                    download.close()
+                self._judge(operation, Answer(download.status, download.headers, body))
+            return download
+
+        return self._open(operation, begin)
+
+    def open_upload(self, operation: Operation[T], *, silence: float | None = None) -> Deferred[Upload[T]]:
+        """Begin a request whose body is written in pieces, over a connection of its own.
+
+        Connecting has the carrier's deadline.  Finish or abort it.
+
+        Args:
+            operation: What to ask; its ``body`` is not used.
+            silence: Seconds for which the server may take nothing, or give no answer at the end; None
+                for no limit.
+
+        Raises:
+            BridgeError: As of `run`, as far as connecting goes.
+        """
+
+        async def begin(opening: _Opening) -> Upload[T]:
+            connection = await self._connect(operation, chunked=True)
+            return Upload(operation, connection, self._reactor, silence, self._judge)
+
+        return self._open(operation, begin)
+
+    def _open(
+        self, operation: Operation[Any], begin: Callable[[_Opening], Coroutine[Deferred[Any], Any, S]]
+    ) -> Deferred[S]:
+        if self._is_closed:
+            return fail(Closed(repr(self)))
+        opening = _Opening()
+        work = Deferred.fromCoroutine(self._unless_closed(begin(opening)))
+        return self._watched(operation, work, lambda: opening.phase)
+
+    async def _connect(self, operation: Operation[Any], *, chunked: bool) -> HttpConnection:
+        if self._endpoint is None:
+            raise ConfigError(["agent: a carrier with an agent of its own opens no streams"])
+        head = _request_head(self._base, self._headers, operation, chunked=chunked)
+        explain = partial(_explain, operation.name, self._base.peer)
+        connecting: Deferred[Any] = self._endpoint.connect(connection_factory(operation.name, head, explain))
+        try:
+            connection: HttpConnection = await connecting
+        except _FOREIGN as error:
+            raise explain(error) from error
+        self._streams.add(connection)
+        return connection
 
     @deferred
     async def close(self) -> None:
@@ -194,23 +268,38 @@ class HttpCarrier:
         self._is_closed = True
         for work in list(self._in_flight):
             work.cancel()
+        for connection in list(self._streams):
+            connection.abort(Closed(repr(self)))
         await self._pool.close()
+
+    def _watched(self, operation: Operation[Any], work: Deferred[S], phase: Callable[[], str]) -> Deferred[S]:
+        if not work.called:
+            self._in_flight.add(work)
+            work.addBoth(self._landed, work)
+        return with_deadline(self._reactor, work, self._deadline, operation=operation.name, phase=phase)
+
+    async def _unless_closed(self, work: Coroutine[Deferred[Any], Any, S]) -> S:
+        try:
+            return await work
+        except CancelledError:
+            if self._is_closed:
+                raise Closed(repr(self)) from None
+            raise
 
     def _landed(self, result: Any, work: Deferred[Any]) -> Any:
         self._in_flight.discard(work)
         return result
 
     async def _run(self, operation: Operation[T], exchange: _Exchange) -> T:
+        await self._slots.acquire()
         try:
-            await self._slots.acquire()
-            try:
-                answer = await self._ask(operation, exchange)
-            finally:
-                self._slots.release()
-        except CancelledError:
-            if self._is_closed:
-                raise Closed(repr(self)) from None
-            raise
+            answer = await self._ask(operation, exchange)
+        finally:
+            self._slots.release()
+        return self._judge(operation, answer)
+
+    def _judge(self, operation: Operation[T], answer: Answer) -> T:
+        """The result that an answer stands for, or the error."""
         if 200 <= answer.status < 300:
             return operation.read(answer)
         if 300 <= answer.status < 400:
@@ -258,6 +347,13 @@ class HttpCarrier:
                 # Each turn takes one dead connection out of the pool, so this ends.
                 if not (may_repeat and exchange.is_reused) or _is_cancelled(error):
                     raise
+
+
+@define
+class _Opening:
+    """How far a stream that is being opened has come."""
+
+    phase: str = "connect"
 
 
 class _Exchange:
@@ -355,24 +451,8 @@ class _Exchange:
             connection.transport.abortConnection()
 
     def explain(self, error: Exception) -> Exception:
-        """The one place where foreign errors become ours."""
-        reasons = list(_reasons(error))
-        for reason in reasons:
-            if isinstance(reason, (BridgeError, CancelledError)):
-                return reason
-            if isinstance(reason, ConnectingCancelledError):
-                return CancelledError()
-        if isinstance(error, DNSLookupError):
-            return ConnectError(self._peer, "its name does not resolve")
-        if isinstance(error, TwistedConnectError):
-            return ConnectError(self._peer, _words(error))
-        for reason in reasons:
-            words = tls_reason(reason)
-            if words is not None:
-                return ConnectionLost(self._operation, words)
-            if isinstance(reason, ConnectionClosed):
-                return ConnectionLost(self._operation, _words(reason))
-        return RemoteProtocolError(self._operation, f"the answer is not HTTP: {_words(reasons[0])}")
+        """What a foreign error means."""
+        return _explain(self._operation, self._peer, error)
 
 
 # Not decorators: IAgent and its friends declare no types, which mypy-zope takes for a contradiction.
@@ -528,6 +608,27 @@ _FOREIGN = (
 )
 
 
+def _explain(operation: str, peer: str, error: Exception) -> Exception:
+    """The one place where foreign errors become ours."""
+    reasons = list(_reasons(error))
+    for reason in reasons:
+        if isinstance(reason, (BridgeError, CancelledError)):
+            return reason
+        if isinstance(reason, ConnectingCancelledError):
+            return CancelledError()
+    if isinstance(error, DNSLookupError):
+        return ConnectError(peer, "its name does not resolve")
+    if isinstance(error, TwistedConnectError):
+        return ConnectError(peer, _words(error))
+    for reason in reasons:
+        words = tls_reason(reason)
+        if words is not None:
+            return ConnectionLost(operation, words)
+        if isinstance(reason, ConnectionClosed):
+            return ConnectionLost(operation, _words(reason))
+    return RemoteProtocolError(operation, f"the answer is not HTTP: {_words(reasons[0])}")
+
+
 def _reasons(error: BaseException) -> Iterable[BaseException]:
     """What is behind an error of Twisted's HTTP client, innermost causes first."""
     inner = [failure.value for failure in getattr(error, "reasons", ()) if failure.value is not None]
@@ -559,6 +660,12 @@ class _Base:
     @property
     def peer(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """What a Host header says: the port only where it is not the usual one."""
+        usual = 443 if self.scheme == "https" else 80
+        return self.peer.removesuffix(f":{self.port}") if self.port == usual else self.peer
 
     @property
     def url(self) -> str:
@@ -626,13 +733,32 @@ def _quoted(text: str, where: str) -> str:
 
 
 def _request_headers(defaults: dict[str, str], operation: Operation[Any]) -> Headers:
+    headers = Headers()
+    for name, value in _merged(defaults, operation):
+        headers.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
+    return headers
+
+
+def _merged(defaults: dict[str, str], operation: Operation[Any]) -> Iterable[tuple[str, str]]:
     own = tuple(operation.headers.items())
     for problem in _header_problems(own):
         raise EncodeError("http", "", problem)
-    headers = Headers()
-    for name, value in {**defaults, **_by_name(own)}.items():
-        headers.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-    return headers
+    return {**defaults, **_by_name(own)}.items()
+
+
+def _request_head(
+    base: _Base, defaults: dict[str, str], operation: Operation[Any], *, chunked: bool
+) -> bytes:
+    """A request of its own connection; its body too, unless that follows in chunks."""
+    lines = [f"{operation.method} {base.path}{_target(operation)} HTTP/1.1", f"host: {base.authority}"]
+    lines += [f"{name}: {value}" for name, value in _merged(defaults, operation)]
+    lines.append("connection: close")
+    body = b"" if chunked or operation.body is None else operation.body
+    if chunked:
+        lines.append("transfer-encoding: chunked")
+    elif operation.body is not None:
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def _answer_headers(response: IResponse) -> dict[str, str]:

@@ -64,6 +64,8 @@ class Operation(Generic[T_co]):
         headers: Extra headers of the request.
         body: The body, or None for a request that has none.
         explain: Reads ``(title, detail)`` from the body of a refusal.
+        refine: Chooses a platform's own class for a refusal, from the class that `rejection` has found
+            and the detail; it must be a subclass of the former.
     """
 
     name: str
@@ -74,6 +76,9 @@ class Operation(Generic[T_co]):
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     explain: Callable[[Answer], tuple[str, str]] = field(default=lambda answer: ("", ""), repr=False)
+    refine: Callable[[type[RequestRejected], str], type[RequestRejected]] = field(
+        default=lambda kind, detail: kind, repr=False
+    )
 
 
 class Carrier(Protocol):
@@ -113,8 +118,14 @@ def rejection(
     """
     title, detail = operation.explain(answer)
     status = answer.status
+    kind: type[RequestRejected]
     if status == 429 or (status == 403 and "rate limit" in detail.lower()):
-        return RateLimited(operation.name, status, title, detail, retry_after=retry_after)
-    if status >= 500:
-        return ServerFailed(operation.name, status, title, detail, retry_after=retry_after)
-    return _BY_STATUS.get(status, RequestRejected)(operation.name, status, title, detail)
+        kind = RateLimited
+    elif status >= 500:
+        kind = ServerFailed
+    else:
+        kind = _BY_STATUS.get(status, RequestRejected)
+    kind = operation.refine(kind, detail)
+    if issubclass(kind, (RateLimited, ServerFailed)):
+        return kind(operation.name, status, title, detail, retry_after=retry_after)
+    return kind(operation.name, status, title, detail)

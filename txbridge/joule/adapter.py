@@ -1,0 +1,404 @@
+"""Joule nodes as an end of a relay's route.
+
+`JouleSource` gives data streams with their history, their annotations, and event streams.  After any
+outage it goes on with exactly what is missing; see `txbridge.joule.following`.  A data stream of
+several elements is a stream of several columns, which becomes several streams where the other end has no
+columns.  `JouleSink` writes each stream of a route as a data stream of one folder.
+
+A node holds microseconds, numbers and, in a way of its own, breaks, annotations and events; what else
+another platform has is named by the plan of a route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from attrs import define
+from numpy.typing import NDArray
+
+from txbridge.errors import Advice, ConfigError, EncodeError, NotFound, RequestRejected, TooLarge
+from txbridge.joule.blocks import MICROSECOND, Place, annotation_note, event_note
+from txbridge.joule.client import Node
+from txbridge.joule.errors import EmptyPipeError, StreamNotFound
+from txbridge.joule.following import Flow, Order, Pace
+from txbridge.joule.protocol import layout_dtype
+from txbridge.joule.structures import Annotation, DataStream, Element, Event, EventStream
+from txbridge.model.samples import (
+    VALUE,
+    Batch,
+    Cursor,
+    Note,
+    NoteKind,
+    SampleBlock,
+    StreamInfo,
+    ValueType,
+    value_type_of,
+)
+from txbridge.net.deferred import deferred
+from txbridge.net.reactor import resolve_reactor
+from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
+
+__all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "JouleSink", "JouleSource", "Order", "Pace"]
+
+SOURCE_CAPABILITIES = Capabilities(
+    time_resolution_ns=MICROSECOND,
+    value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER}),
+    several_columns=True,
+    breaks=True,
+    gaps=True,
+    infos=True,
+    notes=True,
+    acknowledges=False,
+)
+
+SINK_CAPABILITIES = Capabilities(
+    time_resolution_ns=MICROSECOND,
+    value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER}),
+    not_numbers=False,
+    several_columns=True,
+    breaks=True,
+    infos=True,
+    notes=True,
+)
+
+BEGINNING = 0
+"""As ``since``: everything that a node has."""
+
+
+class JouleSource:
+    """Gives streams of one node, from where an earlier flow had come to.
+
+    A cursor holds, for each data stream, the intervals that were taken.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        streams: Mapping[str, str] | Iterable[str],
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        order: Order = Order.OLDEST_FIRST,
+        raw: bool = False,
+        notes: bool = True,
+        pace: Pace | None = None,
+        reactor: Any = None,
+    ) -> None:
+        """Prepare a source; nothing is asked before it is opened.
+
+        Args:
+            node: Where from; it stays its owner's to close.
+            streams: The paths of data and event streams, or path -> name in the relay.  A path
+                alone gives its name without the first slash and with dots for the others:
+                ``/live/random`` is ``live.random``.
+            since: The first timestamp that is wanted; None is from now on, `BEGINNING` everything.
+            until: The first timestamp that is not wanted any more: the flow ends when everything
+                before it was read.  None goes on for ever.
+            order: What goes first after an outage.
+            raw: Give numbers as they are stored, instead of as Lumen shows them: with the offset
+                and the scale of their element.
+            notes: Give annotations and events too.
+            pace: How often the node is asked for what it does not tell by itself.
+            reactor: For the times between questions; None is the global one.
+
+        Raises:
+            ConfigError: No stream, or two of one name.
+        """
+        if isinstance(streams, str):
+            streams = [streams]
+        pairs = (
+            dict(streams)
+            if isinstance(streams, Mapping)
+            else {path: path.lstrip("/").replace("/", ".") for path in streams}
+        )
+        if not pairs or len(set(pairs.values())) < len(pairs):
+            raise ConfigError(
+                [f"a Joule source needs streams with different names, not {list(pairs.values())}"]
+            )
+        self._node = node
+        self._names = pairs
+        self._since = since
+        self._until = until
+        self._order = order
+        self._raw = raw
+        self._notes = notes
+        self._pace = pace if pace is not None else Pace()
+        self._clock = resolve_reactor(reactor)
+        self._from_now: dict[str, int] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may come."""
+        if self._notes:
+            return SOURCE_CAPABILITIES
+        return Capabilities(
+            time_resolution_ns=MICROSECOND,
+            value_types=SOURCE_CAPABILITIES.value_types,
+            several_columns=True,
+            breaks=True,
+            gaps=True,
+            infos=True,
+            acknowledges=False,
+        )
+
+    @deferred
+    async def open(self, selection: Selection, after: Cursor | None) -> Subscription:
+        """Find the streams, and begin to read what is missing.
+
+        Raises:
+            ConfigError: The cursor is not one of a Joule node.
+            StreamNotFound: The node has no such stream; it may come.
+            BridgeError: The node cannot be asked.
+        """
+        place = Place.read(after)
+        data: dict[str, tuple[str, DataStream, int]] = {}
+        events: dict[str, tuple[str, EventStream, int]] = {}
+        for path, name in self._names.items():
+            if not any(fnmatchcase(name, pattern) for pattern in selection.streams):
+                continue
+            try:
+                stream = await self._node.data_stream_get(path)
+            except StreamNotFound:
+                if not self._notes:
+                    raise
+                record = await self._node.event_stream_get(path)
+                events[path] = (name, record, await self._first_event(path))
+            else:
+                data[path] = (name, stream, await self._first_row(path, place))
+        flow = Flow(
+            self._node,
+            order=self._order,
+            pace=self._pace,
+            raw=self._raw,
+            clock=self._clock,
+            until=self._until,
+        )
+        flow.start(data, events, place, notes=self._notes)
+        return flow
+
+    async def _first_row(self, path: str, place: Place) -> int:
+        if self._since is not None:
+            return self._since
+        taken = place.data.get(path)
+        if taken:
+            return taken.start
+        if path not in self._from_now:
+            # Kept, so that a flow that is opened again before its first row begins at the same place.
+            info = await self._node.data_stream_info(path)
+            self._from_now[path] = BEGINNING if info.end is None else info.end + 1
+        return self._from_now[path]
+
+    async def _first_event(self, path: str) -> int:
+        if self._since is not None:
+            return self._since
+        if path not in self._from_now:
+            info = await self._node.event_stream_info(path)
+            self._from_now[path] = BEGINNING if info.start is None or info.end is None else info.end + 1
+        return self._from_now[path]
+
+
+@define
+class _Target:
+    """A data stream that is written to.
+
+    Attributes:
+        path: Where it is.
+        stream: What the node says of it.
+        end: One more than the timestamp of its last row; 0 when it has none.
+    """
+
+    path: str
+    stream: DataStream
+    end: int
+
+
+class JouleSink:
+    """Writes streams as the data streams of one folder, which are made when they are missing.
+
+    A receipt means that the node has answered that everything is stored.  A node refuses a timestamp
+    that it has, so what was written before, by a delivery that got no answer, is looked up and left
+    out.  Rows go into the interval before them unless a break lies between.
+    """
+
+    def __init__(
+        self, node: Node, folder: str = "/txbridge", *, keep_us: int = -1, decimate: bool = True
+    ) -> None:
+        """Prepare a sink; nothing is asked before the first batch.
+
+        Args:
+            node: Where to; it stays its owner's to close.
+            folder: The path of the folder; a stream ``live.random`` is there under that name.
+            keep_us: How long streams that are made keep their rows, in microseconds; -1 for ever.
+            decimate: Whether streams that are made keep decimated copies for plots, which doubles
+                the time of a write.
+
+        Raises:
+            ConfigError: The folder is no path.
+        """
+        if not folder.startswith("/"):
+            raise ConfigError([f"a folder of a Joule node begins with a slash, unlike {folder!r}"])
+        self._node = node
+        self._folder = folder.rstrip("/")
+        self._keep_us = keep_us
+        self._decimate = decimate
+        self._targets: dict[str, _Target] = {}
+        self._infos: dict[str, StreamInfo] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What a node can hold."""
+        return SINK_CAPABILITIES
+
+    @deferred
+    async def deliver(self, batch: Batch) -> Receipt:
+        """Write a batch, stream by stream.
+
+        Returns:
+            A receipt; blocks that the node refuses for good are its rejections, with its words.
+
+        Raises:
+            BridgeError: Nothing is known about the batch.
+        """
+        self._infos.update((info.name, info) for info in batch.infos)
+        rejections: list[Rejection] = []
+        for index, block in enumerate(batch.blocks):
+            try:
+                await self._write(block)
+            except (NotFound, TooLarge):
+                raise
+            except RequestRejected as error:
+                if error.advice is not Advice.BURY:
+                    raise
+                rejections.append(Rejection(index, str(error)))
+            except EncodeError as error:
+                rejections.append(Rejection(index, str(error)))
+        for note in batch.notes:
+            await self._note(note)
+        return Receipt(tuple(rejections))
+
+    @deferred
+    async def close(self) -> None:
+        """Nothing is held: the node is its owner's."""
+
+    async def _write(self, block: SampleBlock) -> None:
+        # Not kept until all went well: afterwards nobody knows what the node has.
+        target = self._targets.pop(block.stream, None) or await self._target(block)
+        rows, breaks = _rows(block, target.stream), block.breaks
+        if int(rows["timestamp"][0]) < target.end:
+            keep = await self._missing(target, rows["timestamp"])
+            # A break before a row that the node has is there too; it must not move to the next one.
+            breaks = tuple(int(np.count_nonzero(keep[:row])) for row in breaks if keep[row])
+            rows = rows[keep]
+        if len(rows):
+            await self._write_rows(target, rows, breaks)
+            target.end = max(target.end, int(rows["timestamp"][-1]) + 1)
+        self._targets[block.stream] = target
+
+    async def _write_rows(self, target: _Target, rows: NDArray[Any], breaks: tuple[int, ...]) -> None:
+        first = int(rows["timestamp"][0])
+        continues = 0 < target.end <= first and 0 not in breaks
+        pipe = await self._node.data_write(
+            target.stream, merge_gap=first - target.end + 1 if continues else 0
+        )
+        begin = 0
+        for end in (*(row for row in breaks if row > 0), len(rows)):
+            if begin:
+                await pipe.close_interval()
+            await pipe.write(rows[begin:end])
+            begin = end
+        await pipe.close()
+
+    async def _target(self, block: SampleBlock) -> _Target:
+        path = f"{self._folder}/{block.stream}"
+        try:
+            stream = await self._node.data_stream_get(path)
+        except StreamNotFound:
+            made = _stream_for(block, self._infos.get(block.stream))
+            made.keep_us, made.decimate = self._keep_us, self._decimate
+            stream = await self._node.data_stream_create(made, self._folder or "/")
+            return _Target(path, stream, 0)
+        info = await self._node.data_stream_info(path)
+        return _Target(path, stream, 0 if info.end is None else info.end + 1)
+
+    async def _missing(self, target: _Target, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these timestamps the node does not have."""
+        pipe = await self._node.data_read(target.stream, int(wanted[0]), int(wanted[-1]) + 1)
+        there: list[NDArray[np.int64]] = []
+        try:
+            while True:
+                try:
+                    rows = await pipe.read()
+                except EmptyPipeError:
+                    break
+                there.append(rows["timestamp"].copy())
+                pipe.consume(len(rows))
+        finally:
+            await pipe.close()
+        found: NDArray[np.bool_] = (
+            np.isin(wanted, np.concatenate(there)) if there else np.zeros(len(wanted), bool)
+        )
+        return ~found
+
+    async def _note(self, note: Note) -> None:
+        start = note.start_ns // MICROSECOND
+        end = None if note.end_ns is None else max(note.end_ns // MICROSECOND, start + 1)
+        path = f"{self._folder}/{note.stream}"
+        if note.kind is NoteKind.ANNOTATION:
+            title, content = str(note.content.get("title", "")), note.content.get("content")
+            annotation = Annotation(title, start, end, "" if content is None else str(content))
+            there = await self._node.annotation_get(path, start=start, end=start)
+            if annotation_note("", annotation) not in [annotation_note("", one) for one in there]:
+                await self._node.annotation_create(annotation, path)
+            return
+        event = Event(start, start + 1 if end is None else end, dict(note.content))
+        try:
+            found = await self._node.event_stream_read(
+                path, start=start, end=start + 1, include_on_going_events=False
+            )
+        except StreamNotFound:
+            await self._node.event_stream_create(EventStream(name=note.stream), self._folder or "/")
+            found = []
+        if event_note("", event) not in [event_note("", one) for one in found]:
+            await self._node.event_stream_write(path, [event])
+
+
+def _stream_for(block: SampleBlock, info: StreamInfo | None) -> DataStream:
+    """The data stream to make for the rows of a block."""
+    known: dict[str, StreamInfo] = {}
+    if info is not None:
+        known = {column.name: column for column in info.columns} or {VALUE: info}
+    whole = all(value_type_of(column) is ValueType.INTEGER for column in block.columns.values())
+    elements = [
+        Element(name=name, units=(known[name].unit_symbol or "") if name in known else "")
+        for name in block.columns
+    ]
+    return DataStream(
+        name=block.stream,
+        description=(info.label or "") if info is not None else "",
+        datatype="int64" if whole else "float64",
+        elements=elements,
+    )
+
+
+def _rows(block: SampleBlock, stream: DataStream) -> NDArray[Any]:
+    """The rows of a block in a data stream's own type.
+
+    Raises:
+        EncodeError: The stream has other elements, or a type that cannot hold these numbers.
+    """
+    if len(stream.elements) != len(block.columns):
+        reason = f"the stream has {len(stream.elements)} elements, not {len(block.columns)}"
+        raise EncodeError("joule", block.stream, reason)
+    rows = np.zeros(len(block), layout_dtype(stream.layout))
+    rows["timestamp"] = block.at // MICROSECOND
+    kind = rows["data"].dtype
+    for index, (name, column) in enumerate(block.columns.items()):
+        with np.errstate(invalid="ignore", over="ignore"):
+            converted = column.astype(kind)
+        if kind.kind in "iu" and not np.array_equal(converted, column):
+            raise EncodeError("joule", f"{block.stream}.{name}", f"not all values are {stream.datatype}")
+        rows["data"][:, index] = converted
+    return rows
