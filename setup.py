@@ -23,6 +23,7 @@ HOST = ["psutil>=7.0"]
 TEST = [
     *HOST,
     "hypothesis>=6.150",
+    "lxml>=6.0",
     "pytest>=9.0",
     "pytest-twisted>=1.14.3",
 ]
@@ -80,7 +81,6 @@ setup(
         # No floor here: pyOpenSSL and Autobahn between them leave room for one release series.
         "cryptography",
         "idna>=3.10",
-        "lxml>=6.0",
         "msgspec>=0.22",
         "numpy>=2.3",
         "plotext>=6.1",
