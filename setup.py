@@ -25,6 +25,7 @@ TEST = [
     *HOST,
     *JOULE,
     "hypothesis>=6.150",
+    "lxml>=6.0",
     "pytest>=9.0",
     "pytest-twisted>=1.14.3",
 ]
@@ -82,7 +83,6 @@ setup(
         # No floor here: pyOpenSSL and Autobahn between them leave room for one release series.
         "cryptography",
         "idna>=3.10",
-        "lxml>=6.0",
         "msgspec>=0.22",
         "numpy>=2.3",
         "plotext>=6.1",

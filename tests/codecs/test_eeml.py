@@ -798,10 +798,10 @@ INTERVAL = "<permissions><permission><minimum-interval>x</minimum-interval></per
             "'x' is not",
             True,
         ),
-        (Environment, "<eeml><environment></eeml>", "", "1:27: Opening and ending tag mismatch", False),
-        (Environment, "<eeml>\n<environment a=1/></eeml>", "", "2:16: AttValue", False),
+        (Environment, "<eeml><environment></eeml>", "", "1:22: mismatched tag", False),
+        (Environment, "<eeml>\n<environment a=1/></eeml>", "", "2:16: not well-formed", False),
         (Environment, "", "", "", False),
-        (Environment, in_feed("&e;"), "", "1:23: Entity 'e' not defined", False),
+        (Environment, in_feed("&e;"), "", "1:20: undefined entity", False),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(kind, document, path, reason, invalid):

@@ -2,8 +2,8 @@
 
 Documents are written from templates, because building a tree costs ten times as much; tests hold
 the templates to what lxml writes for the same tree.  They are read by local name whatever the
-namespace, since some clients give none and some a wrong one.  Hyphens and underscores in the
-names of triggers, keys and users stand for each other.
+namespace and its prefix, since some clients give none and some a wrong one.  Hyphens and underscores
+in the names of triggers, keys and users stand for each other.
 
 What EEML cannot carry: white space at the edges of a text; control characters and half
 surrogates, which are refused with an `EncodeError`; the difference between an empty and an absent
@@ -22,8 +22,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, TypeAlias, TypeVar
-
-from lxml import etree
+from xml.etree.ElementTree import Element
 
 from txbridge.codecs.eeml_runs import MARK, Columns, take_runs
 from txbridge.codecs.fields import EEML_NAMESPACE, OPENSEARCH_NAMESPACE, XSI_NAMESPACE
@@ -440,7 +439,7 @@ def decode(kind: type[S], data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS)
     return read(parse_xml(data, limits))  # type: ignore[no-any-return]  # the same
 
 
-def _decode_history(read: Callable[[etree._Element, _Runs], T], data: bytes, limits: DecodeLimits) -> T:
+def _decode_history(read: Callable[[Element, _Runs], T], data: bytes, limits: DecodeLimits) -> T:
     limits.check(FORMAT, data, b"<")
     short, runs = take_runs(data)
     if runs:
@@ -451,31 +450,31 @@ def _decode_history(read: Callable[[etree._Element, _Runs], T], data: bytes, lim
     return read(parse_xml(data, limits), ())
 
 
-def _local(element: etree._Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+def _local(element: Element) -> str:
+    return element.tag.rpartition(":")[2]
 
 
-def _name(element: etree._Element) -> str:
+def _name(element: Element) -> str:
     return _local(element).replace("-", "_")
 
 
-def _children(parent: etree._Element, name: str) -> Iterator[etree._Element]:
-    return parent.iterchildren("{*}" + name)
+def _children(parent: Element, name: str) -> Iterator[Element]:
+    return (child for child in parent if _local(child) == name)
 
 
-def _expect_root(root: etree._Element, name: str) -> None:
+def _expect_root(root: Element, name: str) -> None:
     if _name(root) != name:
         raise DecodeError(FORMAT, "", f"the root is {_local(root)!r}, expected {name.replace('_', '-')!r}")
 
 
-def _only(parent: etree._Element, name: str, path: str) -> etree._Element:
+def _only(parent: Element, name: str, path: str) -> Element:
     found = list(_children(parent, name))
     if len(found) != 1:
         raise DecodeError(FORMAT, path, f"expected one {name!r} element, found {len(found)}")
     return found[0]
 
 
-def _text(element: etree._Element) -> str:
+def _text(element: Element) -> str:
     return (element.text or "").strip(_BLANKS)
 
 
@@ -494,12 +493,12 @@ def _converted(convert: Callable[[str], T], text: str | None, path: str) -> T | 
         raise DecodeError(FORMAT, path, str(error), invalid=True) from None
 
 
-def _read_environment(root: etree._Element, runs: _Runs) -> Environment:
+def _read_environment(root: Element, runs: _Runs) -> Environment:
     _expect_root(root, "eeml")
     return _environment(_only(root, "environment", ""), "", runs)
 
 
-def _read_environments(root: etree._Element, runs: _Runs) -> EnvironmentList:
+def _read_environments(root: Element, runs: _Runs) -> EnvironmentList:
     _expect_root(root, "eeml")
     counts: dict[str, int | None] = {}
     for name in ("totalResults", "startIndex", "itemsPerPage"):
@@ -516,12 +515,12 @@ def _read_environments(root: etree._Element, runs: _Runs) -> EnvironmentList:
     )
 
 
-def _read_datastream(root: etree._Element, runs: _Runs) -> Datastream:
+def _read_datastream(root: Element, runs: _Runs) -> Datastream:
     _expect_root(root, "eeml")
     return _stream(_only(_only(root, "environment", ""), "data", "environment"), "data", runs)
 
 
-def _read_datapoint(root: etree._Element) -> Datapoint:
+def _read_datapoint(root: Element) -> Datapoint:
     _expect_root(root, "eeml")
     data = _only(_only(root, "environment", ""), "data", "environment")
     value = _only(_only(data, "datapoints", "data"), "value", "data.datapoints")
@@ -529,7 +528,7 @@ def _read_datapoint(root: etree._Element) -> Datapoint:
     return Datapoint(at=at, value=_given(value.text))
 
 
-def _environment(element: etree._Element, path: str, runs: _Runs) -> Environment:
+def _environment(element: Element, path: str, runs: _Runs) -> Environment:
     feed = Environment(
         updated=_converted(parse_instant, element.get("updated"), f"{path}updated"),
         created=_converted(parse_instant, element.get("created"), f"{path}created"),
@@ -538,7 +537,7 @@ def _environment(element: etree._Element, path: str, runs: _Runs) -> Environment
     )
     tags = []
     index = 0
-    for child in element.iterchildren():
+    for child in element:
         name = _local(child)
         if name == "data":
             _add_stream(feed, child, f"{path}data[{index}]", runs)
@@ -558,7 +557,7 @@ def _environment(element: etree._Element, path: str, runs: _Runs) -> Environment
     return feed
 
 
-def _add_stream(feed: Environment, element: etree._Element, path: str, runs: _Runs) -> None:
+def _add_stream(feed: Environment, element: Element, path: str, runs: _Runs) -> None:
     stream = _stream(element, path, runs)
     if stream.id is None:
         raise DecodeError(FORMAT, f"{path}.id", "a datastream needs an id", invalid=True)
@@ -567,8 +566,8 @@ def _add_stream(feed: Environment, element: etree._Element, path: str, runs: _Ru
     feed.datastreams[stream.id] = stream
 
 
-def _location(element: etree._Element, path: str) -> Location | None:
-    texts = {_local(child): child.text for child in element.iterchildren()}
+def _location(element: Element, path: str) -> Location | None:
+    texts = {_local(child): child.text for child in element}
     place = Location(
         disposition=_given(element.get("disposition")),
         exposure=_given(element.get("exposure")),
@@ -584,8 +583,8 @@ def _location(element: etree._Element, path: str) -> Location | None:
     return None if place == Location() else place
 
 
-def _waypoint(element: etree._Element, path: str) -> Waypoint:
-    texts = {_local(child): child.text for child in element.iterchildren()}
+def _waypoint(element: Element, path: str) -> Waypoint:
+    texts = {_local(child): child.text for child in element}
     return Waypoint(
         at=_converted(parse_instant, element.get("at"), f"{path}.at"),
         lat=_converted(as_degrees, texts.get("lat"), f"{path}.lat"),
@@ -594,10 +593,10 @@ def _waypoint(element: etree._Element, path: str) -> Waypoint:
     )
 
 
-def _stream(element: etree._Element, path: str, runs: _Runs) -> Datastream:
+def _stream(element: Element, path: str, runs: _Runs) -> Datastream:
     stream = Datastream(id=_given(element.get("id")))
     tags = []
-    for child in element.iterchildren():
+    for child in element:
         name = _local(child)
         if name in ("current_value", "value"):  # the latter is how 005 calls it
             stream.current_value = _given(child.text)
@@ -622,7 +621,7 @@ def _stream(element: etree._Element, path: str, runs: _Runs) -> Datastream:
     return stream
 
 
-def _points(element: etree._Element, path: str, runs: _Runs) -> list[Datapoint]:
+def _points(element: Element, path: str, runs: _Runs) -> list[Datapoint]:
     taken = element.get(MARK) if runs else None
     ats, texts = _columns(element) if taken is None else runs[int(taken)]
     return points_from_text(FORMAT, path, ats, _all_given(texts))
@@ -637,7 +636,7 @@ def _all_given(texts: Sequence[str | None]) -> Sequence[str | None]:
     return [_given(text) for text in texts]
 
 
-def _columns(element: etree._Element) -> Columns:
+def _columns(element: Element) -> Columns:
     values = list(_children(element, "value"))
     return [value.get("at") for value in values], [value.text for value in values]
 
@@ -645,11 +644,11 @@ def _columns(element: etree._Element) -> Columns:
 class _Members:
     """The children of an element of a trigger, key or user, by name with underscores."""
 
-    def __init__(self, element: etree._Element, path: str) -> None:
+    def __init__(self, element: Element, path: str) -> None:
         self._path = path
-        self._elements = {_name(child): child for child in element.iterchildren()}
+        self._elements = {_name(child): child for child in element}
 
-    def element(self, name: str) -> etree._Element | None:
+    def element(self, name: str) -> Element | None:
         found = self._elements.get(name)
         return None if found is None or found.get("nil") == "true" else found
 
@@ -668,15 +667,13 @@ class _Members:
 
     def texts(self, name: str) -> list[str]:
         found = self.element(name)
-        return [] if found is None else [_text(child) for child in found.iterchildren()]
+        return [] if found is None else [_text(child) for child in found]
 
     def members(self, name: str) -> list[_Members] | None:
         found = self.element(name)
         if found is None:
             return None
-        return [
-            _Members(child, f"{self.path(name)}[{index}]") for index, child in enumerate(found.iterchildren())
-        ]
+        return [_Members(child, f"{self.path(name)}[{index}]") for index, child in enumerate(found)]
 
     def path(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
@@ -687,12 +684,12 @@ def _rails_instant(text: str) -> datetime:
     return parse_instant(text.removesuffix(" UTC"))
 
 
-def _items(root: etree._Element, name: str) -> list[_Members]:
+def _items(root: Element, name: str) -> list[_Members]:
     _expect_root(root, name)
-    return [_Members(child, f"{name}[{index}]") for index, child in enumerate(root.iterchildren())]
+    return [_Members(child, f"{name}[{index}]") for index, child in enumerate(root)]
 
 
-def _alone(root: etree._Element, name: str) -> _Members:
+def _alone(root: Element, name: str) -> _Members:
     _expect_root(root, name)
     return _Members(root, "")
 
@@ -752,12 +749,12 @@ def _user(members: _Members) -> User:
     )
 
 
-_HISTORY_READERS: dict[type, Callable[[etree._Element, _Runs], Any]] = {
+_HISTORY_READERS: dict[type, Callable[[Element, _Runs], Any]] = {
     Environment: _read_environment,
     EnvironmentList: _read_environments,
     Datastream: _read_datastream,
 }
-_READERS: dict[type, Callable[[etree._Element], Any]] = {
+_READERS: dict[type, Callable[[Element], Any]] = {
     Datapoint: _read_datapoint,
     Trigger: lambda root: _trigger(_alone(root, "datastream_trigger")),
     TriggerList: lambda root: TriggerList(

@@ -7,18 +7,22 @@ needs no bound of its own: it cannot be longer than its document.
 An XML document type declaration is refused before the parser sees it, which is the end of
 entity expansion, external entities and remote DTDs alike.  For that search to be certain the
 bytes must be ASCII-compatible, so the encoding is taken from a short list and *imposed* on the
-parser: libxml2 would otherwise recognise UTF-16 and EBCDIC by their first bytes, in which
-``<!DOCTYPE`` looks different.
+parser: it would otherwise recognise UTF-16 by its first bytes, in which ``<!DOCTYPE`` looks
+different.
+
+The parser is Expat, because it forgets: libxml2 keeps every name it ever saw for as long as its thread
+lives, and names are free to choose.  Namespaces are not looked at: no format needs them, and each name
+would be a copy of its namespace, which may be half as long as the document.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers.expat import ErrorString, ExpatError, ParserCreate
 
 import numpy as np
 from attrs import frozen
-from lxml import etree
 
 from txbridge.errors import DecodeError
 
@@ -118,12 +122,14 @@ _XML_ENCODINGS = {
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
-@lru_cache(maxsize=8)
-def _deeper_than(depth: int) -> etree.XPath:
-    return etree.XPath("boolean(" + "/*" * (depth + 1) + ")")
+def _is_deeper(root: Element, depth: int) -> bool:
+    level = [root]
+    for _ in range(depth):
+        level = [child for element in level for child in element]
+    return bool(level)
 
 
-def parse_xml(data: bytes, limits: DecodeLimits) -> etree._Element:
+def parse_xml(data: bytes, limits: DecodeLimits) -> Element:
     """Parse an XML document without DTD, entities, network, comments or processing instructions.
 
     Args:
@@ -131,7 +137,7 @@ def parse_xml(data: bytes, limits: DecodeLimits) -> etree._Element:
         limits: What it must keep to.
 
     Returns:
-        The root element.
+        The root element; names are as they stand in the document, with their prefixes.
 
     Raises:
         DecodeError: Too large, too deep, with a document type declaration, in an encoding that
@@ -152,24 +158,18 @@ def parse_xml(data: bytes, limits: DecodeLimits) -> etree._Element:
             name = declared[1].decode("ascii", "replace")
             raise DecodeError("xml", "", f"the encoding {name!r} is not accepted, use UTF-8")
         encoding = known
-    parser = etree.XMLParser(
-        encoding=encoding,
-        resolve_entities=False,
-        load_dtd=False,
-        dtd_validation=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        recover=False,
-        collect_ids=False,
-    )
+    builder = TreeBuilder()
+    parser = ParserCreate(encoding)
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
     try:
-        root = etree.fromstring(document, parser)
-    except etree.XMLSyntaxError as error:
-        line, column = error.position
-        message = re.sub(r", line \d+, column \d+$", "", error.msg or "not well-formed")
-        raise DecodeError("xml", "", f"{line}:{column}: {message}") from None
-    if _deeper_than(limits.depth)(root):
+        parser.Parse(document, True)
+    except ExpatError as error:
+        where = f"{error.lineno}:{error.offset + 1}"
+        raise DecodeError("xml", "", f"{where}: {ErrorString(error.code)}") from None
+    root = builder.close()
+    if _is_deeper(root, limits.depth):
         raise DecodeError("xml", "", f"nested deeper than {limits.depth} levels")
     return root
