@@ -9,7 +9,8 @@ first live row is held until the node has stored it too: then it has stored all 
 read.  A stream that somebody writes over HTTP cannot be subscribed to, though the node does not say
 so before it is asked; it is polled.
 
-Older rows may still be written to a node later, so it is asked again from time to time.
+Older rows may still be written to a node later, so it is asked again from time to time, and what lies
+between the last `MOST_HOLES` intervals that were read is looked at again.
 
 Any error ends the flow.  The route opens another one, which begins where this one had come to.
 """
@@ -89,7 +90,7 @@ class _Data:
     """A data stream that is followed.
 
     Every row before ``since`` is not wanted; ``live_from`` is where what happens begins, and older rows
-    are looked for below it.
+    are looked for below it.  Everything below ``examined`` was compared with what the node has.
     """
 
     path: str
@@ -99,6 +100,7 @@ class _Data:
     since: int
     annotation: int
     live_from: int | None = None
+    examined: int = 0
     is_described: bool = False
 
 
@@ -349,7 +351,8 @@ class Flow:
 
     async def _fill(self, one: _Data, start: int, end: int | None) -> None:
         """Read what is missing between two timestamps."""
-        has = await self._intervals(one, start, end)
+        # A node cuts intervals at the start: only with the row before it can a break be told from none.
+        has = await self._intervals(one, start - 1 if start - 1 in one.taken else start, end)
         for (first, last), begins in windows(has, one.taken):
             await self._reads.acquire()
             try:
@@ -365,6 +368,7 @@ class Flow:
 
     async def _read(self, one: _Data, start: int, end: int, after_break: bool) -> None:
         pipe = await self._node.data_read(one.stream, start, end)
+        between = False
         try:
             while True:
                 try:
@@ -372,14 +376,17 @@ class Flow:
                 except EmptyPipeError:
                     break
                 if len(rows):
-                    await self._take(one, rows, after_break, start)
+                    # What lies between two intervals is not taken: rows may be written there later.
+                    since = int(rows["timestamp"][0]) if between else start
+                    one.examined = max(one.examined, since)
+                    await self._take(one, rows, after_break or between, since)
                     start = int(rows["timestamp"][-1]) + 1
                     pipe.consume(len(rows))
-                    after_break = False
-                after_break = after_break or pipe.end_of_interval
+                    after_break = between = False
+                between = between or pipe.end_of_interval
         finally:
             await pipe.close()
-        if start < end:
+        if start < end and not between:
             await self._took(one, start, end, Batch())
 
     async def _take(self, one: _Data, rows: Any, after_break: bool, since: int) -> None:
@@ -392,7 +399,7 @@ class Flow:
         one.taken = taken.without_holes(MOST_HOLES)
         closed = tuple(
             Gap(one.name, first * 1000, last * 1000 - 1, "too many outages to remember")
-            for first, last in one.taken.minus(taken)
+            for first, last in one.taken.minus(taken).within(one.examined, None)
         )
         await self._put(Batch(batch.blocks, closed, batch.infos))
 

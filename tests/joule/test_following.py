@@ -1,0 +1,192 @@
+"""A flow from a node in memory: history, what comes, what comes late, and nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import deferLater
+
+from tests.support.hub_in_memory import HubInMemory
+from tests.support.joule_node import T0, NodeInMemory
+from txbridge.errors import Closed, ServerFailed
+from txbridge.joule.adapter import JouleSource
+from txbridge.joule.following import Order, Pace
+from txbridge.model.samples import Gap
+from txbridge.net.http1 import Response
+from txbridge.relay.roles import Selection
+
+SECOND = 1_000_000
+
+
+class Bench:
+    """A node with one stream, and a source of it."""
+
+    def __init__(self, hub):
+        self.hub = hub
+        self.server = NodeInMemory(hub.network)
+        self.node = self.server.node()
+        self.flows = []
+
+    def open(self, *, after=None, **more):
+        options = {"since": 0, "pace": Pace(poll=1.0, notes=1.0, rescan=20.0), **more}
+        source = JouleSource(self.node, ["/a"], reactor=self.hub.network.reactor, **options)
+        self.flows.append(self.hub.run(source.open(Selection(), after)))
+        return self.flows[-1]
+
+    def take(self, flow, seconds=5):
+        """All batches of the next so many seconds."""
+        batches = []
+
+        def took(batch):
+            batches.append(batch)
+            return flow.next_batch().addCallback(took)
+
+        reading = flow.next_batch().addCallback(took)
+        self.hub.run(deferLater(self.hub.network.reactor, seconds), seconds + 60)
+        reading.cancel()
+        reading.addErrback(lambda failure: None)
+        return batches
+
+    def write(self, *rows, begins=False):
+        held = self.server.streams["/a"]
+        if begins:
+            held.breaks.add(T0 + rows[0][0] * SECOND)
+        held.rows.update((T0 + row[0] * SECOND, row[1:]) for row in rows)
+
+    def close(self):
+        for flow in self.flows:
+            self.hub.run(flow.close())
+        self.hub.run(self.node.close())
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with HubInMemory(tmp_path) as hub:
+        one = Bench(hub)
+        yield one
+        one.close()
+
+
+def values_of(batches):
+    return [value for batch in batches for block in batch.blocks for value in block.values.tolist()]
+
+
+def breaks_of(batches):
+    return [block.values.tolist()[row] for batch in batches for block in batch.blocks for row in block.breaks]
+
+
+RUNS = ([(0, 0.0), (1, 1.0), (2, 2.0)], [(10, 3.0), (11, 4.0)])
+
+
+def test_history_comes_first_and_then_what_is_written(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open()
+    history = bench.take(flow)
+    assert values_of(history) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert breaks_of(history) == [3.0]
+    bench.write((12, 5.0), (13, 6.0))
+    bench.write((20, 7.0), begins=True)
+    news = bench.take(flow)
+    assert values_of(news) == [5.0, 6.0, 7.0]
+    assert breaks_of(news) == [7.0]
+
+
+def test_a_flow_goes_on_with_exactly_what_is_missing(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    first = bench.take(bench.open())
+    bench.write((12, 5.0))
+    bench.write((-5, 8.0), (-4, 9.0), begins=True)
+    bench.server.streams["/a"].breaks.add(T0)
+    again = bench.take(bench.open(after=first[-1].cursor))
+    assert sorted(values_of(again)) == [5.0, 8.0, 9.0]
+
+
+def test_a_flow_from_now_on_begins_after_the_last_row_however_often_it_is_opened(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    source = JouleSource(bench.node, ["/a"], reactor=bench.hub.network.reactor)
+    bench.flows.append(bench.hub.run(source.open(Selection(), None)))
+    assert bench.take(bench.flows[0]) == []
+    bench.hub.run(bench.flows[0].close())
+    bench.write((12, 5.0))
+    bench.flows.append(bench.hub.run(source.open(Selection(), None)))
+    assert values_of(bench.take(bench.flows[1])) == [5.0]
+
+
+def test_rows_that_are_written_late_are_found(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open()
+    bench.take(flow)
+    bench.write((5, 8.0), begins=True)
+    assert values_of(bench.take(flow, 25)) == [8.0]
+    assert values_of(bench.take(flow, 45)) == []
+
+
+def test_live_first_gives_the_newest_at_once_and_fills_what_is_missing(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open(order=Order.LIVE_FIRST)
+    bench.hub.run(deferLater(bench.hub.network.reactor, 0.5))
+    bench.write((12, 5.0))
+    got = values_of(bench.take(flow))
+    assert sorted(got) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_a_range_ends_when_it_was_read(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open(until=T0 + 11 * SECOND)
+    assert values_of([bench.hub.run(flow.next_batch())]) == [0.0, 1.0, 2.0, 3.0]
+    rest = bench.take(flow)
+    assert values_of(rest) == []
+    with pytest.raises(Closed):
+        bench.hub.run(flow.next_batch())
+
+
+def test_what_the_node_dropped_before_it_was_read_is_a_gap(bench):
+    held = bench.server.add("/a", "float64_1", *RUNS, keep_us=4 * SECOND)
+    cursor = bench.take(bench.open(until=T0 + 3 * SECOND))[-1].cursor
+    for at in list(held.rows):
+        del held.rows[at]
+    bench.write((100, 5.0), (101, 6.0), begins=True)
+    batches = bench.take(bench.open(after=cursor))
+    gaps = [gap for batch in batches for gap in batch.gaps]
+    lost = ((T0 + 2 * SECOND + 1) * 1000, (T0 + 100 * SECOND) * 1000 - 1)
+    assert gaps == [Gap("a", *lost, "the node had dropped it already")]
+    assert values_of(batches) == [5.0, 6.0]
+
+
+def test_each_annotation_comes_once(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    note = {"id": 1, "title": "moved", "content": "", "start": T0, "end": None, "stream_id": 1}
+    bench.server.annotations = [note]
+    flow = bench.open()
+    first = bench.take(flow)
+    bench.server.annotations = [note, {**note, "id": 2, "title": "back"}]
+    second = bench.take(flow)
+    assert [[one.content["title"] for batch in part for one in batch.notes] for part in (first, second)] == [
+        ["moved"],
+        ["back"],
+    ]
+    assert bench.take(bench.open(after=second[-1].cursor)) == []
+
+
+def test_a_node_that_fails_ends_the_flow_and_the_next_one_goes_on(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open()
+    cursor = bench.take(flow)[-1].cursor
+    bench.write((12, 5.0))
+    bench.server.refusal = Response(503, (), b"the database is away")
+    with pytest.raises(ServerFailed):
+        bench.hub.run(flow.next_batch(), 60)
+    bench.server.refusal = None
+    assert values_of(bench.take(bench.open(after=cursor))) == [5.0]
+
+
+def test_nothing_is_read_ahead_of_a_reader_that_does_not_come(bench):
+    rows = [(at, float(at)) for at in range(60_000)]
+    bench.server.add("/a", "float64_1", *(rows[start : start + 100] for start in range(0, 60_000, 100)))
+    flow = bench.open()
+    bench.hub.run(deferLater(bench.hub.network.reactor, 3), 60)
+    waiting = flow._handover.points
+    assert 0 < waiting <= 60_000
+    batches = bench.take(flow, 10)
+    assert values_of(batches) == [float(at) for at in range(60_000)]
+    assert [gap for batch in batches for gap in batch.gaps] == []
+    assert len(batches[-1].cursor.encode()) < 20_000
