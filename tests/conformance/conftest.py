@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,6 +34,7 @@ class JoulePeer:
         config: A directory as Joule's own client keeps one.
         importer_key: A key for archives.
         python: The Python that the node runs in.
+        environ: What its scripts are told.
     """
 
     url: str
@@ -41,10 +43,21 @@ class JoulePeer:
     config: Path
     importer_key: str = field(repr=False)
     python: str
+    environ: Mapping[str, str] = field(repr=False)
 
     def node(self) -> Node:
         """A client of ours for it; close it."""
         return Node(self.url, self.key)
+
+    def kill(self) -> None:
+        """Kill the node with its modules, as a power cut does; the database stays."""
+        pid_file = self.config.parent / "jouled.pid"
+        os.killpg(int(pid_file.read_text()), signal.SIGKILL)
+        pid_file.unlink()  # a process that is dead and not reaped yet would pass for a running node
+
+    def start_again(self) -> None:
+        """Start the node that was killed."""
+        _run("setup.sh", self.environ, START_SECONDS)
 
     def database_user(self, dsn: str) -> str:
         """Connect to the node's database by the node's own SQLAlchemy, and ask who we are."""
@@ -77,6 +90,7 @@ def joule_peer() -> Iterator[JoulePeer]:
             Path(found["JOULE_USER_CONFIG_DIR"]),
             found["JOULE_IMPORTER_KEY"],
             found["JOULE_PYTHON"],
+            environ,
         )
     finally:
         subprocess.run(

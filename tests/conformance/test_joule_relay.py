@@ -1,0 +1,82 @@
+"""A relay from a real node that is killed and started again, into a real hub: every row, and each once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import random
+from typing import Any
+
+import pytest_twisted
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from tests.conformance.conftest import JoulePeer
+from tests.support.program import started_hub
+from txbridge.client import Client
+from txbridge.cosm.adapter import CosmSink
+from txbridge.joule.adapter import JouleSource
+from txbridge.model.instants import from_microseconds, to_microseconds
+from txbridge.net.backoff import Backoff
+from txbridge.net.reactor import resolve_reactor
+from txbridge.relay.outbox import MemoryOutbox
+from txbridge.relay.plan import RoutePolicy
+from txbridge.relay.route import Destination, RelayService
+
+KILLS = 10
+ROWS_PER_SECOND = 50
+STORED_WITHIN = 2.5  # seconds: the insert period of the node, half of it more, and a subscription's own
+LOSSES = frozenset(
+    {"not-a-number dropped", "gaps dropped", "breaks dropped", "annotations and events dropped"}
+)
+
+
+async def rows_on(client: Client, feed_id: str, newest: int) -> list[tuple[int, int]]:
+    """What the feed has of the stream, up to a timestamp."""
+    window = ("2020-01-01T00:00:00Z", from_microseconds(newest))
+    walk = client.walk_history("live.pulse.n", *window, feed_id=feed_id)
+    found: list[tuple[int, int]] = []
+    while points := await walk.next_datapoints():
+        found += [(to_microseconds(point.at), int(point.value or "")) for point in points if point.at]
+    return found
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_node_that_is_killed_ten_times_loses_no_row_and_doubles_none(
+    joule_peer: JoulePeer, tmp_path: Path
+) -> None:
+    reactor: Any = resolve_reactor(None)
+    with started_hub(tmp_path / "hub") as hub:
+        client = Client(hub.key, url=f"{hub.url}/v2", reactor=reactor)
+        node = joule_peer.node()
+        sink = CosmSink(client, title="From Joule")
+        relay = RelayService(
+            "joule",
+            JouleSource(node, ["/live/pulse"], since=0, reactor=reactor),
+            [Destination(name="hub", sink=sink, policy=RoutePolicy(LOSSES))],
+            MemoryOutbox(["hub"], reactor),
+            clock=reactor,
+            random=random,
+            backoff=lambda: Backoff(initial=0.1, maximum=1.0),
+        )
+        relay.startService()
+        for _ in range(KILLS):
+            await deferLater(reactor, 4 + 3 * random())
+            joule_peer.kill()
+            await deferToThread(joule_peer.start_again)
+        await deferLater(reactor, 5)
+        stored = await node.data_read_array("/live/pulse", max_rows=None)
+        newest = int(stored["timestamp"][-1])
+        wanted = list(zip(stored["timestamp"].tolist(), stored["data"][:, 0].tolist(), strict=True))
+        for _ in range(60):
+            arrived = await rows_on(client, str(sink.feed_id), newest)
+            if set(wanted) <= set(arrived):
+                break
+            await deferLater(reactor, 1)
+        await relay.stopService()
+        await node.close()
+        await client.close()
+    assert len(wanted) > KILLS * ROWS_PER_SECOND / 5
+    assert set(wanted) <= set(arrived)
+    assert [at for at, _ in arrived] == sorted({at for at, _ in arrived})
+    # What a node gave and had not stored when it was killed is at the destination alone.
+    assert len(arrived) - len(wanted) < KILLS * ROWS_PER_SECOND * STORED_WITHIN
