@@ -98,6 +98,13 @@ class TestSink:
         assert "1 elements, not 2" in receipt.rejections[1].reason
         assert server.rows("/in/b") == [(0, 1)]
 
+    def test_a_stream_that_somebody_deleted_is_made_again(self, hub, server, node):
+        sink = JouleSink(node, "/in")
+        hub.run(sink.deliver(Batch((block("a", [0], [1]),))))
+        del server.streams["/in/a"]
+        hub.run(sink.deliver(Batch((block("a", [1], [2]),))))
+        assert server.rows("/in/a") == [(1, 2)]
+
     def test_a_folder_begins_with_a_slash(self, node):
         with pytest.raises(ConfigError, match="begins with a slash"):
             JouleSink(node, "in")

@@ -260,14 +260,20 @@ class JouleSink:
             A receipt; blocks that the node refuses for good are its rejections, with its words.
 
         Raises:
+            ConfigError: A stream is deleted as soon as it is made.
             BridgeError: Nothing is known about the batch.
         """
         self._infos.update((info.name, info) for info in batch.infos)
         rejections: list[Rejection] = []
         for index, block in enumerate(batch.blocks):
             try:
-                await self._write(block)
-            except (NotFound, TooLarge):
+                try:
+                    await self._write(block)
+                except NotFound:
+                    await self._write(block)  # somebody deleted the stream, so it is made again
+            except NotFound as error:
+                raise ConfigError([f"{self._folder}/{block.stream} cannot be written: {error}"]) from error
+            except TooLarge:
                 raise
             except RequestRejected as error:
                 if error.advice is not Advice.BURY:
