@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -64,10 +63,10 @@ def test_json_is_as_deep_as_its_nesting(value):
 
 
 def test_a_string_of_quotes_that_nobody_ends_is_looked_at_once():
-    data = b'"' + b'\\"' * 30_000
-    start = time.process_time()
+    data = b'"' + b'\\"' * 300_000  # a look from each quote would take a quarter of an hour
     check_json_depth(data, 1)
-    assert time.process_time() - start < 1.0
+    with pytest.raises(DecodeError):
+        check_json_depth(data + b'"[[', 1)
 
 
 @given(st.binary(max_size=60), st.sampled_from([1, 500]))

@@ -30,7 +30,6 @@ from txbridge.joule.pipes import HOLD_SECONDS, Pipe
 T0 = 1_700_000_000_000_000
 MANY = 10_000_000
 BLOCK = 100_000
-WRITE_AND_READ_SECONDS = 180.0
 MEMORY = 128 << 20  # bytes; the rows are 100 MB on the wire, and 240 MB as the test makes them
 
 
@@ -334,7 +333,7 @@ def checked(rows: np.ndarray, first: int) -> int:
 
 
 async def test_ten_million_rows_go_there_and_back_in_flat_memory(node: Node, many: DataStream) -> None:
-    memory, start = Memory(), time.monotonic()
+    memory = Memory()
     written = 0
     pipe = await node.data_write(many)
     for first in range(0, MANY, BLOCK):
@@ -356,7 +355,6 @@ async def test_ten_million_rows_go_there_and_back_in_flat_memory(node: Node, man
     await source.close()
     assert (count, read) == (MANY, written)
     assert memory.most < MEMORY
-    assert time.monotonic() - start < WRITE_AND_READ_SECONDS
 
 
 async def test_readers_that_stop_reading_do_not_freeze_the_node_and_go_on_later(
