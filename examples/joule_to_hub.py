@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from random import random
 from typing import Any
 from urllib.parse import urljoin
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
+from twisted.python.log import startLogging
 
 from txbridge.client import Client
 from txbridge.cosm.adapter import CosmSink
@@ -26,9 +28,9 @@ URL = urljoin(os.environ.get("TXBRIDGE_URL", "http://127.0.0.1:8080"), "/v2")
 ACCEPTED_LOSSES = frozenset({"not-a-number dropped", "breaks dropped", "gaps dropped"})
 
 
-async def main(reactor: Any, path: str, feed_id: str) -> None:
+async def main(reactor: Any, path: str, feed_id: int) -> None:
     client = Client(os.environ.get("TXBRIDGE_API_KEY"), url=URL, reactor=reactor)
-    sink = CosmSink(client, feed_id=int(feed_id))
+    sink = CosmSink(client, feed_id=feed_id)
     hub = Destination(name="hub", sink=sink, policy=RoutePolicy(ACCEPTED_LOSSES))
     source = JouleSource(get_node(reactor=reactor), [path], notes=False, reactor=reactor)
     outbox = MemoryOutbox(["hub"], reactor)
@@ -39,4 +41,9 @@ async def main(reactor: Any, path: str, feed_id: str) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("path", metavar="STREAM")
+    parser.add_argument("feed_id", metavar="FEED", type=int)
+    arguments = parser.parse_args()
+    startLogging(sys.stderr, setStdout=False)  # the relay logs when an end goes away or refuses
+    react(main, [arguments.path, arguments.feed_id])
