@@ -143,7 +143,7 @@ def test_a_copy_that_is_stopped_goes_on_in_the_same_feed_and_back_again(
     assert ended.status == 0, ended.err
     summary = json.loads(ended.out)
     assert summary["delivered"] >= 2 * ROWS
-    assert before < summary["delivered"]
+    assert before <= summary["delivered"]  # a stop still delivers what waits, and that may be all
     back = ("copy", f"cosm:{summary['feed']}", "joule:/cli/back", "--start", str(T0), "--json")
     run(*back, environ=environ, status=2)
     run(*back, "--accept", "gaps dropped", environ=environ)
