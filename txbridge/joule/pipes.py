@@ -22,6 +22,7 @@ Source: Joule 1.0.1, ``models/pipes``, ``api/data_stream``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
@@ -116,7 +117,7 @@ class Direction(Enum):
     TWOWAY = 3
 
 
-class Pipe:
+class Pipe(ABC):
     """What all pipes have.
 
     Attributes:
@@ -216,9 +217,9 @@ class Pipe:
         """Copy what is written from now on to another pipe."""
         raise PipeError("cannot subscribe to an input pipe")
 
+    @abstractmethod
     def close(self) -> Deferred[None]:
         """Let go of it; a second call is harmless."""
-        raise NotImplementedError
 
 
 # ------------------------------------------------------------------------------------------- reading
@@ -239,9 +240,9 @@ class _Readable(Pipe):
         self._is_reading = False
         self._reread = False
 
+    @abstractmethod
     def _more(self) -> Awaitable[Sequence[Rows]]:
         """What comes next; nothing at the end."""
-        raise NotImplementedError
 
     def _may_read(self) -> bool:
         return not self.closed
@@ -549,15 +550,17 @@ class _Writable(Pipe):
         self._cached = 0
         self._cache_lines = 0
 
+    @abstractmethod
     def _accept(self, rows: Any) -> Any:
         """Check rows, and make of them what `_put` takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _put(self, accepted: list[Any]) -> Deferred[None]:
-        raise NotImplementedError
+        """Send what was accepted."""
 
+    @abstractmethod
     def _put_break(self) -> Deferred[None]:
-        raise NotImplementedError
+        """Send an interval break."""
 
     def write(self, rows: NDArray[Any]) -> Deferred[None]:
         """Write rows; fires when there is room for more.
