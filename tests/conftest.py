@@ -6,14 +6,9 @@ import os
 
 from hypothesis import settings
 
-from tests.support.guard import (
-    flushed_errors,
-    guard,
-    pytest_collection_finish,
-    pytest_collection_modifyitems,
-)
+from tests.support.guard import flushed_errors, guard, pytest_collection_modifyitems
 
-__all__ = ["flushed_errors", "guard", "pytest_collection_finish", "pytest_collection_modifyitems"]
+__all__ = ["flushed_errors", "guard", "pytest_collection_modifyitems"]
 
 settings.register_profile("txbridge", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("txbridge")

@@ -11,9 +11,7 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
 
 CONFTEST = """
-from tests.support.guard import (
-    flushed_errors, guard, pytest_collection_finish, pytest_collection_modifyitems
-)
+from tests.support.guard import flushed_errors, guard, pytest_collection_modifyitems
 """
 
 

@@ -4,9 +4,9 @@ pytest with pytest-twisted passes a test that lost a Deferred's error, left a ti
 a socket open.  The `guard` fixture, which `tests/conftest.py` puts around every test, fails it.
 
 A Deferred reports an error that nobody handled when it is collected, so the guard collects garbage.
-A full collection walks every object of every library we import, which costs more than most tests;
-`pytest_collection_finish` therefore freezes what importing made, and a collection then walks only
-what the tests made themselves.
+A full collection walks every object of every library we import and every report of the tests before,
+which costs more than most tests; the guard therefore freezes what is there when a test begins, and a
+collection then walks only what the test itself made.
 
 A leftover gets a few turns of the reactor to finish first, as trial gives it: a closed connection's
 other end learns of it one turn later.
@@ -31,7 +31,6 @@ __all__ = [
     "LoggedErrors",
     "flushed_errors",
     "guard",
-    "pytest_collection_finish",
     "pytest_collection_modifyitems",
 ]
 
@@ -136,6 +135,7 @@ def guard(request: pytest.FixtureRequest) -> Iterator[LoggedErrors]:
     """Fail the test that leaves an unhandled error, a timer or a socket behind."""
     from twisted.internet import reactor
 
+    gc.freeze()
     leftovers = Leftovers(reactor)
     errors = LoggedErrors()
     globalLogPublisher.addObserver(errors)
@@ -164,9 +164,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         inner = getattr(getattr(test, "hypothesis", None), "inner_test", test)
         if inner is not None and inspect.iscoroutinefunction(inner):
             pytest_twisted.ensureDeferred(getattr(inner, "__func__", inner))  # a method takes no marks
-
-
-def pytest_collection_finish() -> None:
-    """Spare the guard's collections the objects that importing made."""
-    gc.collect()
-    gc.freeze()
