@@ -369,8 +369,8 @@ def coded(body: bytes, encoding: bytes = b"gzip") -> bytes:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (coded(gzip.compress(b"x" * 999)[:-9]), "gzip stream ends early"),
-        (coded(gzip.compress(b"x") + b"more"), "followed by something else"),
+        (coded(gzip.compress(b"x" * 999, mtime=0)[:-9]), "gzip stream ends early"),
+        (coded(gzip.compress(b"x", mtime=0) + b"more"), "followed by something else"),
         (coded(b"plain"), "not the gzip it claims to be"),
         (coded(b"x", b"br"), "nobody asked for Content-Encoding br"),
         (coded(b"x", b"b\xff\xfe"), "nobody asked for Content-Encoding b\xff\xfe"),
@@ -631,7 +631,6 @@ def test_what_is_no_http_is_named(world: World, answer: bytes) -> None:
     assert "\n" not in str(error)
 
 
-@settings(max_examples=60)
 @given(st.binary(max_size=300), st.booleans(), st.integers(1, 50))
 def test_no_answer_is_strange_enough_to_hang_or_to_leak_a_foreign_error(
     noise: bytes, as_body: bool, step: int

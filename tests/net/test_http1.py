@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from txbridge.net.http1 import (
@@ -250,9 +250,9 @@ def test_the_same_length_said_twice_is_one_length():
 @pytest.mark.parametrize(
     ("encoding", "data"),
     [
-        ("gzip", gzip.compress(b"0,18.6")),
-        ("x-gzip", gzip.compress(b"0,18.6")),
-        ("GZIP", gzip.compress(b"0,") + gzip.compress(b"18.6") + b"\0\0"),
+        ("gzip", gzip.compress(b"0,18.6", mtime=0)),
+        ("x-gzip", gzip.compress(b"0,18.6", mtime=0)),
+        ("GZIP", gzip.compress(b"0,", mtime=0) + gzip.compress(b"18.6", mtime=0) + b"\0\0"),
         ("deflate", zlib.compress(b"0,18.6")),
         ("deflate", zlib.compress(b"0,18.6")[2:-4]),
         ("identity", b"0,18.6"),
@@ -934,7 +934,6 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
 @given(st.lists(FRAGMENTS | st.binary(max_size=20), max_size=25), st.booleans())
 def test_whatever_comes_is_read_refused_or_waited_for(pieces, upgrades):
     peer = Peer(limits=SMALL, upgrades=upgrades)
@@ -950,7 +949,6 @@ def test_whatever_comes_is_read_refused_or_waited_for(pieces, upgrades):
         assert all(name == name.lower() for name in request.headers)
 
 
-@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from([PLAIN, SIZED, CHUNKED, GZIPPED, FOLDED, ARDUINO, b"\r\n", b"!"]), max_size=5),
     st.lists(st.integers(0, 800), max_size=6),
@@ -962,7 +960,6 @@ def test_any_split_of_any_pipeline_gives_the_same(parts, cuts):
     assert outcome(pieces) == outcome([data])
 
 
-@settings(max_examples=100)
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.booleans())
 def test_a_body_comes_out_of_its_chunks_as_it_went_in(chunks, bare):
     end = b"\n" if bare else b"\r\n"
@@ -980,9 +977,9 @@ def test_a_body_in_small_pieces_takes_little_more_memory_than_its_bytes(framing,
     connection.receive_data(b"PUT / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
     tracemalloc.start()
     try:
-        for _ in range(50_000):
+        for _ in range(15_000):
             assert connection.receive_data(piece) == []
-        assert connection.body_bytes == 100_000
-        assert tracemalloc.get_traced_memory()[0] < 200_000
+        assert connection.body_bytes == 30_000
+        assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()
