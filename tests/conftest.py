@@ -10,5 +10,9 @@ from tests.support.guard import flushed_errors, guard, pytest_collection_modifyi
 
 __all__ = ["flushed_errors", "guard", "pytest_collection_modifyitems"]
 
-settings.register_profile("txbridge", deadline=None, derandomize="CI" in os.environ, print_blob=True)
-settings.load_profile("txbridge")
+# `--hypothesis-profile=thorough`, or HYPOTHESIS_PROFILE=thorough, looks harder than every run can afford to.
+settings.register_profile(
+    "txbridge", deadline=None, derandomize="CI" in os.environ, max_examples=50, print_blob=True
+)
+settings.register_profile("thorough", settings.get_profile("txbridge"), derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "txbridge"))

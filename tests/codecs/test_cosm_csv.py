@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import example, given, reject, settings
+from hypothesis import example, given, reject
 from hypothesis import strategies as st
 
 from tests.support import strategies
@@ -49,19 +49,16 @@ def refusal(kind: Any, document: str | bytes, **options: Any) -> DecodeError:
 # ----------------------------------------------------------------------------------------------- laws
 
 
-@settings(max_examples=100, deadline=None)
 @given(feeds(datastreams(IDS)))
 def test_the_current_values_of_a_feed_come_back_the_same(feed):
     assert cosm_csv.decode(Environment, cosm_csv.encode(feed)) == feed
 
 
-@settings(max_examples=100, deadline=None)
 @given(feeds(st.builds(Datastream, id=IDS, datapoints=HISTORIES)))
 def test_the_histories_of_a_feed_come_back_the_same(feed):
     assert cosm_csv.decode(Environment, cosm_csv.encode(feed)).datastreams == feed.datastreams
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         feeds(datastreams(IDS), id=st.integers(0, 2**63 - 1)),
@@ -75,19 +72,16 @@ def test_a_list_of_feeds_comes_back_the_same(feeds):
     assert cosm_csv.decode(EnvironmentList, cosm_csv.encode(page)) == page
 
 
-@settings(max_examples=100, deadline=None)
 @given(datastreams(st.none()) | st.builds(Datastream, datapoints=HISTORIES))
 def test_a_datastream_comes_back_the_same(stream):
     assert cosm_csv.decode(Datastream, cosm_csv.encode(stream)) == stream
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.builds(Datapoint, at=st.none() | strategies.instants(), value=VALUES))
 def test_a_datapoint_comes_back_the_same(point):
     assert cosm_csv.decode(Datapoint, cosm_csv.encode(point)) == point
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=5))
 def test_version_1_comes_back_the_same(values):
     feed = Environment(datastreams=[Datastream(id=str(n), current_value=v) for n, v in enumerate(values)])
@@ -96,7 +90,6 @@ def test_version_1_comes_back_the_same(values):
     assert cosm_csv.decode(Datastream, cosm_csv.encode(stream, legacy=True), legacy=True) == stream
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.builds(Datastream, datapoints=HISTORIES), st.integers(-23, 23))
 def test_the_zone_changes_how_instants_look_and_not_what_they_are(stream, hours):
     zone = timezone(timedelta(hours=hours))
@@ -107,7 +100,6 @@ def test_the_zone_changes_how_instants_look_and_not_what_they_are(stream, hours)
     assert cosm_csv.decode(Datastream, written) == stream
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.lists(st.text(" \ta1,\u00e9", max_size=4), max_size=4), max_size=5), st.sampled_from("\n\r")
 )
@@ -120,7 +112,6 @@ def test_rows_without_quotes_are_split_as_the_csv_module_splits_them(fields, end
     assert [row for row in trimmed if row != [""]] == [row for row in expected if row not in ([], [""])]
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(KINDS),
     st.binary(max_size=40) | st.text('0123456789-:TZ.,"\r\n a\ufeff\0', max_size=60).map(str.encode),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import example, given, reject, settings
+from hypothesis import example, given, reject
 from hypothesis import strategies as st
 
 from tests.support import strategies
@@ -66,13 +66,11 @@ def refusal(kind: Any, document: bytes | str, **options: Any) -> DecodeError:
 
 
 @given(strategies.documents())
-@settings(max_examples=200)
 def test_what_is_written_is_read_back_the_same(structure):
     assert cosm_json.decode(type(structure), cosm_json.encode(structure)) == structure
 
 
 @given(strategies.documents(), st.integers(-23, 23))
-@settings(max_examples=50)
 def test_the_zone_changes_how_instants_look_and_not_what_they_are(structure, hours):
     zone = timezone(timedelta(hours=hours))
     try:
@@ -83,7 +81,6 @@ def test_the_zone_changes_how_instants_look_and_not_what_they_are(structure, hou
 
 
 @given(st.sampled_from(KINDS), strategies.json_values())
-@settings(max_examples=400)
 @example(Datastream, {"at": "2013-06-03T09:15:42.1234567Z"})
 @example(Datastream, {"values": {"value": 1}})
 @example(Datastream, {"datapoints": [{"at": "2013-06-03T09:15:42.9999999Z", "value": "1"}]})
@@ -96,7 +93,6 @@ def test_both_ways_of_reading_give_the_same(kind, value):
 
 
 @given(strategies.documents(), st.data())
-@settings(max_examples=200)
 def test_a_damaged_document_is_read_the_same_both_ways_or_refused_by_both(structure, data):
     whole = cosm_json.encode(structure)
     start = data.draw(st.integers(0, len(whole)))

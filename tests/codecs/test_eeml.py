@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import example, given, reject, settings
+from hypothesis import example, given, reject
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -72,7 +72,6 @@ def stream_of(inside: str) -> Datastream:
 # ----------------------------------------------------------------------------------------------- laws
 
 
-@settings(max_examples=200, deadline=None)
 @given(strategies.documents(xml=True))
 @example(Datastream(id="s", tags=["a"], unit=Unit(symbol='"<&>\u00b0'), datapoints=[Datapoint()] * 2))
 @example(Datastream(current_value="two\nlines\r\n\tand ]]> more", at=NINE, datapoints_function="average"))
@@ -159,7 +158,6 @@ def tree_of(feed: Environment) -> etree._Element:
     return root
 
 
-@settings(max_examples=150, deadline=None)
 @given(strategies.environments(xml=True))
 @example(Environment(creator='a"b\nc\td\r<&>', title="\U0001f321 \r\n\t]]> <&> \x85'\""))
 def test_a_feed_is_written_as_lxml_writes_its_tree(feed):
@@ -167,7 +165,6 @@ def test_a_feed_is_written_as_lxml_writes_its_tree(feed):
     assert eeml.encode(feed).decode() == DECLARATION + slow + "\n"
 
 
-@settings(max_examples=100, deadline=None)
 @given(strategies.documents(xml=True))
 def test_every_document_is_well_formed_and_in_its_namespace(structure):
     root = etree.fromstring(eeml.encode(structure))
@@ -177,7 +174,6 @@ def test_every_document_is_well_formed_and_in_its_namespace(structure):
     )
 
 
-@settings(max_examples=50, deadline=None)
 @given(strategies.datastreams(xml=True), st.integers(-23, 23))
 def test_the_zone_changes_how_instants_look_and_not_what_they_are(stream, hours):
     try:
@@ -187,7 +183,6 @@ def test_the_zone_changes_how_instants_look_and_not_what_they_are(stream, hours)
     assert eeml.decode(Datastream, written) == stream
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(KINDS),
     st.binary(max_size=40) | st.text(max_size=30).map(lambda text: f"<a>{text}".encode()),
@@ -201,7 +196,6 @@ def test_arbitrary_bytes_are_refused(kind, data):
         eeml.decode(kind, data)
 
 
-@settings(max_examples=200, deadline=None)
 @given(strategies.documents(xml=True), st.data())
 def test_a_damaged_document_is_at_worst_refused(structure, data):
     written = bytearray(eeml.encode(structure))
@@ -238,7 +232,6 @@ def elements(draw: st.DrawFn, depth: int = 4) -> etree._Element:
     return element
 
 
-@settings(max_examples=150, deadline=None)
 @given(elements(), st.sampled_from(KINDS), st.booleans())
 def test_known_elements_in_any_order_are_at_worst_refused(element, kind, wrapped):
     document = etree.tostring(element)
@@ -684,7 +677,6 @@ def test_the_value_of_eeml_005_is_read_with_its_extremes():
     )
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.none() | st.text(" \r\n\t1\xa0", max_size=3), max_size=4))
 def test_white_space_of_many_values_is_trimmed_as_of_one(texts):
     assert list(eeml._all_given(texts)) == [eeml._given(text) for text in texts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from txbridge.codecs import eeml
@@ -66,7 +66,6 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
 @given(
     st.lists(PIECES, max_size=5), st.booleans(), st.sampled_from([Environment, EnvironmentList, Datastream])
 )

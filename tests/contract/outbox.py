@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
@@ -281,7 +281,6 @@ class OutboxContract:
         with pytest.raises(Closed):
             result_of(waiting)
 
-    @settings(max_examples=60)
     @given(
         st.sampled_from(OnFull),
         st.lists(

@@ -1049,7 +1049,7 @@ class StoreContract:
 
     # ------------------------------------------------------------------------- against a model
 
-    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     async def test_any_sequence_of_writes_leaves_what_a_plain_dict_would_hold(self, store, data):
         """Each example is a feed of its own in the same store."""

@@ -7,7 +7,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from txbridge.cosm.messages import (
@@ -103,7 +103,6 @@ TEXTS = st.text('ab"\\{}[]é\n', max_size=6)
 OBJECTS = st.dictionaries(TEXTS, st.recursive(TEXTS, st.lists, max_leaves=4), max_size=3)
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     st.lists(OBJECTS, max_size=4),
     st.booleans(),
@@ -123,7 +122,6 @@ def test_any_documents_come_apart_at_any_cuts(values, ascii_only, between, sizes
     assert found == texts
 
 
-@settings(deadline=None, max_examples=150)
 @given(st.lists(st.binary() | st.text('{}[]":,\\abc01 \n').map(str.encode)))
 def test_random_bytes_never_raise(chunks):
     documents = JsonDocuments(max_size=64, max_depth=5)
@@ -149,7 +147,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
 @given(st.dictionaries(MEMBERS, VALUES))
 def test_any_object_is_a_request_or_malformed_or_broken(message):
     text = json.dumps(message).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from txbridge.cosm.messages import read_request, write_answer
@@ -31,7 +31,6 @@ from txbridge.errors import ConnectionLost, RemoteProtocolError, TimedOut
 KEY = {"X-ApiKey": "KEY"}
 
 
-@settings(deadline=None, max_examples=150)
 @given(st.lists(st.binary() | st.text('{}[]":,\\abc01 \n').map(str.encode)))
 def test_random_bytes_never_raise(chunks):
     server = PawsServerConnection(limits=PawsLimits(max_document=64))
@@ -241,7 +240,6 @@ def test_pushes_that_do_not_fit_even_one_by_one_close_the_connection():
     ]
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(["push", "send"]), st.integers(0, 2))))
 def test_every_update_is_delivered_or_counted_and_the_queue_stays_bounded(steps):
     core, subscriptions = subscriber(3, queue_messages=5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
@@ -145,7 +145,6 @@ def test_a_sampled_history_is_walked_past_its_widest_window(interval):
 spans = st.integers(min_value=0, max_value=400 * 24 * 3600 * SECOND)
 
 
-@settings(max_examples=60)
 @given(
     st.lists(st.one_of(spans, spans.map(lambda at: at - at % STRETCH)), max_size=60),
     st.integers(min_value=0, max_value=1500),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
@@ -491,7 +491,6 @@ def test_a_lost_connection_is_not_noticed_by_the_reader(world: MemoryNode) -> No
     assert all(f"end={T0 + 5000}" in query for query in world.reads())
 
 
-@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 12), min_size=1, max_size=5),
     st.integers(1, 6),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from txbridge.relay.backfill import IntervalSet
@@ -20,7 +20,6 @@ def members(intervals: IntervalSet) -> set[int]:
     return {number for start, end in intervals for number in range(start, end)}
 
 
-@settings(max_examples=300)
 @given(SETS, SETS)
 def test_union_and_minus_are_those_of_sets(one, other):
     assert members(one.union(other)) == members(one) | members(other)
@@ -28,7 +27,6 @@ def test_union_and_minus_are_those_of_sets(one, other):
     assert one.minus(other).union(one.minus(one.minus(other))) == one
 
 
-@settings(max_examples=300)
 @given(SETS, NUMBERS, NUMBERS)
 def test_adding_an_interval_is_a_union(one, start, end):
     assert one.add(start, end) == one.union(IntervalSet.of((start, end)))

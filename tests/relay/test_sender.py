@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
@@ -385,7 +385,6 @@ answers = st.one_of(
 )
 
 
-@settings(max_examples=60)
 @given(
     st.lists(st.lists(st.sampled_from("xyz"), min_size=1, max_size=4), min_size=1, max_size=6),
     st.lists(answers, max_size=12),
