@@ -20,8 +20,8 @@ help: ## this list
 demo: $(VENV)/.installed-run ## a hub, a sensor and a relay on this machine; DURATION=10 seconds
 	$(BIN)/txbridge demo --duration $(DURATION)
 
-test: $(VENV)/.installed-test ## the tests; PYTEST_ARGS="-k outbox" passes arguments on
-	$(BIN)/python -m pytest tests --ignore=tests/conformance $(PYTEST_ARGS)
+test: $(VENV)/.installed-test ## the tests, on all cores; PYTEST_ARGS="-n 0 -k outbox" passes arguments on
+	$(BIN)/python -m pytest tests --ignore=tests/conformance -n auto --dist worksteal $(PYTEST_ARGS)
 
 conformance: $(VENV)/.installed-test ## the tests against real peers and recorded exchanges
 	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)

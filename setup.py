@@ -28,6 +28,7 @@ TEST = [
     "lxml>=6.0",
     "pytest>=9.0",
     "pytest-twisted>=1.14.3",
+    "pytest-xdist>=3.8",
 ]
 LINT = [
     *TEST,
