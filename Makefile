@@ -23,6 +23,9 @@ demo: $(VENV)/.installed-run ## a hub, a sensor and a relay on this machine; DUR
 test: $(VENV)/.installed-test ## the tests, on all cores; PYTEST_ARGS="-n 0 -k outbox" passes arguments on
 	$(BIN)/python -m pytest tests --ignore=tests/conformance -n auto --dist worksteal $(PYTEST_ARGS)
 
+# Compiled tests are kept even where the environment says otherwise: it takes each worker seconds to make them.
+test conformance: export PYTHONDONTWRITEBYTECODE :=
+
 conformance: $(VENV)/.installed-test ## the tests against real peers and recorded exchanges
 	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)
 
