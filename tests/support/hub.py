@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
 
 from txbridge.cosm.server import CosmOptions, CosmServer
 from txbridge.hub.auth import Accounts, digest_of
 from txbridge.hub.live import LocalLive
+from txbridge.hub.passwords import Passwords
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.hub.store import KeyRecord
 from txbridge.model.accounts import Key, Permission
@@ -69,8 +71,11 @@ class TestHub:
         self.clock = Clock()
         self.clock.advance(NOON.timestamp())
         self.live = LocalLive()
-        self.accounts = Accounts(store, self.clock)
-        self.server = CosmServer(store, self.live, self.accounts, self.clock, options=options)
+        passwords = Passwords(maybeDeferred)
+        self.accounts = Accounts(store, self.clock, passwords)
+        self.server = CosmServer(
+            store, self.live, self.accounts, self.clock, options=options, passwords=passwords
+        )
 
     async def add_account(self, login: str, api_key: str, key: Key | None = None) -> None:
         """Make an account with one key."""

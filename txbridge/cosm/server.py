@@ -9,8 +9,8 @@ place turns that into an error body in the format the request speaks.  For a wri
 question "may this key do this" is asked inside the store's transaction, and live updates are
 published in the order in which the store committed.
 
-Not here: PNG graphs, triggers, keys, users, products.  Their addresses are answered as
-addresses that do not exist.
+Keys and users are in `txbridge.cosm.account_verbs`.  Not here: PNG graphs, triggers, products.  Their
+addresses are answered as addresses that do not exist.
 
 Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
 """
@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from txbridge.codecs import cosm_csv, cosm_json, eeml
 from txbridge.codecs.limits import DecodeLimits
+from txbridge.cosm.account_verbs import AccountVerbs
 from txbridge.cosm.call import (
     ALL_FORMATS,
     CODECS,
@@ -83,6 +84,7 @@ from txbridge.cosm.search import parse_search
 from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
 from txbridge.hub.live import Live
+from txbridge.hub.passwords import Passwords
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
     FeedRecord,
@@ -163,6 +165,7 @@ class CosmServer:
         accounts: Finds whose key a request carries.
         clock: Tells the time.
         options: How the rules are set up.
+        passwords: Hashes the passwords of accounts; None when the hub takes none.
     """
 
     _log = Logger()
@@ -175,6 +178,7 @@ class CosmServer:
         clock: IReactorTime,
         *,
         options: CosmOptions | None = None,
+        passwords: Passwords | None = None,
     ) -> None:
         self._store = store
         self._live = live
@@ -182,6 +186,7 @@ class CosmServer:
         self._clock = clock
         self._options = CosmOptions() if options is None else options
         self._store_fails = False
+        self._account_verbs = AccountVerbs(store, accounts, passwords, self._options.limits, self._tell)
         self._routes = self._table()
         store.watched = live.watched
 
@@ -204,6 +209,7 @@ class CosmServer:
             ("GET", "feeds/*/datastreams/*/datapoints/*", self._read_datapoint, ALL_FORMATS),
             ("PUT", "feeds/*/datastreams/*/datapoints/*", self._update_datapoint, ALL_FORMATS),
             ("DELETE", "feeds/*/datastreams/*/datapoints/*", self._delete_datapoint, ALL_FORMATS),
+            *self._account_verbs.rows(),
         )
         return {(method, tuple(path.split("/"))): (verb, formats) for method, path, verb, formats in rows}
 
@@ -529,11 +535,14 @@ class CosmServer:
         So updates go out in the order of the commits, which is the order the Deferreds fire in.
         """
         written = await write
+        self._tell(written)
+        return written
+
+    def _tell(self, written: Written) -> None:
         try:
             self._live.publish(written)
         except Exception:  # whatever a listener raises, the write is durable and its client must know
             self._log.failure("telling of a write to feed {feed} failed", feed=written.feed_id)
-        return written
 
     # ------------------------------------------------------------------------------------ saying no
 

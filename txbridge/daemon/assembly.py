@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.threads import deferToThreadPool
 
 from txbridge.cosm.adapter import SINK_CAPABILITIES as COSM_TAKES
 from txbridge.cosm.adapter import CosmHistorySource, CosmSink
@@ -28,6 +29,7 @@ from txbridge.errors import ConfigError
 from txbridge.host import HostSource
 from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
 from txbridge.hub.live import LocalLive
+from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
@@ -234,7 +236,8 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         if owner is None:
             await store.close()
     live = LocalLive()
-    cosm = CosmServer(store, live, Accounts(store, reactor), reactor)
+    passwords = Passwords(lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work))
+    cosm = CosmServer(store, live, Accounts(store, reactor, passwords), reactor, passwords=passwords)
     room = min(MAX_CONNECTIONS, _room_for_connections())
     paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
     site = HubSite(cosm, paws)

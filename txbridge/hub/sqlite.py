@@ -27,6 +27,7 @@ from txbridge.hub import sqlite_writes as writes
 from txbridge.hub.sqlite_schema import JournalCurb, connect_for_reading, connect_for_writing
 from txbridge.hub.sqlite_threads import CommitThread, ReadThreads
 from txbridge.hub.store import (
+    AccountRecord,
     DatastreamHistory,
     FeedRecord,
     FeedSearch,
@@ -35,6 +36,7 @@ from txbridge.hub.store import (
     KeyRecord,
     Written,
 )
+from txbridge.model.accounts import Key
 from txbridge.model.structures import Datapoint, Datastream, Environment
 from txbridge.net.deferred import deferred
 
@@ -110,21 +112,61 @@ class SqliteStore:
 
     # -------------------------------------------------------------------------------- accounts
 
-    def create_account(self, login: str, record: KeyRecord) -> Deferred[None]:
-        """Make an account and its first key."""
-        return self._write(lambda connection: writes.create_account(connection, login, record))
+    def create_account(
+        self, login: str, record: KeyRecord | None, account: AccountRecord | None = None
+    ) -> Deferred[None]:
+        """Make an account."""
+        return self._write(lambda connection: writes.create_account(connection, login, record, account))
+
+    def has_accounts(self) -> Deferred[bool]:
+        """Whether this store was ever set up."""
+        return self._read(reads.has_accounts)
+
+    def read_account(self, login: str) -> Deferred[AccountRecord]:
+        """An account."""
+        return self._read(lambda connection: reads.read_account(connection, login))
+
+    def list_accounts(self) -> Deferred[list[AccountRecord]]:
+        """All accounts, by login."""
+        return self._read(reads.list_accounts)
+
+    def update_account(self, account: AccountRecord) -> Deferred[None]:
+        """Merge into the account of this login."""
+        return self._write(lambda connection: writes.update_account(connection, account))
+
+    def delete_account(self, login: str) -> Deferred[list[Written]]:
+        """Remove an account with its keys and its feeds."""
+        return self._write(lambda connection: writes.delete_account(connection, login))
+
+    # ------------------------------------------------------------------------------------ keys
 
     def find_key(self, digest: bytes) -> Deferred[KeyRecord | None]:
         """The key with this digest."""
         return self._read(lambda connection: reads.find_key(connection, digest))
 
+    def find_key_by_reference(self, reference: str) -> Deferred[KeyRecord | None]:
+        """The key with this reference."""
+        return self._read(lambda connection: reads.find_key_by_reference(connection, reference))
+
+    def list_keys(self, login: str, feed_id: int | None = None) -> Deferred[list[KeyRecord]]:
+        """The keys of an account, oldest first."""
+        return self._read(lambda connection: reads.list_keys(connection, login, feed_id))
+
+    def create_key(self, record: KeyRecord) -> Deferred[None]:
+        """Add a key to an account."""
+        return self._write(lambda connection: writes.create_key(connection, record))
+
+    def update_key(self, digest: bytes, key: Key, new_digest: bytes | None = None) -> Deferred[None]:
+        """Put this in the place of what a key was."""
+        return self._write(lambda connection: writes.update_key(connection, digest, key, new_digest))
+
+    def delete_key(self, digest: bytes) -> Deferred[None]:
+        """Remove a key."""
+        return self._write(lambda connection: writes.delete_key(connection, digest))
+
     def replace_keys(self, login: str, record: KeyRecord) -> Deferred[None]:
         """Make this the only key of an account."""
         return self._write(lambda connection: writes.replace_keys(connection, login, record))
-
-    def has_accounts(self) -> Deferred[bool]:
-        """Whether this store was ever set up."""
-        return self._read(reads.has_accounts)
 
     # ----------------------------------------------------------------------------------- feeds
 

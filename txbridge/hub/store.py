@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
-from txbridge.model.accounts import Key
+from txbridge.model.accounts import Key, User
 from txbridge.model.structures import Datapoint, Datastream, Environment
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_DATASTREAMS",
+    "AccountRecord",
     "DatastreamHistory",
     "FeedRecord",
     "FeedSearch",
@@ -59,7 +60,7 @@ class Missing(Exception):
     """There is no such feed, datastream or datapoint.
 
     Attributes:
-        what: ``"account"``, ``"feed"``, ``"datastream"`` or ``"datapoint"``.
+        what: ``"account"``, ``"key"``, ``"feed"``, ``"datastream"`` or ``"datapoint"``.
     """
 
     def __init__(self, what: str) -> None:
@@ -91,11 +92,27 @@ class KeyRecord:
         digest: SHA-256 of the key.
         login: The owner.
         key: Label, expiry, private access and permissions; its ``api_key`` is None.
+        reference: What names the key where its text is not known; the store chooses it.
     """
 
     digest: bytes = field(repr=False)
     login: str
     key: Key
+    reference: str = ""
+
+
+@frozen
+class AccountRecord:
+    """An account as it is stored.
+
+    Attributes:
+        user: The login and what the account says of itself; no key and no password, and how many
+            feeds and datastreams it has.
+        password: The hash of its password (see `txbridge.hub.passwords`), or None if it has none.
+    """
+
+    user: User
+    password: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -235,15 +252,76 @@ class Store(Protocol):
     def close(self) -> Deferred[None]:
         """Finish what was accepted, then close."""
 
-    def create_account(self, login: str, record: KeyRecord) -> Deferred[None]:
-        """Make an account and its first key.
+    def create_account(
+        self, login: str, record: KeyRecord | None, account: AccountRecord | None = None
+    ) -> Deferred[None]:
+        """Make an account.
+
+        Args:
+            login: Its name.
+            record: Its first key, or None.
+            account: What it says of itself, and its password; None says nothing.
 
         Raises:
             Taken: There is such an account.
         """
 
+    def has_accounts(self) -> Deferred[bool]:
+        """Whether this store was ever set up."""
+
+    def read_account(self, login: str) -> Deferred[AccountRecord]:
+        """An account.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
+    def list_accounts(self) -> Deferred[list[AccountRecord]]:
+        """All accounts, by login."""
+
+    def update_account(self, account: AccountRecord) -> Deferred[None]:
+        """Merge into the account of this login: members that are None stay as they are.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
+    def delete_account(self, login: str) -> Deferred[list[Written]]:
+        """Remove an account with its keys and its feeds; gives what happened to each feed.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
     def find_key(self, digest: bytes) -> Deferred[KeyRecord | None]:
         """The key with this digest."""
+
+    def find_key_by_reference(self, reference: str) -> Deferred[KeyRecord | None]:
+        """The key with this reference."""
+
+    def list_keys(self, login: str, feed_id: int | None = None) -> Deferred[list[KeyRecord]]:
+        """The keys of an account, oldest first; of those only the ones limited to a feed, if one is given."""
+
+    def create_key(self, record: KeyRecord) -> Deferred[None]:
+        """Add a key to an account; the record's reference is not looked at.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
+    def update_key(self, digest: bytes, key: Key, new_digest: bytes | None = None) -> Deferred[None]:
+        """Put this in the place of what a key was, and if a new digest is given, in that of its text.
+
+        Raises:
+            Missing: There is no such key.
+        """
+
+    def delete_key(self, digest: bytes) -> Deferred[None]:
+        """Remove a key.
+
+        Raises:
+            Missing: There is no such key.
+        """
 
     def replace_keys(self, login: str, record: KeyRecord) -> Deferred[None]:
         """Make this the only key of an account.
@@ -251,9 +329,6 @@ class Store(Protocol):
         Raises:
             Missing: There is no such account.
         """
-
-    def has_accounts(self) -> Deferred[bool]:
-        """Whether this store was ever set up."""
 
     def create_feed(self, owner: str, environment: Environment, now: datetime) -> Deferred[Written]:
         """Make a feed with the datastreams and values of this document.
