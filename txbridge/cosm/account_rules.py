@@ -1,7 +1,7 @@
-"""The rules that keys and users must keep before they are stored.
+"""The rules that keys, users and triggers must keep before they are stored.
 
-Source: Cosm API v2, "API keys", "API resource attributes"; xively-rb ``key.rb``, ``permission.rb``,
-``resource.rb``.
+Source: Cosm API v2, "API keys", "API resource attributes", "Triggers"; xively-rb ``key.rb``,
+``permission.rb``, ``resource.rb``, ``trigger.rb``.
 """
 
 from __future__ import annotations
@@ -10,20 +10,26 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_network
 
-from attrs import fields
+from attrs import evolve, fields
 
 from txbridge.cosm.refusal import invalid
 from txbridge.hub.auth import METHODS
 from txbridge.hub.passwords import LONGEST_PASSWORD
-from txbridge.model.accounts import Key, Permission, Resource, User
+from txbridge.model.accounts import Key, Permission, Resource, Trigger, User
+from txbridge.model.numbers import parse_number
+from txbridge.net.webhook import webhook_problem
 
-__all__ = ["writable_key", "writable_user"]
+__all__ = ["writable_key", "writable_trigger", "writable_user"]
 
 MAX_TEXT = 255
 MAX_PERMISSIONS = 100
 MAX_RESOURCES = 1000
+MAX_URL = 2000
 SHORTEST_PASSWORD = 8
+COMPARISONS = ("gt", "gte", "lt", "lte", "eq")
+WATCHES = ("change", "frozen", "live")
 
+_TRIGGER_MEMBERS = ("environment_id", "stream_id", "url", "trigger_type", "threshold_value")
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -132,6 +138,56 @@ def writable_user(document: User, *, creating: bool) -> User:
     if problems:
         raise invalid(problems)
     return document
+
+
+def writable_trigger(document: Trigger, *, known: Trigger | None = None) -> Trigger:
+    """What a client may write of a trigger.
+
+    Args:
+        document: As it was decoded.
+        known: What the trigger was; None for a new one.
+
+    Raises:
+        Refusal: 422 with every broken rule.
+    """
+    problems: list[str] = []
+    document.id = document.user = document.notified_at = None
+    whole = document
+    if known is not None:
+        for name in ("environment_id", "stream_id"):
+            if getattr(document, name) not in (None, getattr(known, name)):
+                problems.append(f"{name.replace('_', ' ').capitalize()} can't be changed")
+        said = {name: value for name in _TRIGGER_MEMBERS if (value := getattr(document, name)) is not None}
+        whole = evolve(known, **said)
+    for name in _TRIGGER_MEMBERS:
+        text = getattr(whole, name)
+        if name != "threshold_value" and (text is None or not str(text).strip()):
+            problems.append(f"{name.replace('_', ' ').capitalize()} can't be blank")
+    if whole.trigger_type is not None and whole.trigger_type.strip():
+        kind = whole.trigger_type = whole.trigger_type.strip().lower()
+        document.trigger_type = kind if document.trigger_type is not None else None
+        if kind not in (*COMPARISONS, *WATCHES):
+            problems.append(f"Trigger type must be among {', '.join((*COMPARISONS, *WATCHES))}")
+        elif kind in COMPARISONS:
+            problems += _threshold_problems(kind, whole.threshold_value)
+    if whole.url is not None and whole.url.strip():
+        problem = webhook_problem(whole.url)
+        if len(whole.url) > MAX_URL:
+            problems.append(f"Url is too long (maximum is {MAX_URL} characters)")
+        elif problem is not None:
+            problems.append(f"Url {problem}")
+    problems += _text_problems([("Threshold value", whole.threshold_value)])
+    if problems:
+        raise invalid(problems)
+    return document
+
+
+def _threshold_problems(kind: str, threshold: str | None) -> list[str]:
+    if threshold is None or not threshold.strip():
+        return ["Threshold value can't be blank"]
+    if kind != "eq" and parse_number(threshold) is None:
+        return ["Threshold value is not a number"]
+    return []
 
 
 def _text_problems(texts: Iterable[tuple[str, str | None]]) -> list[str]:

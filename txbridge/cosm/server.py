@@ -9,8 +9,8 @@ place turns that into an error body in the format the request speaks.  For a wri
 question "may this key do this" is asked inside the store's transaction, and live updates are
 published in the order in which the store committed.
 
-Keys and users are in `txbridge.cosm.account_verbs`.  Not here: PNG graphs, triggers, products.  Their
-addresses are answered as addresses that do not exist.
+Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`.  Not here:
+PNG graphs and products.  Their addresses are answered as addresses that do not exist.
 
 Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
 """
@@ -81,6 +81,7 @@ from txbridge.cosm.rules import (
     writable_feed,
 )
 from txbridge.cosm.search import parse_search
+from txbridge.cosm.trigger_verbs import TriggerVerbs
 from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
 from txbridge.hub.live import Live
@@ -166,6 +167,9 @@ class CosmServer:
         clock: Tells the time.
         options: How the rules are set up.
         passwords: Hashes the passwords of accounts; None when the hub takes none.
+
+    Attributes:
+        fired: Called when a write has made triggers fire.
     """
 
     _log = Logger()
@@ -186,7 +190,8 @@ class CosmServer:
         self._clock = clock
         self._options = CosmOptions() if options is None else options
         self._store_fails = False
-        self._account_verbs = AccountVerbs(store, accounts, passwords, self._options.limits, self._tell)
+        self._passwords = passwords
+        self.fired: Callable[[], None] = lambda: None
         self._routes = self._table()
         store.watched = live.watched
 
@@ -209,7 +214,10 @@ class CosmServer:
             ("GET", "feeds/*/datastreams/*/datapoints/*", self._read_datapoint, ALL_FORMATS),
             ("PUT", "feeds/*/datastreams/*/datapoints/*", self._update_datapoint, ALL_FORMATS),
             ("DELETE", "feeds/*/datastreams/*/datapoints/*", self._delete_datapoint, ALL_FORMATS),
-            *self._account_verbs.rows(),
+            *AccountVerbs(
+                self._store, self._accounts, self._passwords, self._options.limits, self._tell
+            ).rows(),
+            *TriggerVerbs(self._store, self._options.limits).rows(),
         )
         return {(method, tuple(path.split("/"))): (verb, formats) for method, path, verb, formats in rows}
 
@@ -539,6 +547,8 @@ class CosmServer:
         return written
 
     def _tell(self, written: Written) -> None:
+        if written.fired:
+            self.fired()
         try:
             self._live.publish(written)
         except Exception:  # whatever a listener raises, the write is durable and its client must know

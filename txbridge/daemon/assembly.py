@@ -20,9 +20,10 @@ from twisted.internet.threads import deferToThreadPool
 from txbridge.cosm.adapter import SINK_CAPABILITIES as COSM_TAKES
 from txbridge.cosm.adapter import CosmHistorySource, CosmSink
 from txbridge.cosm.client import Client
+from txbridge.cosm.notifications import notification_body
 from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
-from txbridge.cosm.server import CosmServer
+from txbridge.cosm.server import CosmOptions, CosmServer
 from txbridge.daemon.config import ClientConfig, CopyEnd, HubConfig, JouleEnd, NodeConfig
 from txbridge.daemon.service import Door, HubService, Parts
 from txbridge.errors import ConfigError
@@ -32,6 +33,8 @@ from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.store import Notice
+from txbridge.hub.triggers import TriggerService
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
 from txbridge.joule.adapter import JouleSink, JouleSource
 from txbridge.joule.client import Node
@@ -40,6 +43,7 @@ from txbridge.model.instants import from_microseconds
 from txbridge.model.samples import Cursor
 from txbridge.net.deferred import deferred
 from txbridge.net.http_server import MAX_CONNECTIONS, HttpServerFactory
+from txbridge.net.webhook import WebhookCarrier
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import RoutePolicy
 from txbridge.relay.roles import Capabilities, Ledger, Sink, Source
@@ -237,7 +241,16 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
             await store.close()
     live = LocalLive()
     passwords = Passwords(lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work))
-    cosm = CosmServer(store, live, Accounts(store, reactor, passwords), reactor, passwords=passwords)
+    cosm = CosmServer(
+        store,
+        live,
+        Accounts(store, reactor, passwords),
+        reactor,
+        options=CosmOptions(public_url=config.public_url),
+        passwords=passwords,
+    )
+    triggers = _Triggers(reactor, store, config)
+    cosm.fired = triggers.service.wake
     room = min(MAX_CONNECTIONS, _room_for_connections())
     paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
     site = HubSite(cosm, paws)
@@ -251,6 +264,12 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     def opened(addresses: Sequence[str]) -> None:
         # Only now: the system may have picked the port, or systemd have opened it.
         paws.options = evolve(paws.options, http_port=_http_port(addresses))
+        triggers.start(addresses)
+
+    @deferred
+    async def close() -> None:
+        await triggers.service.stop()
+        await store.close()
 
     doors = [
         *(Door(text, http, "http", "https") for text in config.listen),
@@ -259,7 +278,27 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     notes = list(_notes(owner))
     if room < MAX_CONNECTIONS:
         notes.append(f"takes {room} connections and {room} sockets at once: so few files may be open")
-    return Parts(doors, drain, store.close, notes, opened)
+    return Parts(doors, drain, close, notes, opened)
+
+
+class _Triggers:
+    """What tells receivers that triggers have fired, and by which address they know the hub."""
+
+    def __init__(self, reactor: Any, store: SqliteStore, config: HubConfig) -> None:
+        self._base_url = config.public_url
+        self._carrier = WebhookCarrier(reactor, allowed=config.webhooks)
+        self.service = TriggerService(store, self._deliver, reactor)
+
+    def start(self, addresses: Sequence[str]) -> None:
+        if self._base_url is None:
+            plain = (address for address in addresses if urlsplit(address).scheme in ("http", "https"))
+            self._base_url = next(plain, "http://localhost")
+        self.service.start()
+
+    @deferred
+    async def _deliver(self, notice: Notice) -> str:
+        body = notification_body(notice, self._base_url or "")
+        return f"answered {await self._carrier.post_form(notice.trigger.url or '', body)}"
 
 
 def _room_for_connections() -> int:

@@ -34,7 +34,7 @@ from twisted.internet.interfaces import IReactorTime
 from txbridge.errors import ConfigError
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.store import FeedRecord, KeyRecord, Missing, Store
-from txbridge.model.accounts import Key, Permission, Resource
+from txbridge.model.accounts import Key, Permission, Resource, Trigger
 from txbridge.net.deferred import deferred
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "digest_of",
     "generate_key",
     "may",
+    "may_trigger",
     "set_up_owner",
 ]
 
@@ -246,6 +247,28 @@ def may(
     return any(
         _allows(permission, method, client, referer, interval)
         and _reaches(permission.resources, feed.environment.id, datastream_id)
+        for permission in principal.permissions
+    )
+
+
+def may_trigger(
+    principal: Principal, method: str, trigger: Trigger, *, client: str = "", referer: str = ""
+) -> bool:
+    """Whether somebody may do something to a trigger, which is its owner's alone.
+
+    Args:
+        principal: Who.
+        method: ``get``, ``put``, ``post`` or ``delete``, in any case.
+        trigger: With its id and its owner's login.
+        client: The address that asks.
+        referer: The ``Referer`` header, ``""`` when there is none.
+    """
+    return principal.login == trigger.user and any(
+        _allows(permission, method.lower(), client, referer, None)
+        and (
+            not permission.resources
+            or any(resource.datastream_trigger_id == trigger.id for resource in permission.resources)
+        )
         for permission in principal.permissions
     )
 

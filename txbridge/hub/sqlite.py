@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred, fail
 
 from txbridge.errors import Closed, StoreError
 from txbridge.hub import sqlite_reads as reads
+from txbridge.hub import sqlite_triggers as triggers
 from txbridge.hub import sqlite_writes as writes
 from txbridge.hub.sqlite_schema import JournalCurb, connect_for_reading, connect_for_writing
 from txbridge.hub.sqlite_threads import CommitThread, ReadThreads
@@ -34,9 +35,12 @@ from txbridge.hub.store import (
     Guard,
     HistoryQuery,
     KeyRecord,
+    Notice,
+    NoticeRecord,
+    TriggerRecord,
     Written,
 )
-from txbridge.model.accounts import Key
+from txbridge.model.accounts import Key, Trigger
 from txbridge.model.structures import Datapoint, Datastream, Environment
 from txbridge.net.deferred import deferred
 
@@ -281,6 +285,50 @@ class SqliteStore:
         return self._read(
             lambda connection: reads.read_points(connection, feed_id, datastream_id, after, limit)
         )
+
+    # -------------------------------------------------------------------------------- triggers
+
+    def create_trigger(self, owner: str, trigger: Trigger, now: datetime, guard: Guard) -> Deferred[int]:
+        """Watch a datastream; gives the trigger's number."""
+        return self._write(lambda connection: triggers.create_trigger(connection, owner, trigger, now, guard))
+
+    def read_trigger(self, number: int) -> Deferred[TriggerRecord]:
+        """A trigger."""
+        return self._read(lambda connection: triggers.read_trigger(connection, number))
+
+    def list_triggers(self, owner: str, feed_id: int | None = None) -> Deferred[list[TriggerRecord]]:
+        """The triggers of an account, by number."""
+        return self._read(lambda connection: triggers.list_triggers(connection, owner, feed_id))
+
+    def update_trigger(self, number: int, trigger: Trigger, now: datetime) -> Deferred[None]:
+        """Merge into a trigger."""
+        return self._write(lambda connection: triggers.update_trigger(connection, number, trigger, now))
+
+    def delete_trigger(self, number: int) -> Deferred[None]:
+        """Remove a trigger with what it still has to say."""
+        return self._write(lambda connection: triggers.delete_trigger(connection, number))
+
+    def freeze(self, before: datetime, now: datetime) -> Deferred[int]:
+        """Let the triggers fire that watch for silence."""
+        return self._write(lambda connection: triggers.freeze(connection, before, now))
+
+    def due_notices(self, now: datetime, limit: int) -> Deferred[list[Notice]]:
+        """Notices that are to be delivered now."""
+        return self._read(lambda connection: triggers.due_notices(connection, now, limit))
+
+    def next_notice(self) -> Deferred[datetime | None]:
+        """When the next notice is due."""
+        return self._read(triggers.next_notice)
+
+    def settle_notice(
+        self, number: int, at: datetime, outcome: str, again: datetime | None
+    ) -> Deferred[None]:
+        """Write down a try to deliver a notice."""
+        return self._write(lambda connection: triggers.settle_notice(connection, number, at, outcome, again))
+
+    def list_notices(self, trigger: int) -> Deferred[list[NoticeRecord]]:
+        """A trigger's delivery log, the newest first."""
+        return self._read(lambda connection: triggers.list_notices(connection, trigger))
 
 
 def _weight(datastreams: Iterable[Datastream]) -> int:

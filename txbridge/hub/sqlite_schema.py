@@ -9,6 +9,8 @@ What is where:
   again, so what is left of one is nobody's.
 * ``datastreams`` carry their current value and extremes, so that reading a feed never touches
   its history.
+* ``triggers`` know when their datastream was last written (``seen``) only if they watch for silence.
+  A notice whose ``due`` is NULL is a line of the delivery log.
 * Columns whose name ends in ``_folded`` hold case-folded copies for the search.  Lists in them are
   written as ``␟a␟b␟`` with the unit separator, so that "has this element" is a substring test.
 
@@ -138,6 +140,34 @@ VERSIONS = (
     DROP TABLE keys;
     ALTER TABLE numbered_keys RENAME TO keys;
     CREATE INDEX keys_by_login ON keys (login);
+
+    CREATE TABLE triggers (
+        trigger INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        stream INTEGER NOT NULL REFERENCES datastreams ON DELETE CASCADE,
+        url TEXT NOT NULL,
+        type TEXT NOT NULL,
+        threshold TEXT,
+        fired INTEGER,
+        notified INTEGER,
+        seen INTEGER NOT NULL,
+        frozen INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX triggers_by_stream ON triggers (stream);
+    CREATE INDEX triggers_by_owner ON triggers (owner);
+    CREATE INDEX triggers_that_wait ON triggers (seen) WHERE NOT frozen AND type IN ('frozen', 'live');
+
+    CREATE TABLE notices (
+        notice INTEGER PRIMARY KEY AUTOINCREMENT,
+        trigger INTEGER NOT NULL REFERENCES triggers ON DELETE CASCADE,
+        environment TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        due INTEGER,
+        tries INTEGER NOT NULL DEFAULT 0,
+        outcome TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX notices_by_trigger ON notices (trigger);
+    CREATE INDEX notices_by_due ON notices (due) WHERE due IS NOT NULL;
     """,
 )
 

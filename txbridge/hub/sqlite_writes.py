@@ -33,6 +33,7 @@ from txbridge.hub.sqlite_reads import (
     read_feed,
 )
 from txbridge.hub.sqlite_schema import fold, fold_list
+from txbridge.hub.sqlite_triggers import judge
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
     AccountRecord,
@@ -228,6 +229,7 @@ class _Changes:
     created: list[str] = field(factory=list)
     removed: list[str] = field(factory=list)
     recorded: dict[str, list[Datapoint]] = field(factory=dict)
+    fired: int = 0
     room: int | None = None  # for more datastreams; counted when the first is created
 
     def create(self, datastream_id: str) -> None:
@@ -252,6 +254,7 @@ class _Changes:
             removed=tuple(self.removed),
             recorded=self.recorded,
             snapshot=read_feed(self.connection, self.feed_id) if watched(self.feed_id) else None,
+            fired=self.fired,
         )
 
 
@@ -539,7 +542,7 @@ def _write_datastream(
     row.update(feed=changes.feed_id, id=id)
     _describe(row, datastream)
     row["stream"] = changes.connection.execute(_INSERT_STREAM, row).lastrowid
-    _record(changes, row, _entries(datastream, timed, now))
+    _record(changes, row, _entries(datastream, timed, now), now)
 
 
 def _merge_datastream(
@@ -550,7 +553,7 @@ def _merge_datastream(
     if any(member is not None for member in members):
         _describe(row, datastream)
         changes.connection.execute(_UPDATE_STREAM, row)
-    _record(changes, row, _entries(datastream, timed, now))
+    _record(changes, row, _entries(datastream, timed, now), now)
 
 
 def _describe(row: _Row, datastream: Datastream) -> None:
@@ -602,7 +605,7 @@ def _entries(datastream: Datastream, timed: datetime | None, now: datetime) -> l
     return entries
 
 
-def _record(changes: _Changes, row: _Row, entries: Sequence[_Entry]) -> None:
+def _record(changes: _Changes, row: _Row, entries: Sequence[_Entry], now: datetime) -> None:
     """Record values, and let the current value and the extremes of their datastream follow."""
     if not entries:
         return
@@ -612,11 +615,14 @@ def _record(changes: _Changes, row: _Row, entries: Sequence[_Entry]) -> None:
     changes.recorded[name] = [point((at, points[at])) for at in sorted(points)]
     current = next((entry.at for entry in reversed(entries) if entry.untimed), max(points))
     becomes_current = row["at"] is None or current >= row["at"] or any(entry.untimed for entry in entries)
+    previous = row["value"]
     if becomes_current:
         row["at"], row["value"] = current, points[current]
         changes.changed.append(name)
     if _extend(row, points.values()) or becomes_current:
         changes.connection.execute(_UPDATE_CURRENT, row)
+    if becomes_current:
+        changes.fired += judge(changes.connection, stream, previous, row["value"], now)
 
 
 def _extend(row: _Row, values: Iterable[str]) -> bool:
@@ -663,7 +669,7 @@ def update_datapoint(
         raise Missing("datapoint")
     _touch(connection, feed_id, now)
     if row["at"] == instant:
-        _record(changes, row, [_Entry(instant, value, untimed=False)])
+        _record(changes, row, [_Entry(instant, value, untimed=False)], now)
     else:
         _rewrite(changes, row, instant, value)
     return changes.written(watched)

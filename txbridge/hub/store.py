@@ -10,6 +10,10 @@ overwrites it.  *Current* is the newest point by instant, except that a value wr
 any instant always becomes current.  The extremes of a datastream grow with every numeric
 value.
 
+*Triggers* are judged inside the write that changes a current value: what fires is a notice, stored in
+the same transaction, so none is lost and none is made up.  One fires at most every `TRIGGER_SPACING`
+seconds.
+
 *Guards*: a write gets a callable that is shown the feed it is about to touch, inside the
 transaction.  What it raises is what the write fails with, and nothing is changed.  So the
 question "may this key do this to this feed" and the write are one step.
@@ -26,14 +30,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
-from txbridge.model.accounts import Key, User
+from txbridge.model.accounts import Key, Trigger, User
 from txbridge.model.structures import Datapoint, Datastream, Environment
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 __all__ = [
+    "KEPT_NOTICES",
     "MAX_DATASTREAMS",
+    "TRIGGER_SPACING",
     "AccountRecord",
     "DatastreamHistory",
     "FeedRecord",
@@ -43,8 +49,11 @@ __all__ = [
     "HistoryQuery",
     "KeyRecord",
     "Missing",
+    "Notice",
+    "NoticeRecord",
     "Store",
     "Taken",
+    "TriggerRecord",
     "Written",
 ]
 
@@ -56,11 +65,18 @@ The service counted them by account (``datastreams_allowed``) and said no number
 """
 
 
+TRIGGER_SPACING = 5
+"""Seconds between two notices of one trigger, at least.  Source: "Triggers"."""
+
+KEPT_NOTICES = 100
+"""The lines of a trigger's delivery log that are kept."""
+
+
 class Missing(Exception):
     """There is no such feed, datastream or datapoint.
 
     Attributes:
-        what: ``"account"``, ``"key"``, ``"feed"``, ``"datastream"`` or ``"datapoint"``.
+        what: ``"account"``, ``"key"``, ``"feed"``, ``"datastream"``, ``"datapoint"`` or ``"trigger"``.
     """
 
     def __init__(self, what: str) -> None:
@@ -147,6 +163,7 @@ class Written:
         recorded: Datastream id -> every point this write recorded, ascending, with its instant.
         snapshot: The feed right after the write, when it is watched; None otherwise, and when it was deleted.
         deleted: Whether the feed itself is gone.
+        fired: How many triggers it made fire; the notices of it are in the store.
     """
 
     feed_id: int
@@ -156,6 +173,56 @@ class Written:
     recorded: Mapping[str, Sequence[Datapoint]] = field(factory=dict)
     snapshot: FeedRecord | None = None
     deleted: bool = False
+    fired: int = 0
+
+
+@frozen
+class TriggerRecord:
+    """A trigger as it is stored.
+
+    Attributes:
+        trigger: All of it; ``user`` is the owner's login.
+        frozen: Of one that watches for silence: whether its datastream is silent.
+    """
+
+    trigger: Trigger
+    frozen: bool = False
+
+
+@frozen
+class Notice:
+    """What a trigger that fired has to say, and whom.
+
+    Attributes:
+        id: Its number.
+        trigger: The trigger.
+        environment: The feed when it fired, with the one datastream.
+        at: When it fired.
+        tries: How often it was tried to be delivered.
+    """
+
+    id: int
+    trigger: Trigger
+    environment: Environment
+    at: datetime
+    tries: int
+
+
+@frozen
+class NoticeRecord:
+    """A line of a trigger's delivery log.
+
+    Attributes:
+        at: When it fired.
+        tries: How often it was tried to be delivered.
+        outcome: What became of the last try; ``""`` before the first.
+        done: Whether it will not be tried again.
+    """
+
+    at: datetime
+    tries: int
+    outcome: str
+    done: bool
 
 
 @frozen
@@ -460,3 +527,62 @@ class Store(Protocol):
 
     def list_feeds(self, search: FeedSearch) -> Deferred[tuple[int, list[FeedRecord]]]:
         """How many feeds match, and those of the page."""
+
+    def create_trigger(self, owner: str, trigger: Trigger, now: datetime, guard: Guard) -> Deferred[int]:
+        """Watch a datastream; gives the trigger's number.
+
+        Raises:
+            Missing: There is no such feed or datastream.
+        """
+
+    def read_trigger(self, number: int) -> Deferred[TriggerRecord]:
+        """A trigger.
+
+        Raises:
+            Missing: There is no such trigger.
+        """
+
+    def list_triggers(self, owner: str, feed_id: int | None = None) -> Deferred[list[TriggerRecord]]:
+        """The triggers of an account, by number; of those only the ones of a feed, if one is given."""
+
+    def update_trigger(self, number: int, trigger: Trigger, now: datetime) -> Deferred[None]:
+        """Merge into a trigger: URL, type and threshold; members that are None stay as they are.
+
+        Raises:
+            Missing: There is no such trigger.
+        """
+
+    def delete_trigger(self, number: int) -> Deferred[None]:
+        """Remove a trigger with what it still has to say.
+
+        Raises:
+            Missing: There is no such trigger.
+        """
+
+    def freeze(self, before: datetime, now: datetime) -> Deferred[int]:
+        """Let the triggers fire that watch for silence, of datastreams not written since an instant.
+
+        Returns:
+            How many fired.
+        """
+
+    def due_notices(self, now: datetime, limit: int) -> Deferred[list[Notice]]:
+        """Notices that are to be delivered now, the oldest first, of each trigger at most one."""
+
+    def next_notice(self) -> Deferred[datetime | None]:
+        """When the next notice is due; None when there is none."""
+
+    def settle_notice(
+        self, number: int, at: datetime, outcome: str, again: datetime | None
+    ) -> Deferred[None]:
+        """Write down a try to deliver a notice; one that is gone meanwhile is nothing to write about.
+
+        Args:
+            number: The notice.
+            at: When it was tried.
+            outcome: What became of it.
+            again: When to try again; None for never.
+        """
+
+    def list_notices(self, trigger: int) -> Deferred[list[NoticeRecord]]:
+        """A trigger's delivery log, the newest first."""
