@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from txbridge.codecs import cosm_json
 from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_rules import writable_trigger
 from txbridge.cosm.call import DONE, Call, Verb, some_feed
@@ -50,7 +51,7 @@ class TriggerVerbs:
             return call.answer(TriggerList())
         number = None if feed_id is None else int(feed_id)
         records = await self._store.list_triggers(call.principal.login, number)
-        return call.answer(TriggerList(triggers=[record.trigger for record in records]))
+        return _answer(call, TriggerList(triggers=[record.trigger for record in records]))
 
     async def _create_trigger(self, call: Call) -> Response:
         call.permit("post", some_feed(call.principal, None))
@@ -69,7 +70,7 @@ class TriggerVerbs:
         return call.created(f"/v2/triggers/{number}")
 
     async def _read_trigger(self, call: Call) -> Response:
-        return call.answer(await self._find(call))
+        return _answer(call, await self._find(call))
 
     async def _update_trigger(self, call: Call) -> Response:
         known = await self._find(call)
@@ -95,3 +96,9 @@ class TriggerVerbs:
         ):
             raise forbidden()
         return trigger
+
+
+def _answer(call: Call, structure: Trigger | TriggerList) -> Response:
+    if call.output == "json":
+        return call.document(cosm_json.encode(structure, zone=call.zone, notified_always=True))
+    return call.answer(structure)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from txbridge.errors import BridgeError, ConfigError, ConnectError
 from txbridge.net.deferred import deferred
-from txbridge.net.http import HttpCarrier
+from txbridge.net.http import HttpCarrier, base_url_problems
 from txbridge.net.operation import Answer, Operation
 from txbridge.net.outside import Network, OutsideReactor
 from txbridge.net.tls import ClientTls
@@ -17,6 +18,8 @@ __all__ = ["WebhookCarrier", "webhook_problem"]
 
 DEADLINE = 10.0  # seconds.  Source: Cosm API v2, "Triggers"
 MAX_ANSWER = 64 << 10  # bytes; nobody reads it
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -52,6 +55,9 @@ class WebhookCarrier:
             ConnectError: Nobody is there, or it leads into this network.
             BridgeError: It went wrong in another way, or was refused.
         """
+        problem = webhook_problem(url)
+        if problem is not None:
+            raise ConfigError([f"the URL {problem}"])
         base, query = _take_apart(url)
         outside = OutsideReactor(self._reactor, self._allowed)
         carrier = HttpCarrier(
@@ -81,10 +87,11 @@ def webhook_problem(url: str) -> str | None:
     """Why a URL cannot be called, or None."""
     try:
         base, _ = _take_apart(url)
-        HttpCarrier(base, reactor=object())
     except ConfigError:
-        return "is not an http or https URL that can be called"
-    return None
+        problems = True
+    else:
+        problems = bool(base_url_problems(base)) or not _PRINTABLE.fullmatch(url)
+    return "is not an http or https URL that can be called" if problems else None
 
 
 def _status(answer: Answer) -> int:
