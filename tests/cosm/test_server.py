@@ -1520,3 +1520,18 @@ async def test_every_header_value_fits_into_a_small_device(hub):
         for name, value in response.headers:
             assert len(name) <= 31
             assert len(value) <= 63
+
+
+# ------------------------------------------------------------------------------------------ too often
+
+
+async def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path):
+    async with running_hub(tmp_path, CosmOptions(requests_per_minute=1)) as hub:
+        for _ in range(3):
+            assert (await hub.get("/v2/feeds.json")).status == 200
+        refused = await hub.get("/v2/feeds.json")
+        assert (refused.status, header(refused, "retry-after")) == (403, "60")
+        assert document(refused)["errors"] == "You have exceeded the rate limit of your API key"
+        assert (await hub.get("/v2/feeds.json", key=STRANGER)).status == 200
+        hub.clock.advance(60)
+        assert (await hub.get("/v2/feeds.json")).status == 200

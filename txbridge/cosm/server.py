@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from math import ceil
 from urllib.parse import quote
 
 from attrs import evolve, field, frozen
@@ -69,6 +70,7 @@ from txbridge.cosm.refusal import (
     invalid,
     no_route,
     not_found,
+    too_often,
     unauthorized,
     undecodable,
     unwritable,
@@ -86,6 +88,7 @@ from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
 from txbridge.hub.live import Live
 from txbridge.hub.passwords import Passwords
+from txbridge.hub.rates import RateLimiter
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
     FeedRecord,
@@ -133,6 +136,7 @@ class CosmOptions:
         public_url: Scheme and host to show in addresses, for a hub behind a proxy; None takes
             them from each request.
         limits: What a document may cost to read.
+        requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
     """
 
     window_limits: WindowLimits = "refuse"
@@ -140,6 +144,7 @@ class CosmOptions:
     archive_points: int = 1_000_000
     public_url: str | None = None
     limits: DecodeLimits = field(factory=DecodeLimits)
+    requests_per_minute: float | None = None
 
 
 @frozen
@@ -191,6 +196,8 @@ class CosmServer:
         self._options = CosmOptions() if options is None else options
         self._store_fails = False
         self._passwords = passwords
+        per_minute = self._options.requests_per_minute
+        self._limiter = None if per_minute is None else RateLimiter(per_minute)
         self.fired: Callable[[], None] = lambda: None
         self._routes = self._table()
         store.watched = live.watched
@@ -333,6 +340,10 @@ class CosmServer:
         principal = await self._accounts.authenticate(credentials)
         if principal is None:
             raise unauthorized()
+        if self._limiter is not None:
+            wait = self._limiter.take(principal.reference or principal.login, self._clock.seconds())
+            if wait:
+                raise too_often(wait)
         return principal
 
     async def _subscription(self, request: Request) -> Subscribed:
@@ -585,6 +596,8 @@ def refusal_response(request: Request, refusal: Refusal) -> Response:
     headers: tuple[tuple[str, str], ...] = ()
     if spoken == "json" and request.method == "GET":
         content_type, headers, body = wrapped(request.query, content_type, body)
+    if refusal.retry_after is not None:
+        headers = (*headers, ("Retry-After", str(ceil(refusal.retry_after))))
     if refusal.status == 401:
         headers = (*headers, ("WWW-Authenticate", 'Basic realm="Cosm"'))
     return Response(refusal.status, (("Content-Type", content_type), *headers), body)

@@ -246,7 +246,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         live,
         Accounts(store, reactor, passwords),
         reactor,
-        options=CosmOptions(public_url=config.public_url),
+        options=CosmOptions(public_url=config.public_url, requests_per_minute=config.requests_per_minute),
         passwords=passwords,
     )
     triggers = _Triggers(reactor, store, config)

@@ -230,6 +230,12 @@ def _add_hub_arguments(added: argparse.ArgumentParser) -> None:
         help="scheme and host that clients know the hub by, if it is behind a proxy",
     )
     added.add_argument(
+        "--requests-per-minute",
+        metavar="N",
+        type=float,
+        help="refuse a key that makes more requests, averaged over three minutes (default: any number)",
+    )
+    added.add_argument(
         "--allow-webhooks",
         metavar="NETWORK",
         action="append",
@@ -247,6 +253,7 @@ def _hub(arguments: argparse.Namespace) -> Command:
         api_key_text=key_text("--api-key-file", arguments.api_key_file),
         public_url=arguments.public_url,
         allow_webhooks=arguments.allow_webhooks,
+        requests_per_minute=arguments.requests_per_minute,
     )
     return lambda reactor, terminal: commands.hub(assembly.hub_service(reactor, config), terminal, os.environ)
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from math import inf
 from posixpath import join
 from urllib.parse import urlsplit, urlunsplit
 
@@ -85,6 +86,7 @@ class HubConfig:
         public_url: Scheme and host that clients know the hub by, behind a proxy; None takes what each
             request says.
         webhooks: Networks that triggers may call although they are not of the public internet.
+        requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
     """
 
     data: str
@@ -94,6 +96,7 @@ class HubConfig:
     drain_seconds: float = 10.0
     public_url: str | None = None
     webhooks: tuple[Network, ...] = ()
+    requests_per_minute: float | None = None
 
     @property
     def key_file(self) -> str:
@@ -218,6 +221,7 @@ def hub_config(
     api_key_text: str | None = None,
     public_url: str | None = None,
     allow_webhooks: Sequence[str] = (),
+    requests_per_minute: float | None = None,
 ) -> HubConfig:
     """Check what a hub is told.
 
@@ -228,6 +232,7 @@ def hub_config(
         api_key_text: The text of the key's file, or None when there is none.
         public_url: Such as ``https://hub.house.example``.
         allow_webhooks: Addresses or networks.
+        requests_per_minute: Of one key.
 
     Raises:
         ConfigError: Every problem.
@@ -245,6 +250,8 @@ def hub_config(
     api_key = _key("--api-key-file", api_key_text, problems)
     origin = None if public_url is None else _origin("--public-url", public_url, problems)
     networks = tuple(_networks("--allow-webhooks", allow_webhooks, problems))
+    if requests_per_minute is not None and not 1 <= requests_per_minute < inf:
+        problems.append(f"--requests-per-minute: {requests_per_minute:g} is not at least 1")
     if problems:
         raise ConfigError(problems)
     return HubConfig(
@@ -254,6 +261,7 @@ def hub_config(
         api_key,
         public_url=origin,
         webhooks=networks,
+        requests_per_minute=requests_per_minute,
     )
 
 

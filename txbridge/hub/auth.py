@@ -134,11 +134,13 @@ class Principal:
         login: The account.
         private_access: Whether the key may see the account's private feeds.
         permissions: What the key may do.
+        reference: What names the key; ``""`` for who came with a password.
     """
 
     login: str
     private_access: bool
     permissions: tuple[Permission, ...]
+    reference: str = ""
 
 
 class Accounts:
@@ -178,7 +180,9 @@ class Accounts:
         key = record.key
         if key.expires_at is not None and key.expires_at.timestamp() <= self._clock.seconds():
             return None
-        return Principal(record.login, key.private_access is True, tuple(key.permissions or ()))
+        return Principal(
+            record.login, key.private_access is True, tuple(key.permissions or ()), record.reference
+        )
 
     async def _with_password(self, credentials: Credentials) -> Principal | None:
         login = credentials.login
