@@ -26,6 +26,7 @@ TEST = [
     *JOULE,
     "hypothesis>=6.150",
     "lxml>=6.0",
+    "playwright>=1.60",
     "pytest>=9.0",
     "pytest-twisted>=1.14.3",
 ]
@@ -76,7 +77,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["txbridge", "txbridge.*"]),
     py_modules=["twisted.plugins.txbridge_plugin"],
-    package_data={"txbridge": ["py.typed"]},
+    package_data={"txbridge": ["py.typed", "hub/web/*", "hub/web/vendor/*"]},
     install_requires=[
         "attrs>=25.4",
         "autobahn[twisted]>=26.10.2",
