@@ -29,6 +29,7 @@ from txbridge.daemon.service import Door, HubService, Parts
 from txbridge.errors import ConfigError
 from txbridge.host import HostSource
 from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
+from txbridge.hub.grafana import Grafana
 from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
@@ -241,10 +242,11 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
             await store.close()
     live = LocalLive()
     passwords = Passwords(lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work))
+    accounts = Accounts(store, reactor, passwords)
     cosm = CosmServer(
         store,
         live,
-        Accounts(store, reactor, passwords),
+        accounts,
         reactor,
         options=CosmOptions(public_url=config.public_url, requests_per_minute=config.requests_per_minute),
         passwords=passwords,
@@ -253,7 +255,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     cosm.fired = triggers.service.wake
     room = min(MAX_CONNECTIONS, _room_for_connections())
     paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
-    site = HubSite(cosm, paws)
+    site = HubSite(cosm, paws, Grafana(store, accounts, reactor))
     http = HttpServerFactory(
         site.respond, upgrade=site.upgrade, clock=reactor, max_connections=room, refuse=site.refuse
     )

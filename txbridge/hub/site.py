@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITransport
 
 from txbridge.cosm.server import CosmServer, connection_refusal
+from txbridge.hub.grafana import Grafana
 from txbridge.hub.pages import Pages
 from txbridge.net.http1 import Request, Response
 
@@ -41,17 +42,23 @@ class HubSite:
     Args:
         server: The API's rules.
         paws: Takes WebSockets over; None when there are none.
+        grafana: Answers Grafana; None when it is not to.
     """
 
-    def __init__(self, server: CosmServer, paws: Upgrades | None = None) -> None:
+    def __init__(
+        self, server: CosmServer, paws: Upgrades | None = None, grafana: Grafana | None = None
+    ) -> None:
         self._server = server
         self._paws = paws
+        self._grafana = grafana
         self._pages = Pages()
 
     def respond(self, request: Request) -> Response | Deferred[Response]:
         """Answer a request."""
         if request.path == "/healthz" and request.method in ("GET", "HEAD"):
             return _ALIVE
+        if self._grafana is not None and f"{request.path}/".startswith("/grafana/"):
+            return self._grafana.respond(request)
         page = self._pages.respond(request)
         return self._server.respond(request) if page is None else page
 
