@@ -19,9 +19,11 @@ def read_version() -> str:
     return match.group(1)
 
 
+GRAPHS = ["matplotlib>=3.10"]
 HOST = ["psutil>=7.0"]
 JOULE = ["dateparser>=1.2"]
 TEST = [
+    *GRAPHS,
     *HOST,
     *JOULE,
     "hypothesis>=6.150",
@@ -95,6 +97,7 @@ setup(
         "tzdata>=2025.2",
     ],
     extras_require={
+        "graphs": GRAPHS,
         "host": HOST,
         "joule": JOULE,
         "test": TEST,

@@ -311,7 +311,7 @@ async def test_a_format_that_is_not_offered_is_406(hub, path):
     assert (await hub.get(path)).status == 406
 
 
-async def test_there_are_no_graphs_yet(hub):
+async def test_a_hub_that_cannot_draw_has_no_graphs(hub):
     await hub.feed(BOILER)
     response = await hub.get("/v2/feeds/1/datastreams/pump.png")
     assert response.status == 404

@@ -9,8 +9,8 @@ place turns that into an error body in the format the request speaks.  For a wri
 question "may this key do this" is asked inside the store's transaction, and live updates are
 published in the order in which the store committed.
 
-Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`.  Not here:
-PNG graphs and products.  Their addresses are answered as addresses that do not exist.
+Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`.  Products are
+not there: their addresses are answered as addresses that do not exist.
 
 Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
 """
@@ -53,6 +53,7 @@ from txbridge.cosm.documents import (
     push_document,
     with_waypoints_between,
 )
+from txbridge.cosm.graph_request import parse_graph, with_points
 from txbridge.cosm.history import WindowLimits, parse_deletion, parse_history
 from txbridge.cosm.negotiation import (
     EXTENSIONS,
@@ -86,6 +87,7 @@ from txbridge.cosm.search import parse_search
 from txbridge.cosm.trigger_verbs import TriggerVerbs
 from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
+from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import Live
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.rates import RateLimiter
@@ -116,7 +118,7 @@ UNAVAILABLE = Refusal(
 )
 
 GRAPHS = ("feeds", "*", "datastreams", "*")
-"""What the service drew as PNG graphs; there are none here, so as a picture it does not exist."""
+"""What the service drew as PNG graphs; where none are drawn, it does not exist as a picture."""
 
 MAX_QUERY_POINTS = 1000
 """The most points of one history query, all datastreams together.  Source: "Usage limits"."""
@@ -172,6 +174,7 @@ class CosmServer:
         clock: Tells the time.
         options: How the rules are set up.
         passwords: Hashes the passwords of accounts; None when the hub takes none.
+        graphs: Draws pictures; without it there are none.
 
     Attributes:
         fired: Called when a write has made triggers fire.
@@ -188,8 +191,10 @@ class CosmServer:
         *,
         options: CosmOptions | None = None,
         passwords: Passwords | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
         self._store = store
+        self._graphs = graphs
         self._live = live
         self._accounts = accounts
         self._clock = clock
@@ -203,6 +208,7 @@ class CosmServer:
         store.watched = live.watched
 
     def _table(self) -> Mapping[tuple[str, tuple[str, ...]], tuple[Verb, tuple[str, ...]]]:
+        drawn = ALL_FORMATS if self._graphs is None else (*ALL_FORMATS, "png")
         rows: tuple[tuple[str, str, Verb, tuple[str, ...]], ...] = (
             ("GET", "feeds", self._list_feeds, ALL_FORMATS),
             ("POST", "feeds", self._create_feed, ("json", "xml")),
@@ -211,7 +217,7 @@ class CosmServer:
             ("DELETE", "feeds/*", self._delete_feed, ALL_FORMATS),
             ("GET", "feeds/*/datastreams", self._read_feed, ALL_FORMATS),
             ("POST", "feeds/*/datastreams", self._create_datastreams, ALL_FORMATS),
-            ("GET", "feeds/*/datastreams/*", self._read_datastream, ALL_FORMATS),
+            ("GET", "feeds/*/datastreams/*", self._read_datastream, drawn),
             ("POST", "feeds/*/datastreams/*", self._create_datastream, ALL_FORMATS),
             ("PUT", "feeds/*/datastreams/*", self._update_datastream, ALL_FORMATS),
             ("DELETE", "feeds/*/datastreams/*", self._delete_datastream, ALL_FORMATS),
@@ -435,6 +441,8 @@ class CosmServer:
         return call.created(f"/v2/feeds/{call.feed_id}/datastreams/{quote(ids[0] or '', safe='')}")
 
     async def _read_datastream(self, call: Call) -> Response:
+        if call.output == "png":
+            return await self._draw(call)
         zone, at, query = call.zone, call.parameters.instant("time"), self._history_query(call)
         name = call.datastream_id
         record = await self._store.read_feed(call.feed_id, [name])
@@ -449,6 +457,19 @@ class CosmServer:
             feed = await self._with_history(call, feed, query)
         stream = feed.datastreams.get(name, Datastream(id=name))
         return call.document(_encode_datastream(call.output, feed, stream, zone))
+
+    async def _draw(self, call: Call) -> Response:
+        assert self._graphs is not None
+        graph, query = parse_graph(call.parameters, call.now, call.zone)
+        name = call.datastream_id
+        record = await self._store.read_feed(call.feed_id, [name])
+        call.permit("get", record, datastream_id=name, interval=query.interval)
+        stream = record.environment.datastreams.get(name)
+        if stream is None:
+            raise not_found()
+        (history,) = await self._store.read_history(call.feed_id, [name], query)
+        graph = with_points(graph, call.parameters.text("scale"), stream, history.datapoints)
+        return call.document(await self._graphs.draw(graph))
 
     async def _update_datastream(self, call: Call) -> Response:
         stream = call.decode(Datastream, self._options.limits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from random import random
 from typing import Any
@@ -30,6 +31,7 @@ from txbridge.errors import ConfigError
 from txbridge.host import HostSource
 from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
 from txbridge.hub.grafana import Grafana
+from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
@@ -241,7 +243,11 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         if owner is None:
             await store.close()
     live = LocalLive()
-    passwords = Passwords(lambda work: deferToThreadPool(reactor, reactor.getThreadPool(), work))
+
+    def in_thread(work: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
+    passwords = Passwords(in_thread)
     accounts = Accounts(store, reactor, passwords)
     cosm = CosmServer(
         store,
@@ -250,6 +256,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         reactor,
         options=CosmOptions(public_url=config.public_url, requests_per_minute=config.requests_per_minute),
         passwords=passwords,
+        graphs=Graphs(in_thread) if find_spec("matplotlib") is not None else None,
     )
     triggers = _Triggers(reactor, store, config)
     cosm.fired = triggers.service.wake
