@@ -19,13 +19,16 @@ def read_version() -> str:
     return match.group(1)
 
 
+GRAPHS = ["matplotlib>=3.10"]
 HOST = ["psutil>=7.0"]
 JOULE = ["dateparser>=1.2"]
 TEST = [
+    *GRAPHS,
     *HOST,
     *JOULE,
     "hypothesis>=6.150",
     "lxml>=6.0",
+    "playwright>=1.60",
     "pytest>=9.0",
     "pytest-twisted>=1.14.3",
     "pytest-xdist>=3.8",
@@ -77,7 +80,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["txbridge", "txbridge.*"]),
     py_modules=["twisted.plugins.txbridge_plugin"],
-    package_data={"txbridge": ["py.typed"]},
+    package_data={"txbridge": ["py.typed", "hub/web/*", "hub/web/vendor/*"]},
     install_requires=[
         "attrs>=25.4",
         "autobahn[twisted]>=26.10.2",
@@ -95,6 +98,7 @@ setup(
         "tzdata>=2025.2",
     ],
     extras_require={
+        "graphs": GRAPHS,
         "host": HOST,
         "joule": JOULE,
         "test": TEST,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred, gatherResults
@@ -18,6 +18,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from txbridge.errors import Closed
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
+    AccountRecord,
     FeedRecord,
     FeedSearch,
     Full,
@@ -26,7 +27,7 @@ from txbridge.hub.store import (
     Missing,
     Taken,
 )
-from txbridge.model.accounts import Key, Permission, Resource
+from txbridge.model.accounts import Key, Permission, Resource, User
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit, Waypoint
 
 __all__ = ["MORNING", "StoreContract", "allow", "at", "key_of"]
@@ -128,7 +129,8 @@ class StoreContract:
             ],
         )
         await store.create_account("cy", record)
-        assert await store.find_key(b"c" * 32) == record
+        found = await store.find_key(b"c" * 32)
+        assert found == evolve(record, reference=found.reference)
 
     async def test_an_unknown_key_is_not_found(self, store):
         assert await store.find_key(b"?" * 32) is None
@@ -152,6 +154,76 @@ class StoreContract:
     async def test_the_text_of_a_key_is_refused(self, store):
         with pytest.raises(ValueError, match="not stored"):
             await store.replace_keys("ann", key_of("ann", b"n" * 32, api_key="sesame"))
+
+    async def test_keys_are_listed_in_the_order_in_which_they_were_made(self, store):
+        limited = Permission(access_methods=["get"], resources=[Resource(feed_id=7, datastream_id="a")])
+        await store.create_key(key_of("ann", b"2" * 32))
+        await store.create_key(key_of("ann", b"1" * 32, permissions=[limited]))
+        assert [key.digest for key in await store.list_keys("ann")] == [b"a" * 32, b"2" * 32, b"1" * 32]
+        assert [key.digest for key in await store.list_keys("ann", 7)] == [b"1" * 32]
+        assert await store.list_keys("nobody") == []
+
+    async def test_a_key_is_found_by_its_reference_too(self, store):
+        one, other = (await store.list_keys("ann"))[0], (await store.list_keys("bob"))[0]
+        assert one.reference != other.reference
+        assert await store.find_key_by_reference(one.reference) == one
+        assert await store.find_key_by_reference("ref-") is None
+
+    async def test_a_key_is_changed_and_keeps_its_reference(self, store):
+        before = (await store.list_keys("ann"))[0]
+        await store.update_key(before.digest, Key(label="other"), b"n" * 32)
+        assert await store.list_keys("ann") == [evolve(before, digest=b"n" * 32, key=Key(label="other"))]
+        await store.delete_key(b"n" * 32)
+        assert await store.list_keys("ann") == []
+
+    async def test_a_key_that_does_not_exist_cannot_be_changed(self, store):
+        for write in (
+            store.update_key(b"?" * 32, Key(label="x")),
+            store.delete_key(b"?" * 32),
+            store.create_key(key_of("nobody", b"?" * 32)),
+        ):
+            with pytest.raises(Missing):
+                await write
+
+    async def test_an_account_says_what_it_was_told_and_counts_what_it_has(self, store):
+        account = AccountRecord(User(full_name="C. Y.", deliver_email=False), "hash")
+        await store.create_account("cy", None, account)
+        await store.create_feed("cy", Environment(title="t", datastreams={"a": Datastream(id="a")}), MORNING)
+        read = await store.read_account("cy")
+        assert (read.user.login, read.user.full_name, read.user.deliver_email) == ("cy", "C. Y.", False)
+        assert (read.user.feeds_count, read.user.datastreams_count, read.password) == (1, 1, "hash")
+        assert [one.user.login for one in await store.list_accounts()] == ["ann", "bob", "cy"]
+
+    async def test_an_account_is_changed_in_part(self, store):
+        await store.update_account(AccountRecord(User(login="ann", about="a", website="w"), "hash"))
+        await store.update_account(AccountRecord(User(login="ann", about="b", feeds_count=99)))
+        read = await store.read_account("ann")
+        assert (read.user.about, read.user.website, read.user.feeds_count, read.password) == (
+            "b",
+            "w",
+            0,
+            "hash",
+        )
+
+    async def test_an_account_takes_its_keys_and_feeds_along(self, store):
+        feed = (await store.create_feed("ann", Environment(title="t"), MORNING)).feed_id
+        kept = (await store.create_feed("bob", Environment(title="t"), MORNING)).feed_id
+        removed = await store.delete_account("ann")
+        assert [(one.feed_id, one.deleted) for one in removed] == [(feed, True)]
+        assert await store.find_key(b"a" * 32) is None
+        with pytest.raises(Missing):
+            await store.read_feed(feed)
+        assert (await store.read_feed(kept)).owner == "bob"
+
+    async def test_an_account_that_does_not_exist_can_be_neither_read_nor_changed(self, store):
+        for ask in (
+            store.read_account("nobody"),
+            store.update_account(AccountRecord(User(login="nobody"))),
+            store.delete_account("nobody"),
+        ):
+            with pytest.raises(Missing) as raised:
+                await ask
+            assert raised.value.what == "account"
 
     # ----------------------------------------------------------------------------------- feeds
 

@@ -67,6 +67,22 @@ ROUTES = [
     ("GET", "/v2/feeds/1/datastreams/a/datapoints/2013-06-03T09:00:00Z"),
     ("PUT", "/v2/feeds/1/datastreams/a/datapoints/2013-06-03T09:00:00Z"),
     ("DELETE", "/v2/feeds/1/datastreams/a/datapoints/2013-06-03T09:00:00Z"),
+    ("GET", "/v2/keys"),
+    ("POST", "/v2/keys"),
+    ("GET", "/v2/keys/ref-1"),
+    ("PUT", "/v2/keys/ref-1"),
+    ("DELETE", "/v2/keys/ref-1"),
+    ("POST", "/v2/keys/ref-1/regenerate"),
+    ("GET", "/v2/users"),
+    ("POST", "/v2/users"),
+    ("GET", "/v2/users/keeper"),
+    ("PUT", "/v2/users/keeper"),
+    ("DELETE", "/v2/users/keeper"),
+    ("GET", "/v2/triggers"),
+    ("POST", "/v2/triggers"),
+    ("GET", "/v2/triggers/1"),
+    ("PUT", "/v2/triggers/1"),
+    ("DELETE", "/v2/triggers/1"),
 ]
 
 
@@ -234,9 +250,8 @@ async def test_a_key_with_a_minimum_interval_reads_no_finer_history(hub):
         ("POST", "/v2/feeds/121601.csv"),
         ("PATCH", "/v2/feeds/1"),
         ("PUT", "/v2/feeds"),
-        ("GET", "/v2/triggers"),
-        ("POST", "/v2/keys.json"),
-        ("GET", "/v2/users/keeper"),
+        ("PUT", "/v2/triggers"),
+        ("POST", "/v2/keys.json/regenerate"),
         ("GET", "/v2/products"),
         ("GET", "/v2"),
         ("GET", "/favicon.ico"),
@@ -296,7 +311,7 @@ async def test_a_format_that_is_not_offered_is_406(hub, path):
     assert (await hub.get(path)).status == 406
 
 
-async def test_there_are_no_graphs_yet(hub):
+async def test_a_hub_that_cannot_draw_has_no_graphs(hub):
     await hub.feed(BOILER)
     response = await hub.get("/v2/feeds/1/datastreams/pump.png")
     assert response.status == 404
@@ -1464,6 +1479,13 @@ BODIES = [
     b'{"title":"\\u0000"}',
     b'{"title":"x","location":{"lat":1e999,"lon":"1"}}',
     b"start=2013-06-03",
+    '{"key":{"label":"x","permissions":[{"access_methods":["get"],"resources":[{"feed_id":1}]}]}}',
+    '{"key":{"permissions":[{"access_methods":7,"source_ip":{}}],"expires_at":"never"}}',
+    '{"environment_id":1,"stream_id":"s","url":"http://x/","trigger_type":"gt","threshold_value":1}',
+    '{"environment_id":"1e9","stream_id":[],"url":7,"trigger_type":null,"threshold_value":{}}',
+    '{"user":{"login":"ann","password":"12345678"}}',
+    "<datastream-trigger><url>x</url></datastream-trigger>",
+    "<key><permissions><permission/></permissions></key>",
 ]
 
 
@@ -1483,7 +1505,7 @@ async def test_no_request_whatever_makes_the_server_fail(hub):
             method = "HEAD"  # or nothing would be left to ask about
         response = await hub.ask(method, f"{path}?{query}", choose(BODIES), headers=headers)
         seen.add(response.status)
-    assert seen == {200, 201, 400, 404, 406, 422}
+    assert seen == {200, 201, 400, 403, 404, 406, 422}
 
 
 async def test_a_cancelled_request_stays_cancelled(hub, monkeypatch):
@@ -1521,3 +1543,18 @@ async def test_every_header_value_fits_into_a_small_device(hub):
         for name, value in response.headers:
             assert len(name) <= 31
             assert len(value) <= 63
+
+
+# ------------------------------------------------------------------------------------------ too often
+
+
+async def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path):
+    async with running_hub(tmp_path, CosmOptions(requests_per_minute=1)) as hub:
+        for _ in range(3):
+            assert (await hub.get("/v2/feeds.json")).status == 200
+        refused = await hub.get("/v2/feeds.json")
+        assert (refused.status, header(refused, "retry-after")) == (403, "60")
+        assert document(refused)["errors"] == "You have exceeded the rate limit of your API key"
+        assert (await hub.get("/v2/feeds.json", key=STRANGER)).status == 200
+        hub.clock.advance(60)
+        assert (await hub.get("/v2/feeds.json")).status == 200

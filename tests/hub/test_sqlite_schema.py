@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 
 import pytest
 
 from txbridge.errors import StoreError
+from txbridge.hub.sqlite_reads import find_key
 from txbridge.hub.sqlite_schema import (
+    APPLICATION_ID,
+    VERSIONS,
     JournalCurb,
     connect_for_reading,
     connect_for_writing,
@@ -30,16 +34,34 @@ def test_a_new_store_is_made_durable(path):
         for name in ("journal_mode", "synchronous", "foreign_keys", "user_version")
     }
     connection.close()
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 1}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 2}
 
 
 def test_a_store_that_exists_is_opened_as_it_is(path):
     connection = connect_for_writing(path)
-    connection.execute("INSERT INTO accounts VALUES ('ann')")
+    connection.execute("INSERT INTO accounts (login) VALUES ('ann')")
     connection.close()
     connection = connect_for_writing(path)
     assert connection.execute("SELECT login FROM accounts").fetchall() == [("ann",)]
     connection.close()
+
+
+def test_the_keys_of_a_store_of_the_first_version_go_on_working(path):
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            f"""
+            {VERSIONS[0]}
+            INSERT INTO accounts VALUES ('ann'), ('bob');
+            INSERT INTO keys VALUES (x'aa', 'ann', '{{"label":"a"}}'), (x'bb', 'bob', '{{"label":"b"}}');
+            PRAGMA application_id = {APPLICATION_ID};
+            PRAGMA user_version = 1;
+            """
+        )
+    with closing(connect_for_writing(path)) as connection:
+        found = [find_key(connection, digest) for digest in (b"\xaa", b"\xbb")]
+    assert [(one.login, one.key.label) for one in found] == [("ann", "a"), ("bob", "b")]
+    assert len({one.reference for one in found}) == 2
+    assert all(re.fullmatch("ref-[0-9a-f]{24}", one.reference) for one in found)
 
 
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(path):
@@ -47,7 +69,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(path):
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"newer txbridge \(schema 7; this one knows 1\)"):
+    with pytest.raises(StoreError, match=r"newer txbridge \(schema 7; this one knows 2\)"):
         connect_for_writing(path)
     assert path.read_bytes() == before
 
@@ -79,7 +101,7 @@ def test_a_reader_cannot_write(path):
     reader = connect_for_reading(path)
     assert reader.execute("SELECT count(*) FROM feeds").fetchone() == (0,)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.execute("INSERT INTO accounts VALUES ('ann')")
+        reader.execute("INSERT INTO accounts (login) VALUES ('ann')")
     reader.close()
     writer.close()
 

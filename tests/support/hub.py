@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
 
 from txbridge.cosm.server import CosmOptions, CosmServer
 from txbridge.hub.auth import Accounts, digest_of
+from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import LocalLive
+from txbridge.hub.passwords import Passwords
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.hub.store import KeyRecord
 from txbridge.model.accounts import Key, Permission
@@ -64,13 +67,22 @@ class TestHub:
 
     __test__ = False
 
-    def __init__(self, store: SqliteStore, options: CosmOptions | None) -> None:
+    def __init__(self, store: SqliteStore, options: CosmOptions | None, *, graphs: bool = False) -> None:
         self.store = store
         self.clock = Clock()
         self.clock.advance(NOON.timestamp())
         self.live = LocalLive()
-        self.accounts = Accounts(store, self.clock)
-        self.server = CosmServer(store, self.live, self.accounts, self.clock, options=options)
+        passwords = Passwords(maybeDeferred)
+        self.accounts = Accounts(store, self.clock, passwords)
+        self.server = CosmServer(
+            store,
+            self.live,
+            self.accounts,
+            self.clock,
+            options=options,
+            passwords=passwords,
+            graphs=Graphs(maybeDeferred) if graphs else None,
+        )
 
     async def add_account(self, login: str, api_key: str, key: Key | None = None) -> None:
         """Make an account with one key."""
@@ -114,13 +126,15 @@ class TestHub:
 
 
 @asynccontextmanager
-async def running_hub(folder: Path, options: CosmOptions | None = None) -> AsyncIterator[TestHub]:
+async def running_hub(
+    folder: Path, options: CosmOptions | None = None, *, graphs: bool = False
+) -> AsyncIterator[TestHub]:
     """A hub whose store is in this folder."""
     from twisted.internet import reactor
 
     store = await SqliteStore.open(folder / "hub.sqlite", cast("IReactorFromThreads", reactor))
     try:
-        hub = TestHub(store, options)
+        hub = TestHub(store, options, graphs=graphs)
         await hub.add_account("keeper", KEY)
         await hub.add_account("stranger", STRANGER)
         yield hub

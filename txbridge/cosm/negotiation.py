@@ -37,6 +37,7 @@ CONTENT_TYPES: Mapping[str, str] = {
     "xml": "application/xml; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
     "js": "application/javascript; charset=utf-8",
+    "png": "image/png",
 }
 """Format -> the content type of its answers; ``js`` is JSON with a callback around it."""
 

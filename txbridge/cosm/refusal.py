@@ -24,6 +24,7 @@ __all__ = [
     "no_route",
     "not_acceptable",
     "not_found",
+    "too_often",
     "unauthorized",
     "undecodable",
     "unwritable",
@@ -43,13 +44,15 @@ class Refusal(Exception):
         status: The HTTP status.
         title: Its short name, such as ``"Forbidden"``.
         errors: The explanation; several sentences are joined with ``", "``.
+        retry_after: The seconds after which the request may be made again, or None.
     """
 
-    def __init__(self, status: int, title: str, errors: str) -> None:
+    def __init__(self, status: int, title: str, errors: str, retry_after: float | None = None) -> None:
         super().__init__(status, title, errors)
         self.status = status
         self.title = title
         self.errors = errors
+        self.retry_after = retry_after
 
 
 def bad_request(errors: str) -> Refusal:
@@ -65,6 +68,11 @@ def unauthorized() -> Refusal:
 def forbidden() -> Refusal:
     """403: the key may not do this.  Source: recorded from the service."""
     return Refusal(403, "Forbidden", "You do not have the necessary permissions to access this resource")
+
+
+def too_often(retry_after: float) -> Refusal:
+    """403: the key makes more requests than it may.  Source: Cosm API v2, "Usage limits"."""
+    return Refusal(403, "Forbidden", "You have exceeded the rate limit of your API key", retry_after)
 
 
 def not_found() -> Refusal:

@@ -9,8 +9,8 @@ place turns that into an error body in the format the request speaks.  For a wri
 question "may this key do this" is asked inside the store's transaction, and live updates are
 published in the order in which the store committed.
 
-Not here: PNG graphs, triggers, keys, users, products.  Their addresses are answered as
-addresses that do not exist.
+Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`.  Products are
+not there: their addresses are answered as addresses that do not exist.
 
 Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
 """
@@ -18,10 +18,9 @@ Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from hashlib import blake2b
-from typing import Any, Protocol, TypeVar
+from math import ceil
 from urllib.parse import quote
 
 from attrs import evolve, field, frozen
@@ -32,7 +31,19 @@ from twisted.python.failure import Failure
 
 from txbridge.codecs import cosm_csv, cosm_json, eeml
 from txbridge.codecs.limits import DecodeLimits
-from txbridge.codecs.timezones import zone_of
+from txbridge.cosm.account_verbs import AccountVerbs
+from txbridge.cosm.call import (
+    ALL_FORMATS,
+    CODECS,
+    DONE,
+    Call,
+    Verb,
+    feed_number,
+    is_allowed,
+    other_formats,
+    some_feed,
+    wrapped,
+)
 from txbridge.cosm.documents import (
     LIVE_SECONDS,
     earliest,
@@ -42,15 +53,13 @@ from txbridge.cosm.documents import (
     push_document,
     with_waypoints_between,
 )
+from txbridge.cosm.graph_request import parse_graph, with_points
 from txbridge.cosm.history import WindowLimits, parse_deletion, parse_history
 from txbridge.cosm.negotiation import (
-    CONTENT_TYPES,
     EXTENSIONS,
     Parameters,
     accepted_format,
     body_format,
-    instant_of,
-    jsonp_name,
     split_path,
     unknown_extension,
 )
@@ -61,8 +70,8 @@ from txbridge.cosm.refusal import (
     forbidden,
     invalid,
     no_route,
-    not_acceptable,
     not_found,
+    too_often,
     unauthorized,
     undecodable,
     unwritable,
@@ -75,15 +84,18 @@ from txbridge.cosm.rules import (
     writable_feed,
 )
 from txbridge.cosm.search import parse_search
+from txbridge.cosm.trigger_verbs import TriggerVerbs
 from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
-from txbridge.hub.auth import Accounts, Credentials, Principal, may
+from txbridge.hub.auth import Accounts, Credentials, Principal
+from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import Live
+from txbridge.hub.passwords import Passwords
+from txbridge.hub.rates import RateLimiter
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
     FeedRecord,
     FeedSearch,
     Full,
-    Guard,
     HistoryQuery,
     Missing,
     Store,
@@ -98,44 +110,21 @@ from txbridge.net.http1 import Request, Response, reason_phrase
 
 __all__ = ["CosmOptions", "CosmServer", "Subscribed", "connection_refusal", "refusal_response"]
 
-S = TypeVar("S", bound=Structure)
-
-ALL_FORMATS = ("json", "xml", "csv")
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 ALLOWED_HEADERS = "X-ApiKey, X-PachubeApiKey, Content-Type, Accept, Authorization"
-
-DONE = Response(200)
-"""A successful write has no body: weewx-xively fails on one.  Source: "API resources"."""
 
 UNAVAILABLE = Refusal(
     503, "Service Unavailable", "The storage is not available at the moment, please try again later"
 )
 
 GRAPHS = ("feeds", "*", "datastreams", "*")
-"""What the service drew as PNG graphs; there are none here, so as a picture it does not exist."""
+"""What the service drew as PNG graphs; where none are drawn, it does not exist as a picture."""
 
 MAX_QUERY_POINTS = 1000
 """The most points of one history query, all datastreams together.  Source: "Usage limits"."""
 
-LONGEST_HEADER = 63
-"""The longest header value libxively has room for.  Source: ``xi_config.h``."""
-
 _ARCHIVE_CHUNK = 5000  # points; about 20 ms of work between two turns of the reactor
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
-_FEED_ID = re.compile(r"[0-9]{1,18}")
-
-
-class _Codec(Protocol):
-    """What the modules of the formats have in common."""
-
-    def encode(self, structure: Structure, *, zone: tzinfo | None = None) -> bytes:
-        """Write a structure."""
-
-    def decode(self, kind: type[S], data: bytes, *, limits: DecodeLimits = ...) -> S:
-        """Read a structure."""
-
-
-_CODECS: Mapping[str, _Codec] = {"json": cosm_json, "xml": eeml, "csv": cosm_csv}
 
 
 @frozen
@@ -149,6 +138,7 @@ class CosmOptions:
         public_url: Scheme and host to show in addresses, for a hub behind a proxy; None takes
             them from each request.
         limits: What a document may cost to read.
+        requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
     """
 
     window_limits: WindowLimits = "refuse"
@@ -156,6 +146,7 @@ class CosmOptions:
     archive_points: int = 1_000_000
     public_url: str | None = None
     limits: DecodeLimits = field(factory=DecodeLimits)
+    requests_per_minute: float | None = None
 
 
 @frozen
@@ -173,133 +164,6 @@ class Subscribed:
     allows: Callable[[FeedRecord], bool]
 
 
-@frozen
-class Call:
-    """A request that found its route and whose key is known.
-
-    Attributes:
-        request: As it came.
-        names: The ids in the address, decoded.
-        extension: The address's format extension.
-        parameters: The query.
-        formats: What the resource is available as.
-        output: The format of the answer.
-        principal: Whose key it is.
-        now: When it came.
-    """
-
-    request: Request
-    names: tuple[str, ...]
-    extension: str | None
-    parameters: Parameters
-    formats: tuple[str, ...]
-    output: str
-    principal: Principal
-    now: datetime
-
-    @property
-    def feed_id(self) -> int:
-        """The feed's number.
-
-        Raises:
-            Refusal: 404, it is none.
-        """
-        return _feed_id(self.names[0])
-
-    @property
-    def datastream_id(self) -> str:
-        """The datastream's id."""
-        return self.names[1]
-
-    @property
-    def at(self) -> datetime:
-        """The instant at the end of the address.
-
-        Raises:
-            Refusal: 404, it is none.
-        """
-        try:
-            return instant_of(self.names[-1])
-        except ValueError:
-            raise not_found() from None
-
-    @property
-    def zone(self) -> tzinfo | None:
-        """The offset timestamps are shown in; None is UTC.
-
-        Raises:
-            Refusal: 400, there is no such zone.
-        """
-        text = self.parameters.text("timezone")
-        if text is None:
-            return None
-        try:
-            return zone_of(text)
-        except ValueError:
-            raise bad_request(f"Timezone is unknown: {shorten(text)!r}") from None
-
-    @property
-    def written_in(self) -> str:
-        """The format of the body."""
-        headers = self.request.headers
-        content_type, accept = headers.get("content-type", ""), headers.get("accept", "")
-        return body_format(self.extension, content_type, accept, self.request.body)
-
-    def decode(self, kind: type[S], limits: DecodeLimits) -> S:
-        """The document in the body.
-
-        Raises:
-            Refusal: 406, the resource does not take documents of that format.
-            DecodeError: It is none of that kind.
-        """
-        if self.written_in not in self.formats:
-            raise _other_formats(self.formats, self.written_in)
-        return _CODECS[self.written_in].decode(kind, self.request.body, limits=limits)
-
-    def expect(self, element: str, *, found: bool) -> None:
-        """Refuse XML without the element its address is about: that is another document, not a blank member.
-
-        Raises:
-            DecodeError: 400.
-
-        Source: xively-rb, its specs of ``parsers/xml``.
-        """
-        if not found and self.written_in == "xml":
-            raise DecodeError("xml", "", f"expected {element!r} elements, found none")
-
-    def may(self, method: str, record: FeedRecord, *, datastream_id: str | None = None) -> bool:
-        """Whether the key may do this to a feed, or to one datastream of it."""
-        return _may(self.principal, self.request, method, record, datastream_id)
-
-    def permit(
-        self,
-        method: str,
-        record: FeedRecord,
-        *,
-        datastream_id: str | None = None,
-        interval: int | None = None,
-    ) -> None:
-        """Refuse what the key may not do.
-
-        Raises:
-            Refusal: 403.
-        """
-        if not _may(self.principal, self.request, method, record, datastream_id, interval):
-            raise forbidden()
-
-    def guard(self, method: str, datastream_ids: Sequence[str | None] = (None,)) -> Guard:
-        """What refuses a write from inside its transaction."""
-
-        def guard(record: FeedRecord) -> None:
-            for datastream_id in datastream_ids:
-                self.permit(method, record, datastream_id=datastream_id)
-
-        return guard
-
-
-Verb = Callable[[Call], Coroutine[Deferred[Any], Any, Response]]
-
-
 class CosmServer:
     """Answers Cosm v2 requests.
 
@@ -309,6 +173,11 @@ class CosmServer:
         accounts: Finds whose key a request carries.
         clock: Tells the time.
         options: How the rules are set up.
+        passwords: Hashes the passwords of accounts; None when the hub takes none.
+        graphs: Draws pictures; without it there are none.
+
+    Attributes:
+        fired: Called when a write has made triggers fire.
     """
 
     _log = Logger()
@@ -321,17 +190,25 @@ class CosmServer:
         clock: IReactorTime,
         *,
         options: CosmOptions | None = None,
+        passwords: Passwords | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
         self._store = store
+        self._graphs = graphs
         self._live = live
         self._accounts = accounts
         self._clock = clock
         self._options = CosmOptions() if options is None else options
         self._store_fails = False
+        self._passwords = passwords
+        per_minute = self._options.requests_per_minute
+        self._limiter = None if per_minute is None else RateLimiter(per_minute)
+        self.fired: Callable[[], None] = lambda: None
         self._routes = self._table()
         store.watched = live.watched
 
     def _table(self) -> Mapping[tuple[str, tuple[str, ...]], tuple[Verb, tuple[str, ...]]]:
+        drawn = ALL_FORMATS if self._graphs is None else (*ALL_FORMATS, "png")
         rows: tuple[tuple[str, str, Verb, tuple[str, ...]], ...] = (
             ("GET", "feeds", self._list_feeds, ALL_FORMATS),
             ("POST", "feeds", self._create_feed, ("json", "xml")),
@@ -340,7 +217,7 @@ class CosmServer:
             ("DELETE", "feeds/*", self._delete_feed, ALL_FORMATS),
             ("GET", "feeds/*/datastreams", self._read_feed, ALL_FORMATS),
             ("POST", "feeds/*/datastreams", self._create_datastreams, ALL_FORMATS),
-            ("GET", "feeds/*/datastreams/*", self._read_datastream, ALL_FORMATS),
+            ("GET", "feeds/*/datastreams/*", self._read_datastream, drawn),
             ("POST", "feeds/*/datastreams/*", self._create_datastream, ALL_FORMATS),
             ("PUT", "feeds/*/datastreams/*", self._update_datastream, ALL_FORMATS),
             ("DELETE", "feeds/*/datastreams/*", self._delete_datastream, ALL_FORMATS),
@@ -350,6 +227,10 @@ class CosmServer:
             ("GET", "feeds/*/datastreams/*/datapoints/*", self._read_datapoint, ALL_FORMATS),
             ("PUT", "feeds/*/datastreams/*/datapoints/*", self._update_datapoint, ALL_FORMATS),
             ("DELETE", "feeds/*/datastreams/*/datapoints/*", self._delete_datapoint, ALL_FORMATS),
+            *AccountVerbs(
+                self._store, self._accounts, self._passwords, self._options.limits, self._tell
+            ).rows(),
+            *TriggerVerbs(self._store, self._options.limits).rows(),
         )
         return {(method, tuple(path.split("/"))): (verb, formats) for method, path, verb, formats in rows}
 
@@ -430,7 +311,7 @@ class CosmServer:
     async def _admit(self, request: Request) -> tuple[Verb, Call]:
         segments, extension = _below_v2(request)
         if unknown_extension(segments):
-            raise _other_formats(ALL_FORMATS, segments[-1].rpartition(".")[2])
+            raise other_formats(ALL_FORMATS, segments[-1].rpartition(".")[2])
         shape = tuple("*" if number % 2 else segment for number, segment in enumerate(segments))
         reads = request.method in ("GET", "HEAD")
         route = self._routes.get(("GET" if reads else request.method, shape))
@@ -445,16 +326,30 @@ class CosmServer:
             if reads and output == "png" and shape == GRAPHS:
                 raise no_route(request.method, request.path)
             if reads:
-                raise _other_formats(formats, output or shorten(accept))
+                raise other_formats(formats, output or shorten(accept))
             output = formats[0]
         names = segments[1::2]
-        return verb, Call(request, names, extension, parameters, formats, output, principal, self._now())
+        return verb, Call(
+            request,
+            names,
+            extension,
+            parameters,
+            formats,
+            output,
+            principal,
+            self._now(),
+            self.base_url(request),
+        )
 
     async def _principal(self, request: Request, parameters: Parameters) -> Principal:
         credentials = Credentials.of(request.headers, parameters.text("key"))
         principal = await self._accounts.authenticate(credentials)
         if principal is None:
             raise unauthorized()
+        if self._limiter is not None:
+            wait = self._limiter.take(principal.reference or principal.login, self._clock.seconds())
+            if wait:
+                raise too_often(wait)
         return principal
 
     async def _subscription(self, request: Request) -> Subscribed:
@@ -462,12 +357,12 @@ class CosmServer:
         if len(segments) not in (2, 4) or segments[::2] not in (("feeds",), ("feeds", "datastreams")):
             raise bad_request("Only a feed or a datastream can be subscribed to")
         principal = await self._principal(request, Parameters.parse(request.query))
-        feed_id, datastream_id = _feed_id(segments[1]), segments[3] if len(segments) == 4 else None
+        feed_id, datastream_id = feed_number(segments[1]), segments[3] if len(segments) == 4 else None
         # A key is judged by the feed alone: a feed may have thousands of datastreams.
         record = await self._store.read_feed(feed_id, [] if datastream_id is None else [datastream_id])
 
         def allows(record: FeedRecord) -> bool:
-            return _may(principal, request, "get", record, datastream_id)
+            return is_allowed(principal, request, "get", record, datastream_id)
 
         if not allows(record):
             raise forbidden()
@@ -487,14 +382,14 @@ class CosmServer:
         page = EnvironmentList(
             total_results=total, start_index=search.offset, items_per_page=search.limit, feeds=feeds
         )
-        return self._document(call, _encode(call.output, page, zone))
+        return call.document(_encode(call.output, page, zone))
 
     async def _create_feed(self, call: Call) -> Response:
         # A feed that does not exist yet is out of reach of every permission that names feeds.
-        call.permit("post", _some_feed(call.principal, None))
+        call.permit("post", some_feed(call.principal, None))
         document = writable_feed(call.decode(Environment, self._options.limits), creating=True)
         written = await self._write(self._store.create_feed(call.principal.login, document, call.now))
-        return self._created(call, f"/v2/feeds/{written.feed_id}")
+        return call.created(f"/v2/feeds/{written.feed_id}")
 
     async def _read_feed(self, call: Call) -> Response:
         parameters, zone, at = call.parameters, call.zone, call.parameters.instant("time")
@@ -510,7 +405,7 @@ class CosmServer:
             )
         elif query is not None:
             feed = await self._with_history(call, feed, query)
-        return self._document(call, _encode(call.output, feed, zone))
+        return call.document(_encode(call.output, feed, zone))
 
     async def _update_feed(self, call: Call) -> Response:
         document = writable_feed(call.decode(Environment, self._options.limits), creating=False)
@@ -543,9 +438,11 @@ class CosmServer:
         ids = [stream.id for stream in streams]
         guard = call.guard("post", ids)
         await self._write(self._store.create_datastreams(call.feed_id, streams, call.now, guard))
-        return self._created(call, f"/v2/feeds/{call.feed_id}/datastreams/{quote(ids[0] or '', safe='')}")
+        return call.created(f"/v2/feeds/{call.feed_id}/datastreams/{quote(ids[0] or '', safe='')}")
 
     async def _read_datastream(self, call: Call) -> Response:
+        if call.output == "png":
+            return await self._draw(call)
         zone, at, query = call.zone, call.parameters.instant("time"), self._history_query(call)
         name = call.datastream_id
         record = await self._store.read_feed(call.feed_id, [name])
@@ -559,7 +456,20 @@ class CosmServer:
         elif query is not None:
             feed = await self._with_history(call, feed, query)
         stream = feed.datastreams.get(name, Datastream(id=name))
-        return self._document(call, _encode_datastream(call.output, feed, stream, zone))
+        return call.document(_encode_datastream(call.output, feed, stream, zone))
+
+    async def _draw(self, call: Call) -> Response:
+        assert self._graphs is not None
+        graph, query = parse_graph(call.parameters, call.now, call.zone)
+        name = call.datastream_id
+        record = await self._store.read_feed(call.feed_id, [name])
+        call.permit("get", record, datastream_id=name, interval=query.interval)
+        stream = record.environment.datastreams.get(name)
+        if stream is None:
+            raise not_found()
+        (history,) = await self._store.read_history(call.feed_id, [name], query)
+        graph = with_points(graph, call.parameters.text("scale"), stream, history.datapoints)
+        return call.document(await self._graphs.draw(graph))
 
     async def _update_datastream(self, call: Call) -> Response:
         stream = call.decode(Datastream, self._options.limits)
@@ -587,7 +497,7 @@ class CosmServer:
         while True:
             points = await self._store.read_points(call.feed_id, name, after, _ARCHIVE_CHUNK)
             if not points:
-                return self._document(call, b"".join(parts))
+                return call.document(b"".join(parts))
             count, after = count + len(points), points[-1].at
             if count > self._options.archive_points:
                 raise invalid(
@@ -625,7 +535,7 @@ class CosmServer:
         record = await self._store.read_feed(call.feed_id, [])
         call.permit("get", record, datastream_id=call.datastream_id)
         point = await self._store.read_datapoint(call.feed_id, call.datastream_id, at)
-        return self._document(call, _encode(call.output, point, zone))
+        return call.document(_encode(call.output, point, zone))
 
     async def _update_datapoint(self, call: Call) -> Response:
         value = writable_datapoint(call.decode(Datapoint, self._options.limits))
@@ -665,29 +575,16 @@ class CosmServer:
         So updates go out in the order of the commits, which is the order the Deferreds fire in.
         """
         written = await write
+        self._tell(written)
+        return written
+
+    def _tell(self, written: Written) -> None:
+        if written.fired:
+            self.fired()
         try:
             self._live.publish(written)
         except Exception:  # whatever a listener raises, the write is durable and its client must know
             self._log.failure("telling of a write to feed {feed} failed", feed=written.feed_id)
-        return written
-
-    def _document(self, call: Call, body: bytes) -> Response:
-        content_type = CONTENT_TYPES[call.output]
-        headers: tuple[tuple[str, str], ...] = ()
-        if call.output == "json":
-            content_type, headers, body = _wrapped(call.request.query, content_type, body)
-        # Weak, because the connection may compress the body.
-        tag = f'W/"{blake2b(body, digest_size=8).hexdigest()}"'
-        headers = (*headers, ("ETag", tag), ("Cache-Control", "private, no-cache"))
-        if _matches(call.request.headers.get("if-none-match", ""), tag):
-            return Response(304, headers)
-        return Response(200, (("Content-Type", content_type), *headers), body)
-
-    def _created(self, call: Call, path: str) -> Response:
-        location = self.base_url(call.request) + path
-        if len(location) > LONGEST_HEADER:
-            location = path
-        return Response(201, (("Location", location), ("Content-Type", CONTENT_TYPES[call.output])))
 
     # ------------------------------------------------------------------------------------ saying no
 
@@ -719,7 +616,9 @@ def refusal_response(request: Request, refusal: Refusal) -> Response:
     content_type, body = error_body(spoken, refusal.title, refusal.errors)
     headers: tuple[tuple[str, str], ...] = ()
     if spoken == "json" and request.method == "GET":
-        content_type, headers, body = _wrapped(request.query, content_type, body)
+        content_type, headers, body = wrapped(request.query, content_type, body)
+    if refusal.retry_after is not None:
+        headers = (*headers, ("Retry-After", str(ceil(refusal.retry_after))))
     if refusal.status == 401:
         headers = (*headers, ("WWW-Authenticate", 'Basic realm="Cosm"'))
     return Response(refusal.status, (("Content-Type", content_type), *headers), body)
@@ -775,45 +674,11 @@ def _below_v2(request: Request) -> tuple[tuple[str, ...], str | None]:
     return segments[1:], extension
 
 
-def _feed_id(name: str) -> int:
-    if _FEED_ID.fullmatch(name) is None:
-        raise not_found()
-    return int(name)
-
-
-def _other_formats(formats: Sequence[str], asked: str) -> Refusal:
-    return not_acceptable(f"This resource is available as {', '.join(formats)}, not as {asked}")
-
-
-def _may(
-    principal: Principal,
-    request: Request,
-    method: str,
-    record: FeedRecord,
-    datastream_id: str | None,
-    interval: int | None = None,
-) -> bool:
-    return may(
-        principal,
-        method,
-        record,
-        datastream_id=datastream_id,
-        client=request.client,
-        referer=request.headers.get("referer", ""),
-        interval=interval,
-    )
-
-
-def _some_feed(principal: Principal, feed_id: int | None) -> FeedRecord:
-    """A public feed of this account's own, to ask a key's permissions about."""
-    return FeedRecord(principal.login, Environment(id=feed_id, private=False))
-
-
 def _visible(call: Call) -> FeedSearch:
     """Which feeds a key may list: all it can reach, or those its permissions name."""
     principal = call.principal
     login, private_access = principal.login, principal.private_access
-    if call.may("get", _some_feed(principal, None)):
+    if call.may("get", some_feed(principal, None)):
         return FeedSearch(login, private_access)
     named = {
         resource.feed_id
@@ -821,14 +686,14 @@ def _visible(call: Call) -> FeedSearch:
         for resource in permission.resources
         if resource.feed_id is not None and resource.datastream_id is None
     }
-    feed_ids = tuple(sorted(number for number in named if call.may("get", _some_feed(principal, number))))
+    feed_ids = tuple(sorted(number for number in named if call.may("get", some_feed(principal, number))))
     if not feed_ids:
         raise forbidden()
     return FeedSearch(login, private_access, feed_ids=feed_ids)
 
 
 def _encode(output: str, structure: Structure, zone: tzinfo | None) -> bytes:
-    return _CODECS[output].encode(structure, zone=zone)
+    return CODECS[output].encode(structure, zone=zone)
 
 
 def _encode_datastream(output: str, feed: Environment, stream: Datastream, zone: tzinfo | None) -> bytes:
@@ -837,24 +702,6 @@ def _encode_datastream(output: str, feed: Environment, stream: Datastream, zone:
     if output == "xml":
         return eeml.encode(stream, zone=zone, environment=feed)
     return cosm_csv.encode(stream, zone=zone)
-
-
-def _wrapped(query: str, content_type: str, body: bytes) -> tuple[str, tuple[tuple[str, str], ...], bytes]:
-    """JSON, inside a function call when a callback is named."""
-    name = jsonp_name(query)
-    if name is None:
-        return content_type, (), body
-    # Two characters that JSON allows inside text and JavaScript long did not.
-    body = body.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
-    return CONTENT_TYPES["js"], (("X-Content-Type-Options", "nosniff"),), b"%s(%s)" % (name.encode(), body)
-
-
-def _matches(if_none_match: str, tag: str) -> bool:
-    if not if_none_match:
-        return False
-    opaque = tag.removeprefix("W/")
-    known = (one.strip().removeprefix("W/") for one in if_none_match.split(","))
-    return any(one in (opaque, "*") for one in known)
 
 
 def _for_browsers(response: Response, request: Request) -> Response:

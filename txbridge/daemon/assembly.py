@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from random import random
 from typing import Any
@@ -15,21 +16,28 @@ from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.threads import deferToThreadPool
 
 from txbridge.cosm.adapter import SINK_CAPABILITIES as COSM_TAKES
 from txbridge.cosm.adapter import CosmHistorySource, CosmSink
 from txbridge.cosm.client import Client
+from txbridge.cosm.notifications import notification_body
 from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
-from txbridge.cosm.server import CosmServer
+from txbridge.cosm.server import CosmOptions, CosmServer
 from txbridge.daemon.config import ClientConfig, CopyEnd, HubConfig, JouleEnd, NodeConfig
 from txbridge.daemon.service import Door, HubService, Parts
 from txbridge.errors import ConfigError
 from txbridge.host import HostSource
 from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
+from txbridge.hub.grafana import Grafana
+from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import LocalLive
+from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.store import Notice
+from txbridge.hub.triggers import TriggerService
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
 from txbridge.joule.adapter import JouleSink, JouleSource
 from txbridge.joule.client import Node
@@ -38,6 +46,7 @@ from txbridge.model.instants import from_microseconds
 from txbridge.model.samples import Cursor
 from txbridge.net.deferred import deferred
 from txbridge.net.http_server import MAX_CONNECTIONS, HttpServerFactory
+from txbridge.net.webhook import WebhookCarrier
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import RoutePolicy
 from txbridge.relay.roles import Capabilities, Ledger, Sink, Source
@@ -234,10 +243,26 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         if owner is None:
             await store.close()
     live = LocalLive()
-    cosm = CosmServer(store, live, Accounts(store, reactor), reactor)
+
+    def in_thread(work: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
+    passwords = Passwords(in_thread)
+    accounts = Accounts(store, reactor, passwords)
+    cosm = CosmServer(
+        store,
+        live,
+        accounts,
+        reactor,
+        options=CosmOptions(public_url=config.public_url, requests_per_minute=config.requests_per_minute),
+        passwords=passwords,
+        graphs=Graphs(in_thread) if find_spec("matplotlib") is not None else None,
+    )
+    triggers = _Triggers(reactor, store, config)
+    cosm.fired = triggers.service.wake
     room = min(MAX_CONNECTIONS, _room_for_connections())
     paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
-    site = HubSite(cosm, paws)
+    site = HubSite(cosm, paws, Grafana(store, accounts, reactor))
     http = HttpServerFactory(
         site.respond, upgrade=site.upgrade, clock=reactor, max_connections=room, refuse=site.refuse
     )
@@ -248,6 +273,12 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     def opened(addresses: Sequence[str]) -> None:
         # Only now: the system may have picked the port, or systemd have opened it.
         paws.options = evolve(paws.options, http_port=_http_port(addresses))
+        triggers.start(addresses)
+
+    @deferred
+    async def close() -> None:
+        await triggers.service.stop()
+        await store.close()
 
     doors = [
         *(Door(text, http, "http", "https") for text in config.listen),
@@ -256,7 +287,27 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     notes = list(_notes(owner))
     if room < MAX_CONNECTIONS:
         notes.append(f"takes {room} connections and {room} sockets at once: so few files may be open")
-    return Parts(doors, drain, store.close, notes, opened)
+    return Parts(doors, drain, close, notes, opened)
+
+
+class _Triggers:
+    """What tells receivers that triggers have fired, and by which address they know the hub."""
+
+    def __init__(self, reactor: Any, store: SqliteStore, config: HubConfig) -> None:
+        self._base_url = config.public_url
+        self._carrier = WebhookCarrier(reactor, allowed=config.webhooks)
+        self.service = TriggerService(store, self._deliver, reactor)
+
+    def start(self, addresses: Sequence[str]) -> None:
+        if self._base_url is None:
+            plain = (address for address in addresses if urlsplit(address).scheme in ("http", "https"))
+            self._base_url = next(plain, "http://localhost")
+        self.service.start()
+
+    @deferred
+    async def _deliver(self, notice: Notice) -> str:
+        body = notification_body(notice, self._base_url or "")
+        return f"answered {await self._carrier.post_form(notice.trigger.url or '', body)}"
 
 
 def _room_for_connections() -> int:

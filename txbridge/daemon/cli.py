@@ -224,6 +224,25 @@ def _add_hub_arguments(added: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="use the key in this file as the owner's, instead of one made at the first start",
     )
+    added.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="scheme and host that clients know the hub by, if it is behind a proxy",
+    )
+    added.add_argument(
+        "--requests-per-minute",
+        metavar="N",
+        type=float,
+        help="refuse a key that makes more requests, averaged over three minutes (default: any number)",
+    )
+    added.add_argument(
+        "--allow-webhooks",
+        metavar="NETWORK",
+        action="append",
+        default=[],
+        help="let triggers call this address or network of your own, such as 192.168.1.0/24; may be given "
+        "again (default: the public internet only)",
+    )
 
 
 def _hub(arguments: argparse.Namespace) -> Command:
@@ -232,6 +251,9 @@ def _hub(arguments: argparse.Namespace) -> Command:
         listen=arguments.listen,
         paws_tcp=arguments.paws_tcp,
         api_key_text=key_text("--api-key-file", arguments.api_key_file),
+        public_url=arguments.public_url,
+        allow_webhooks=arguments.allow_webhooks,
+        requests_per_minute=arguments.requests_per_minute,
     )
     return lambda reactor, terminal: commands.hub(assembly.hub_service(reactor, config), terminal, os.environ)
 

@@ -19,8 +19,10 @@ The environment of the client commands:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from math import inf
 from posixpath import join
 from urllib.parse import urlsplit, urlunsplit
 
@@ -57,6 +59,8 @@ __all__ = [
     "state_dir",
 ]
 
+Network = IPv4Network | IPv6Network
+
 DEFAULT_LISTEN = ("tcp:8080:interface=127.0.0.1",)
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_DURATION = "6hours"
@@ -79,6 +83,10 @@ class HubConfig:
         paws_tcp: Endpoint strings of the socket API over plain TCP.
         api_key: The owner's key, or None to make one on the first start.
         drain_seconds: How long stopping waits for answers that are under way.
+        public_url: Scheme and host that clients know the hub by, behind a proxy; None takes what each
+            request says.
+        webhooks: Networks that triggers may call although they are not of the public internet.
+        requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
     """
 
     data: str
@@ -86,6 +94,9 @@ class HubConfig:
     paws_tcp: tuple[str, ...] = ()
     api_key: str | None = field(default=None, repr=False)
     drain_seconds: float = 10.0
+    public_url: str | None = None
+    webhooks: tuple[Network, ...] = ()
+    requests_per_minute: float | None = None
 
     @property
     def key_file(self) -> str:
@@ -208,6 +219,9 @@ def hub_config(
     listen: Sequence[str] = (),
     paws_tcp: Sequence[str] = (),
     api_key_text: str | None = None,
+    public_url: str | None = None,
+    allow_webhooks: Sequence[str] = (),
+    requests_per_minute: float | None = None,
 ) -> HubConfig:
     """Check what a hub is told.
 
@@ -216,6 +230,9 @@ def hub_config(
         listen: Endpoint strings; none means `DEFAULT_LISTEN`.
         paws_tcp: Endpoint strings.
         api_key_text: The text of the key's file, or None when there is none.
+        public_url: Such as ``https://hub.house.example``.
+        allow_webhooks: Addresses or networks.
+        requests_per_minute: Of one key.
 
     Raises:
         ConfigError: Every problem.
@@ -231,9 +248,43 @@ def hub_config(
             problems.append(f"{text!r} is given twice")
         seen.add(text)
     api_key = _key("--api-key-file", api_key_text, problems)
+    origin = None if public_url is None else _origin("--public-url", public_url, problems)
+    networks = tuple(_networks("--allow-webhooks", allow_webhooks, problems))
+    if requests_per_minute is not None and not 1 <= requests_per_minute < inf:
+        problems.append(f"--requests-per-minute: {requests_per_minute:g} is not at least 1")
     if problems:
         raise ConfigError(problems)
-    return HubConfig(data or "", tuple(listen) or DEFAULT_LISTEN, tuple(paws_tcp), api_key)
+    return HubConfig(
+        data or "",
+        tuple(listen) or DEFAULT_LISTEN,
+        tuple(paws_tcp),
+        api_key,
+        public_url=origin,
+        webhooks=networks,
+        requests_per_minute=requests_per_minute,
+    )
+
+
+def _origin(option: str, text: str, problems: list[str]) -> str:
+    try:
+        parts = urlsplit(text)
+        is_origin = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_origin = is_origin and parts.username is None and parts.path in ("", "/")
+    except ValueError:
+        is_origin = False
+    if not is_origin or parts.query or parts.fragment:
+        problems.append(
+            f"{option}: {shorten(text)!r} is no scheme and host such as https://hub.house.example"
+        )
+    return text.rstrip("/")
+
+
+def _networks(option: str, texts: Sequence[str], problems: list[str]) -> Iterator[Network]:
+    for text in texts:
+        try:
+            yield ip_network(text.strip())
+        except ValueError as error:
+            problems.append(f"{option}: {shorten(str(error))}")
 
 
 def demo_config(

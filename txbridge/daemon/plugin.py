@@ -36,12 +36,14 @@ class Options(TwistedOptions):
     optParameters = (
         ("data", None, data_dir(os.environ), "Where to keep the data."),
         ("api-key-file", None, None, "Use the key in this file as the owner's."),
+        ("public-url", None, None, "Scheme and host that clients know the hub by."),
     )
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted annotates no options
         self._listen: list[str] = []
         self._paws_tcp: list[str] = []
+        self._allow_webhooks: list[str] = []
         self.config: HubConfig | None = None
 
     def opt_listen(self, endpoint: str) -> None:
@@ -51,6 +53,10 @@ class Options(TwistedOptions):
     def opt_paws_tcp(self, endpoint: str) -> None:
         """Where to serve the socket API over TCP; may be given again."""
         self._paws_tcp.append(endpoint)
+
+    def opt_allow_webhooks(self, network: str) -> None:
+        """Let triggers call this network of your own; may be given again."""
+        self._allow_webhooks.append(network)
 
     def postOptions(self) -> None:
         """Called when all options are read.
@@ -64,6 +70,8 @@ class Options(TwistedOptions):
                 listen=self._listen,
                 paws_tcp=self._paws_tcp,
                 api_key_text=key_text("--api-key-file", self["api-key-file"]),
+                public_url=self["public-url"],
+                allow_webhooks=self._allow_webhooks,
             )
         except ConfigError as error:
             raise UsageError("\n".join(error.problems)) from error

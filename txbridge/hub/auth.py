@@ -2,7 +2,8 @@
 
 Keys are kept as SHA-256 digests: they are long and random, so a slow password hash would protect
 nothing and cost every request.  A digest is also what makes the look-up safe against timing: what
-an attacker could learn byte by byte is the hash of their own guess.
+an attacker could learn byte by byte is the hash of their own guess.  Passwords are short and chosen by
+people: `txbridge.hub.passwords` keeps those.
 
 `may` decides about one feed and is a pure function, so that a write can ask it inside its own
 transaction.
@@ -31,25 +32,44 @@ from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from txbridge.errors import ConfigError
-from txbridge.hub.store import FeedRecord, KeyRecord, Store
-from txbridge.model.accounts import Key, Permission, Resource
+from txbridge.hub.passwords import Passwords
+from txbridge.hub.store import FeedRecord, KeyRecord, Missing, Store
+from txbridge.model.accounts import Key, Permission, Resource, Trigger
 from txbridge.net.deferred import deferred
 
-__all__ = ["Accounts", "Credentials", "OwnerSetUp", "Principal", "digest_of", "may", "set_up_owner"]
+__all__ = [
+    "METHODS",
+    "OWNER",
+    "Accounts",
+    "Credentials",
+    "OwnerSetUp",
+    "Principal",
+    "digest_of",
+    "generate_key",
+    "may",
+    "may_trigger",
+    "set_up_owner",
+]
 
-OWNER = "owner"
+OWNER = "owner"  # the login of the account that the first start makes, and that manages the others
 KEY_FILE = "owner.key"
 KEY_BYTES = 36  # 48 characters: within what clients of the time had room for (43 to 86)
 CACHED_KEYS = 1000
 CACHED_SECONDS = 5.0  # how long a key that was replaced may go on working
 
 _GENERATED = re.compile(r"[A-Za-z0-9_-]{48}")
-_EVERYTHING = ("get", "put", "post", "delete")
+METHODS = ("get", "put", "post", "delete")
+EVERYTHING = (Permission(access_methods=list(METHODS)),)
 
 
 def digest_of(key: str) -> bytes:
     """What is stored of a key: its SHA-256."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def generate_key() -> str:
+    """A new key."""
+    return secrets.token_urlsafe(KEY_BYTES)
 
 
 # ------------------------------------------------------------------------------------- who asks
@@ -114,11 +134,13 @@ class Principal:
         login: The account.
         private_access: Whether the key may see the account's private feeds.
         permissions: What the key may do.
+        reference: What names the key; ``""`` for who came with a password.
     """
 
     login: str
     private_access: bool
     permissions: tuple[Permission, ...]
+    reference: str = ""
 
 
 class Accounts:
@@ -130,11 +152,13 @@ class Accounts:
     Args:
         store: Where the keys are.
         clock: Says when a key has expired; its seconds are those since 1970.
+        passwords: Checks the passwords of accounts; None lets nobody in with one.
     """
 
-    def __init__(self, store: Store, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, clock: IReactorTime, passwords: Passwords | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._passwords = passwords
         self._found: OrderedDict[bytes, tuple[float, KeyRecord]] = OrderedDict()
 
     @deferred
@@ -142,21 +166,38 @@ class Accounts:
         """Who has these credentials.
 
         Returns:
-            None when nobody has: there are none, the key is unknown or has expired, or it is not
-            the named account's.
+            None when nobody has: there are none, the key is unknown or has expired, or it is
+            neither the named account's nor its password.
 
         Raises:
-            StoreError: The storage failed.
+            StoreError: The storage failed, or too many passwords wait to be checked.
         """
         if credentials is None:
             return None
         record = await self._find(digest_of(credentials.key))
         if record is None or not _is_of(record, credentials.login):
-            return None
+            return await self._with_password(credentials)
         key = record.key
         if key.expires_at is not None and key.expires_at.timestamp() <= self._clock.seconds():
             return None
-        return Principal(record.login, key.private_access is True, tuple(key.permissions or ()))
+        return Principal(
+            record.login, key.private_access is True, tuple(key.permissions or ()), record.reference
+        )
+
+    async def _with_password(self, credentials: Credentials) -> Principal | None:
+        login = credentials.login
+        if login is None or self._passwords is None:
+            return None
+        try:
+            hashed = (await self._store.read_account(login)).password
+        except Missing:
+            hashed = None
+        is_right = await self._passwords.check(credentials.key, hashed)
+        return Principal(login, True, EVERYTHING) if is_right else None
+
+    def forget(self, digest: bytes) -> None:
+        """A key was changed or removed: look it up again."""
+        self._found.pop(digest, None)
 
     async def _find(self, digest: bytes) -> KeyRecord | None:
         now = self._clock.seconds()
@@ -210,6 +251,28 @@ def may(
     return any(
         _allows(permission, method, client, referer, interval)
         and _reaches(permission.resources, feed.environment.id, datastream_id)
+        for permission in principal.permissions
+    )
+
+
+def may_trigger(
+    principal: Principal, method: str, trigger: Trigger, *, client: str = "", referer: str = ""
+) -> bool:
+    """Whether somebody may do something to a trigger, which is its owner's alone.
+
+    Args:
+        principal: Who.
+        method: ``get``, ``put``, ``post`` or ``delete``, in any case.
+        trigger: With its id and its owner's login.
+        client: The address that asks.
+        referer: The ``Referer`` header, ``""`` when there is none.
+    """
+    return principal.login == trigger.user and any(
+        _allows(permission, method.lower(), client, referer, None)
+        and (
+            not permission.resources
+            or any(resource.datastream_trigger_id == trigger.id for resource in permission.resources)
+        )
         for permission in principal.permissions
     )
 
@@ -329,9 +392,7 @@ async def set_up_owner(store: Store, data_dir: Path, api_key: str | None) -> Own
 
 
 def _owner_record(key: str) -> KeyRecord:
-    everything = Key(
-        label=OWNER, private_access=True, permissions=[Permission(access_methods=list(_EVERYTHING))]
-    )
+    everything = Key(label=OWNER, private_access=True, permissions=list(EVERYTHING))
     return KeyRecord(digest_of(key), OWNER, everything)
 
 
@@ -353,7 +414,7 @@ def _key_from_file(path: Path) -> str:
         if left is not None and _GENERATED.fullmatch(left):
             return left
         path.unlink(missing_ok=True)  # it was interrupted while writing
-        key = secrets.token_urlsafe(KEY_BYTES)
+        key = generate_key()
         _write_private(path, key)
     except OSError as error:
         raise ConfigError([f"cannot keep the owner's key in {path}: {error.strerror}"]) from error

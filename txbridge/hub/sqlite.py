@@ -23,18 +23,24 @@ from twisted.internet.defer import Deferred, fail
 
 from txbridge.errors import Closed, StoreError
 from txbridge.hub import sqlite_reads as reads
+from txbridge.hub import sqlite_triggers as triggers
 from txbridge.hub import sqlite_writes as writes
 from txbridge.hub.sqlite_schema import JournalCurb, connect_for_reading, connect_for_writing
 from txbridge.hub.sqlite_threads import CommitThread, ReadThreads
 from txbridge.hub.store import (
+    AccountRecord,
     DatastreamHistory,
     FeedRecord,
     FeedSearch,
     Guard,
     HistoryQuery,
     KeyRecord,
+    Notice,
+    NoticeRecord,
+    TriggerRecord,
     Written,
 )
+from txbridge.model.accounts import Key, Trigger
 from txbridge.model.structures import Datapoint, Datastream, Environment
 from txbridge.net.deferred import deferred
 
@@ -110,21 +116,61 @@ class SqliteStore:
 
     # -------------------------------------------------------------------------------- accounts
 
-    def create_account(self, login: str, record: KeyRecord) -> Deferred[None]:
-        """Make an account and its first key."""
-        return self._write(lambda connection: writes.create_account(connection, login, record))
+    def create_account(
+        self, login: str, record: KeyRecord | None, account: AccountRecord | None = None
+    ) -> Deferred[None]:
+        """Make an account."""
+        return self._write(lambda connection: writes.create_account(connection, login, record, account))
+
+    def has_accounts(self) -> Deferred[bool]:
+        """Whether this store was ever set up."""
+        return self._read(reads.has_accounts)
+
+    def read_account(self, login: str) -> Deferred[AccountRecord]:
+        """An account."""
+        return self._read(lambda connection: reads.read_account(connection, login))
+
+    def list_accounts(self) -> Deferred[list[AccountRecord]]:
+        """All accounts, by login."""
+        return self._read(reads.list_accounts)
+
+    def update_account(self, account: AccountRecord) -> Deferred[None]:
+        """Merge into the account of this login."""
+        return self._write(lambda connection: writes.update_account(connection, account))
+
+    def delete_account(self, login: str) -> Deferred[list[Written]]:
+        """Remove an account with its keys and its feeds."""
+        return self._write(lambda connection: writes.delete_account(connection, login))
+
+    # ------------------------------------------------------------------------------------ keys
 
     def find_key(self, digest: bytes) -> Deferred[KeyRecord | None]:
         """The key with this digest."""
         return self._read(lambda connection: reads.find_key(connection, digest))
 
+    def find_key_by_reference(self, reference: str) -> Deferred[KeyRecord | None]:
+        """The key with this reference."""
+        return self._read(lambda connection: reads.find_key_by_reference(connection, reference))
+
+    def list_keys(self, login: str, feed_id: int | None = None) -> Deferred[list[KeyRecord]]:
+        """The keys of an account, oldest first."""
+        return self._read(lambda connection: reads.list_keys(connection, login, feed_id))
+
+    def create_key(self, record: KeyRecord) -> Deferred[None]:
+        """Add a key to an account."""
+        return self._write(lambda connection: writes.create_key(connection, record))
+
+    def update_key(self, digest: bytes, key: Key, new_digest: bytes | None = None) -> Deferred[None]:
+        """Put this in the place of what a key was."""
+        return self._write(lambda connection: writes.update_key(connection, digest, key, new_digest))
+
+    def delete_key(self, digest: bytes) -> Deferred[None]:
+        """Remove a key."""
+        return self._write(lambda connection: writes.delete_key(connection, digest))
+
     def replace_keys(self, login: str, record: KeyRecord) -> Deferred[None]:
         """Make this the only key of an account."""
         return self._write(lambda connection: writes.replace_keys(connection, login, record))
-
-    def has_accounts(self) -> Deferred[bool]:
-        """Whether this store was ever set up."""
-        return self._read(reads.has_accounts)
 
     # ----------------------------------------------------------------------------------- feeds
 
@@ -239,6 +285,50 @@ class SqliteStore:
         return self._read(
             lambda connection: reads.read_points(connection, feed_id, datastream_id, after, limit)
         )
+
+    # -------------------------------------------------------------------------------- triggers
+
+    def create_trigger(self, owner: str, trigger: Trigger, now: datetime, guard: Guard) -> Deferred[int]:
+        """Watch a datastream; gives the trigger's number."""
+        return self._write(lambda connection: triggers.create_trigger(connection, owner, trigger, now, guard))
+
+    def read_trigger(self, number: int) -> Deferred[TriggerRecord]:
+        """A trigger."""
+        return self._read(lambda connection: triggers.read_trigger(connection, number))
+
+    def list_triggers(self, owner: str, feed_id: int | None = None) -> Deferred[list[TriggerRecord]]:
+        """The triggers of an account, by number."""
+        return self._read(lambda connection: triggers.list_triggers(connection, owner, feed_id))
+
+    def update_trigger(self, number: int, trigger: Trigger, now: datetime) -> Deferred[None]:
+        """Merge into a trigger."""
+        return self._write(lambda connection: triggers.update_trigger(connection, number, trigger, now))
+
+    def delete_trigger(self, number: int) -> Deferred[None]:
+        """Remove a trigger with what it still has to say."""
+        return self._write(lambda connection: triggers.delete_trigger(connection, number))
+
+    def freeze(self, before: datetime, now: datetime) -> Deferred[int]:
+        """Let the triggers fire that watch for silence."""
+        return self._write(lambda connection: triggers.freeze(connection, before, now))
+
+    def due_notices(self, now: datetime, limit: int) -> Deferred[list[Notice]]:
+        """Notices that are to be delivered now."""
+        return self._read(lambda connection: triggers.due_notices(connection, now, limit))
+
+    def next_notice(self) -> Deferred[datetime | None]:
+        """When the next notice is due."""
+        return self._read(triggers.next_notice)
+
+    def settle_notice(
+        self, number: int, at: datetime, outcome: str, again: datetime | None
+    ) -> Deferred[None]:
+        """Write down a try to deliver a notice."""
+        return self._write(lambda connection: triggers.settle_notice(connection, number, at, outcome, again))
+
+    def list_notices(self, trigger: int) -> Deferred[list[NoticeRecord]]:
+        """A trigger's delivery log, the newest first."""
+        return self._read(lambda connection: triggers.list_notices(connection, trigger))
 
 
 def _weight(datastreams: Iterable[Datastream]) -> int:

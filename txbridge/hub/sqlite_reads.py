@@ -19,8 +19,16 @@ from typing import Any
 import msgspec
 
 from txbridge.hub.sqlite_schema import EARTH_KILOMETRES, fold, fold_list
-from txbridge.hub.store import DatastreamHistory, FeedRecord, FeedSearch, HistoryQuery, KeyRecord, Missing
-from txbridge.model.accounts import Key
+from txbridge.hub.store import (
+    AccountRecord,
+    DatastreamHistory,
+    FeedRecord,
+    FeedSearch,
+    HistoryQuery,
+    KeyRecord,
+    Missing,
+)
+from txbridge.model.accounts import Key, User
 from txbridge.model.instants import from_microseconds, to_microseconds
 from txbridge.model.numbers import number_text, parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit, Waypoint
@@ -28,11 +36,15 @@ from txbridge.model.structures import Datapoint, Datastream, Environment, Locati
 __all__ = [
     "feed_record",
     "find_key",
+    "find_key_by_reference",
     "find_stream",
     "has_accounts",
+    "list_accounts",
     "list_feeds",
+    "list_keys",
     "load_feed",
     "point",
+    "read_account",
     "read_datapoint",
     "read_feed",
     "read_history",
@@ -54,6 +66,13 @@ STREAMS = f"SELECT {STREAM_COLUMNS} FROM datastreams WHERE feed = ? ORDER BY id"
 SOME_STREAMS = f"""
     SELECT {STREAM_COLUMNS} FROM datastreams
     WHERE feed = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id
+"""
+_KEY_COLUMNS = "digest, login, document, reference"
+_ACCOUNTS = """
+    SELECT login, document, password,
+        (SELECT COUNT(*) FROM feeds WHERE owner = login),
+        (SELECT COUNT(*) FROM datastreams WHERE feed IN (SELECT feed FROM feeds WHERE owner = login))
+    FROM accounts
 """
 NEWEST_UNTIL = "SELECT at, value FROM points WHERE stream = ? AND at <= ? ORDER BY at DESC LIMIT 1"
 NEWEST_WITHIN = (
@@ -91,8 +110,61 @@ def has_accounts(connection: sqlite3.Connection) -> bool:
 
 def find_key(connection: sqlite3.Connection, digest: bytes) -> KeyRecord | None:
     """The key with this digest."""
-    row = connection.execute("SELECT login, document FROM keys WHERE digest = ?", (digest,)).fetchone()
-    return None if row is None else KeyRecord(digest, row[0], msgspec.json.decode(row[1], type=Key))
+    return _one_key(connection, "digest", digest)
+
+
+def find_key_by_reference(connection: sqlite3.Connection, reference: str) -> KeyRecord | None:
+    """The key with this reference."""
+    return _one_key(connection, "reference", reference)
+
+
+def list_keys(connection: sqlite3.Connection, login: str, feed_id: int | None = None) -> list[KeyRecord]:
+    """The keys of an account, oldest first."""
+    rows = connection.execute(f"SELECT {_KEY_COLUMNS} FROM keys WHERE login = ? ORDER BY number", (login,))
+    records = [_key_record(row) for row in rows]
+    return records if feed_id is None else [record for record in records if _names_feed(record.key, feed_id)]
+
+
+def _one_key(connection: sqlite3.Connection, column: str, value: bytes | str) -> KeyRecord | None:
+    row = connection.execute(f"SELECT {_KEY_COLUMNS} FROM keys WHERE {column} = ?", (value,)).fetchone()
+    return None if row is None else _key_record(row)
+
+
+def _key_record(row: tuple[Any, ...]) -> KeyRecord:
+    digest, login, document, reference = row
+    return KeyRecord(digest, login, msgspec.json.decode(document, type=Key), reference)
+
+
+def _names_feed(key: Key, feed_id: int) -> bool:
+    return any(
+        resource.feed_id == feed_id
+        for permission in key.permissions or ()
+        for resource in permission.resources
+    )
+
+
+def read_account(connection: sqlite3.Connection, login: str) -> AccountRecord:
+    """An account.
+
+    Raises:
+        Missing: There is no such account.
+    """
+    row = connection.execute(f"{_ACCOUNTS} WHERE login = ?", (login,)).fetchone()
+    if row is None:
+        raise Missing("account")
+    return _account_record(row)
+
+
+def list_accounts(connection: sqlite3.Connection) -> list[AccountRecord]:
+    """All accounts, by login."""
+    return [_account_record(row) for row in connection.execute(f"{_ACCOUNTS} ORDER BY login")]
+
+
+def _account_record(row: tuple[Any, ...]) -> AccountRecord:
+    login, document, password, feeds, datastreams = row
+    user = msgspec.json.decode(document, type=User)
+    user.login, user.feeds_count, user.datastreams_count = login, feeds, datastreams
+    return AccountRecord(user, password)
 
 
 # --------------------------------------------------------------------------------------- feeds

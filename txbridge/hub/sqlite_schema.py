@@ -9,6 +9,8 @@ What is where:
   again, so what is left of one is nobody's.
 * ``datastreams`` carry their current value and extremes, so that reading a feed never touches
   its history.
+* ``triggers`` know when their datastream was last written (``seen``) only if they watch for silence.
+  A notice whose ``due`` is NULL is a line of the delivery log.
 * Columns whose name ends in ``_folded`` hold case-folded copies for the search.  Lists in them are
   written as ``␟a␟b␟`` with the unit separator, so that "has this element" is a substring test.
 
@@ -26,6 +28,8 @@ from pathlib import Path
 from txbridge.errors import StoreError
 
 __all__ = [
+    "APPLICATION_ID",
+    "VERSIONS",
     "JournalCurb",
     "connect_for_reading",
     "connect_for_writing",
@@ -40,7 +44,7 @@ KEPT_JOURNAL_BYTES = 64 << 20  # a journal that grew during a long read is cut b
 STATEMENTS = 256  # prepared ones that a connection keeps; we have fewer
 EARTH_KILOMETRES = 6371.0088  # mean radius, IUGG
 
-_VERSIONS = (
+VERSIONS = (
     """
     CREATE TABLE accounts (
         login TEXT NOT NULL PRIMARY KEY
@@ -120,6 +124,50 @@ _VERSIONS = (
     CREATE TABLE swept (
         stream INTEGER PRIMARY KEY
     );
+    """,
+    """
+    ALTER TABLE accounts ADD COLUMN document TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE accounts ADD COLUMN password TEXT;
+
+    CREATE TABLE numbered_keys (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest BLOB NOT NULL UNIQUE,
+        reference TEXT NOT NULL UNIQUE DEFAULT ('ref-' || lower(hex(randomblob(12)))),
+        login TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        document TEXT NOT NULL
+    );
+    INSERT INTO numbered_keys (digest, login, document) SELECT digest, login, document FROM keys;
+    DROP TABLE keys;
+    ALTER TABLE numbered_keys RENAME TO keys;
+    CREATE INDEX keys_by_login ON keys (login);
+
+    CREATE TABLE triggers (
+        trigger INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        stream INTEGER NOT NULL REFERENCES datastreams ON DELETE CASCADE,
+        url TEXT NOT NULL,
+        type TEXT NOT NULL,
+        threshold TEXT,
+        fired INTEGER,
+        notified INTEGER,
+        seen INTEGER NOT NULL,
+        frozen INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX triggers_by_stream ON triggers (stream);
+    CREATE INDEX triggers_by_owner ON triggers (owner);
+    CREATE INDEX triggers_that_wait ON triggers (seen) WHERE NOT frozen AND type IN ('frozen', 'live');
+
+    CREATE TABLE notices (
+        notice INTEGER PRIMARY KEY AUTOINCREMENT,
+        trigger INTEGER NOT NULL REFERENCES triggers ON DELETE CASCADE,
+        environment TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        due INTEGER,
+        tries INTEGER NOT NULL DEFAULT 0,
+        outcome TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX notices_by_trigger ON notices (trigger);
+    CREATE INDEX notices_by_due ON notices (due) WHERE due IS NOT NULL;
     """,
 )
 
@@ -248,12 +296,12 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
     if owner != APPLICATION_ID and (owner or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
         raise StoreError(f"{path} is a database of another program")
-    if version > len(_VERSIONS):
+    if version > len(VERSIONS):
         raise StoreError(
             f"the store {path} was written by a newer txbridge"
-            f" (schema {version}; this one knows {len(_VERSIONS)}): update txbridge, or use another file"
+            f" (schema {version}; this one knows {len(VERSIONS)}): update txbridge, or use another file"
         )
-    for number, script in enumerate(_VERSIONS[version:], version + 1):
+    for number, script in enumerate(VERSIONS[version:], version + 1):
         connection.executescript(
             f"BEGIN EXCLUSIVE; {script}; PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {number}; COMMIT;"

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field, fields
 
 from txbridge.hub.sqlite_reads import (
     FEED_COLUMNS,
@@ -29,10 +29,22 @@ from txbridge.hub.sqlite_reads import (
     feed_record,
     load_feed,
     point,
+    read_account,
     read_feed,
 )
 from txbridge.hub.sqlite_schema import fold, fold_list
-from txbridge.hub.store import MAX_DATASTREAMS, Full, Guard, KeyRecord, Missing, Taken, Written
+from txbridge.hub.sqlite_triggers import judge
+from txbridge.hub.store import (
+    MAX_DATASTREAMS,
+    AccountRecord,
+    Full,
+    Guard,
+    KeyRecord,
+    Missing,
+    Taken,
+    Written,
+)
+from txbridge.model.accounts import Key, User
 from txbridge.model.instants import to_microseconds
 from txbridge.model.numbers import number_text, parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location
@@ -41,14 +53,19 @@ __all__ = [
     "create_account",
     "create_datastreams",
     "create_feed",
+    "create_key",
+    "delete_account",
     "delete_datapoints",
     "delete_datastream",
     "delete_feed",
+    "delete_key",
     "replace_keys",
     "sweep",
+    "update_account",
     "update_datapoint",
     "update_datastream",
     "update_feed",
+    "update_key",
 ]
 
 SWEPT_POINTS = 2000  # at once; a writer that comes meanwhile waits no longer than for its own kind
@@ -78,6 +95,9 @@ _UPDATE_STREAM = _updating("datastreams", "stream", _STREAM_WRITTEN)
 _INSERT_STREAM = _inserting("datastreams", ("feed", *_STREAM_WRITTEN))
 _UPDATE_CURRENT = _updating("datastreams", "stream", ("value", "at", "max_value", "min_value"))
 
+# Of an account's document: what has a column or a table of its own, and what is never kept.
+_NOT_STORED = ("login", "api_key", "password", "feeds_count", "datastreams_count")
+
 _Row = dict[str, Any]
 _Watched = Callable[[int], bool]
 
@@ -85,8 +105,13 @@ _Watched = Callable[[int], bool]
 # ------------------------------------------------------------------------------------ accounts
 
 
-def create_account(connection: sqlite3.Connection, login: str, record: KeyRecord) -> None:
-    """Make an account and its first key.
+def create_account(
+    connection: sqlite3.Connection,
+    login: str,
+    record: KeyRecord | None,
+    account: AccountRecord | None = None,
+) -> None:
+    """Make an account, and its first key if there is one.
 
     Raises:
         Taken: There is such an account.
@@ -94,7 +119,85 @@ def create_account(connection: sqlite3.Connection, login: str, record: KeyRecord
     if connection.execute("SELECT 1 FROM accounts WHERE login = ?", (login,)).fetchone() is not None:
         raise Taken(login)
     connection.execute("INSERT INTO accounts (login) VALUES (?)", (login,))
-    _insert_key(connection, login, record)
+    if account is not None:
+        update_account(connection, evolve(account, user=evolve(account.user, login=login)))
+    if record is not None:
+        create_key(connection, record)
+
+
+def update_account(connection: sqlite3.Connection, account: AccountRecord) -> None:
+    """Merge into an account: members that are None stay as they are.
+
+    Raises:
+        Missing: There is no such account.
+    """
+    login = account.user.login
+    if login is None:
+        raise Missing("account")
+    user = read_account(connection, login).user
+    for member in fields(User):
+        said = getattr(account.user, member.name)
+        if member.name in _NOT_STORED:
+            setattr(user, member.name, None)
+        elif said is not None and said != []:
+            setattr(user, member.name, said)
+    connection.execute(
+        "UPDATE accounts SET document = ?, password = COALESCE(?, password) WHERE login = ?",
+        (msgspec.json.encode(user).decode(), account.password, login),
+    )
+
+
+def delete_account(connection: sqlite3.Connection, login: str) -> list[Written]:
+    """Remove an account with its keys and feeds.
+
+    Raises:
+        Missing: There is no such account.
+    """
+    read_account(connection, login)
+    feeds = connection.execute("SELECT feed FROM feeds WHERE owner = ? ORDER BY feed", (login,)).fetchall()
+    removed = [delete_feed(connection, feed, lambda record: None) for (feed,) in feeds]
+    connection.execute("DELETE FROM accounts WHERE login = ?", (login,))
+    return removed
+
+
+def create_key(connection: sqlite3.Connection, record: KeyRecord) -> None:
+    """Add a key to an account.
+
+    Raises:
+        Missing: There is no such account.
+    """
+    if connection.execute("SELECT 1 FROM accounts WHERE login = ?", (record.login,)).fetchone() is None:
+        raise Missing("account")
+    connection.execute(
+        "INSERT INTO keys (digest, login, document) VALUES (?, ?, ?)",
+        (record.digest, record.login, _key_document(record.key)),
+    )
+
+
+def update_key(
+    connection: sqlite3.Connection, digest: bytes, key: Key, new_digest: bytes | None = None
+) -> None:
+    """Put this in the place of what a key was.
+
+    Raises:
+        Missing: There is no such key.
+    """
+    changed = connection.execute(
+        "UPDATE keys SET document = ?, digest = ? WHERE digest = ?",
+        (_key_document(key), digest if new_digest is None else new_digest, digest),
+    )
+    if not changed.rowcount:
+        raise Missing("key")
+
+
+def delete_key(connection: sqlite3.Connection, digest: bytes) -> None:
+    """Remove a key.
+
+    Raises:
+        Missing: There is no such key.
+    """
+    if not connection.execute("DELETE FROM keys WHERE digest = ?", (digest,)).rowcount:
+        raise Missing("key")
 
 
 def replace_keys(connection: sqlite3.Connection, login: str, record: KeyRecord) -> None:
@@ -103,19 +206,14 @@ def replace_keys(connection: sqlite3.Connection, login: str, record: KeyRecord) 
     Raises:
         Missing: There is no such account.
     """
-    if connection.execute("SELECT 1 FROM accounts WHERE login = ?", (login,)).fetchone() is None:
-        raise Missing("account")
     connection.execute("DELETE FROM keys WHERE login = ?", (login,))
-    _insert_key(connection, login, record)
+    create_key(connection, evolve(record, login=login))
 
 
-def _insert_key(connection: sqlite3.Connection, login: str, record: KeyRecord) -> None:
-    if record.key.api_key is not None:
+def _key_document(key: Key) -> str:
+    if key.api_key is not None:
         raise ValueError("the text of a key is not stored: leave api_key out")
-    connection.execute(
-        "INSERT INTO keys (digest, login, document) VALUES (?, ?, ?)",
-        (record.digest, login, msgspec.json.encode(record.key).decode()),
-    )
+    return msgspec.json.encode(key).decode()
 
 
 # ----------------------------------------------------------------------- what a write has done
@@ -131,6 +229,7 @@ class _Changes:
     created: list[str] = field(factory=list)
     removed: list[str] = field(factory=list)
     recorded: dict[str, list[Datapoint]] = field(factory=dict)
+    fired: int = 0
     room: int | None = None  # for more datastreams; counted when the first is created
 
     def create(self, datastream_id: str) -> None:
@@ -155,6 +254,7 @@ class _Changes:
             removed=tuple(self.removed),
             recorded=self.recorded,
             snapshot=read_feed(self.connection, self.feed_id) if watched(self.feed_id) else None,
+            fired=self.fired,
         )
 
 
@@ -442,7 +542,7 @@ def _write_datastream(
     row.update(feed=changes.feed_id, id=id)
     _describe(row, datastream)
     row["stream"] = changes.connection.execute(_INSERT_STREAM, row).lastrowid
-    _record(changes, row, _entries(datastream, timed, now))
+    _record(changes, row, _entries(datastream, timed, now), now)
 
 
 def _merge_datastream(
@@ -453,7 +553,7 @@ def _merge_datastream(
     if any(member is not None for member in members):
         _describe(row, datastream)
         changes.connection.execute(_UPDATE_STREAM, row)
-    _record(changes, row, _entries(datastream, timed, now))
+    _record(changes, row, _entries(datastream, timed, now), now)
 
 
 def _describe(row: _Row, datastream: Datastream) -> None:
@@ -505,7 +605,7 @@ def _entries(datastream: Datastream, timed: datetime | None, now: datetime) -> l
     return entries
 
 
-def _record(changes: _Changes, row: _Row, entries: Sequence[_Entry]) -> None:
+def _record(changes: _Changes, row: _Row, entries: Sequence[_Entry], now: datetime) -> None:
     """Record values, and let the current value and the extremes of their datastream follow."""
     if not entries:
         return
@@ -515,11 +615,14 @@ def _record(changes: _Changes, row: _Row, entries: Sequence[_Entry]) -> None:
     changes.recorded[name] = [point((at, points[at])) for at in sorted(points)]
     current = next((entry.at for entry in reversed(entries) if entry.untimed), max(points))
     becomes_current = row["at"] is None or current >= row["at"] or any(entry.untimed for entry in entries)
+    previous = row["value"]
     if becomes_current:
         row["at"], row["value"] = current, points[current]
         changes.changed.append(name)
     if _extend(row, points.values()) or becomes_current:
         changes.connection.execute(_UPDATE_CURRENT, row)
+    if becomes_current:
+        changes.fired += judge(changes.connection, stream, previous, row["value"], now)
 
 
 def _extend(row: _Row, values: Iterable[str]) -> bool:
@@ -566,7 +669,7 @@ def update_datapoint(
         raise Missing("datapoint")
     _touch(connection, feed_id, now)
     if row["at"] == instant:
-        _record(changes, row, [_Entry(instant, value, untimed=False)])
+        _record(changes, row, [_Entry(instant, value, untimed=False)], now)
     else:
         _rewrite(changes, row, instant, value)
     return changes.written(watched)

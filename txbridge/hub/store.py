@@ -10,6 +10,10 @@ overwrites it.  *Current* is the newest point by instant, except that a value wr
 any instant always becomes current.  The extremes of a datastream grow with every numeric
 value.
 
+*Triggers* are judged inside the write that changes a current value: what fires is a notice, stored in
+the same transaction, so none is lost and none is made up.  One fires at most every `TRIGGER_SPACING`
+seconds.
+
 *Guards*: a write gets a callable that is shown the feed it is about to touch, inside the
 transaction.  What it raises is what the write fails with, and nothing is changed.  So the
 question "may this key do this to this feed" and the write are one step.
@@ -26,14 +30,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
-from txbridge.model.accounts import Key
+from txbridge.model.accounts import Key, Trigger, User
 from txbridge.model.structures import Datapoint, Datastream, Environment
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 __all__ = [
+    "KEPT_NOTICES",
     "MAX_DATASTREAMS",
+    "TRIGGER_SPACING",
+    "AccountRecord",
     "DatastreamHistory",
     "FeedRecord",
     "FeedSearch",
@@ -42,8 +49,11 @@ __all__ = [
     "HistoryQuery",
     "KeyRecord",
     "Missing",
+    "Notice",
+    "NoticeRecord",
     "Store",
     "Taken",
+    "TriggerRecord",
     "Written",
 ]
 
@@ -55,11 +65,18 @@ The service counted them by account (``datastreams_allowed``) and said no number
 """
 
 
+TRIGGER_SPACING = 5
+"""Seconds between two notices of one trigger, at least.  Source: "Triggers"."""
+
+KEPT_NOTICES = 100
+"""The lines of a trigger's delivery log that are kept."""
+
+
 class Missing(Exception):
     """There is no such feed, datastream or datapoint.
 
     Attributes:
-        what: ``"account"``, ``"feed"``, ``"datastream"`` or ``"datapoint"``.
+        what: ``"account"``, ``"key"``, ``"feed"``, ``"datastream"``, ``"datapoint"`` or ``"trigger"``.
     """
 
     def __init__(self, what: str) -> None:
@@ -91,11 +108,27 @@ class KeyRecord:
         digest: SHA-256 of the key.
         login: The owner.
         key: Label, expiry, private access and permissions; its ``api_key`` is None.
+        reference: What names the key where its text is not known; the store chooses it.
     """
 
     digest: bytes = field(repr=False)
     login: str
     key: Key
+    reference: str = ""
+
+
+@frozen
+class AccountRecord:
+    """An account as it is stored.
+
+    Attributes:
+        user: The login and what the account says of itself; no key and no password, and how many
+            feeds and datastreams it has.
+        password: The hash of its password (see `txbridge.hub.passwords`), or None if it has none.
+    """
+
+    user: User
+    password: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -130,6 +163,7 @@ class Written:
         recorded: Datastream id -> every point this write recorded, ascending, with its instant.
         snapshot: The feed right after the write, when it is watched; None otherwise, and when it was deleted.
         deleted: Whether the feed itself is gone.
+        fired: How many triggers it made fire; the notices of it are in the store.
     """
 
     feed_id: int
@@ -139,6 +173,56 @@ class Written:
     recorded: Mapping[str, Sequence[Datapoint]] = field(factory=dict)
     snapshot: FeedRecord | None = None
     deleted: bool = False
+    fired: int = 0
+
+
+@frozen
+class TriggerRecord:
+    """A trigger as it is stored.
+
+    Attributes:
+        trigger: All of it; ``user`` is the owner's login.
+        frozen: Of one that watches for silence: whether its datastream is silent.
+    """
+
+    trigger: Trigger
+    frozen: bool = False
+
+
+@frozen
+class Notice:
+    """What a trigger that fired has to say, and whom.
+
+    Attributes:
+        id: Its number.
+        trigger: The trigger.
+        environment: The feed when it fired, with the one datastream.
+        at: When it fired.
+        tries: How often it was tried to be delivered.
+    """
+
+    id: int
+    trigger: Trigger
+    environment: Environment
+    at: datetime
+    tries: int
+
+
+@frozen
+class NoticeRecord:
+    """A line of a trigger's delivery log.
+
+    Attributes:
+        at: When it fired.
+        tries: How often it was tried to be delivered.
+        outcome: What became of the last try; ``""`` before the first.
+        done: Whether it will not be tried again.
+    """
+
+    at: datetime
+    tries: int
+    outcome: str
+    done: bool
 
 
 @frozen
@@ -235,15 +319,76 @@ class Store(Protocol):
     def close(self) -> Deferred[None]:
         """Finish what was accepted, then close."""
 
-    def create_account(self, login: str, record: KeyRecord) -> Deferred[None]:
-        """Make an account and its first key.
+    def create_account(
+        self, login: str, record: KeyRecord | None, account: AccountRecord | None = None
+    ) -> Deferred[None]:
+        """Make an account.
+
+        Args:
+            login: Its name.
+            record: Its first key, or None.
+            account: What it says of itself, and its password; None says nothing.
 
         Raises:
             Taken: There is such an account.
         """
 
+    def has_accounts(self) -> Deferred[bool]:
+        """Whether this store was ever set up."""
+
+    def read_account(self, login: str) -> Deferred[AccountRecord]:
+        """An account.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
+    def list_accounts(self) -> Deferred[list[AccountRecord]]:
+        """All accounts, by login."""
+
+    def update_account(self, account: AccountRecord) -> Deferred[None]:
+        """Merge into the account of this login: members that are None stay as they are.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
+    def delete_account(self, login: str) -> Deferred[list[Written]]:
+        """Remove an account with its keys and its feeds; gives what happened to each feed.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
     def find_key(self, digest: bytes) -> Deferred[KeyRecord | None]:
         """The key with this digest."""
+
+    def find_key_by_reference(self, reference: str) -> Deferred[KeyRecord | None]:
+        """The key with this reference."""
+
+    def list_keys(self, login: str, feed_id: int | None = None) -> Deferred[list[KeyRecord]]:
+        """The keys of an account, oldest first; of those only the ones limited to a feed, if one is given."""
+
+    def create_key(self, record: KeyRecord) -> Deferred[None]:
+        """Add a key to an account; the record's reference is not looked at.
+
+        Raises:
+            Missing: There is no such account.
+        """
+
+    def update_key(self, digest: bytes, key: Key, new_digest: bytes | None = None) -> Deferred[None]:
+        """Put this in the place of what a key was, and if a new digest is given, in that of its text.
+
+        Raises:
+            Missing: There is no such key.
+        """
+
+    def delete_key(self, digest: bytes) -> Deferred[None]:
+        """Remove a key.
+
+        Raises:
+            Missing: There is no such key.
+        """
 
     def replace_keys(self, login: str, record: KeyRecord) -> Deferred[None]:
         """Make this the only key of an account.
@@ -251,9 +396,6 @@ class Store(Protocol):
         Raises:
             Missing: There is no such account.
         """
-
-    def has_accounts(self) -> Deferred[bool]:
-        """Whether this store was ever set up."""
 
     def create_feed(self, owner: str, environment: Environment, now: datetime) -> Deferred[Written]:
         """Make a feed with the datastreams and values of this document.
@@ -385,3 +527,62 @@ class Store(Protocol):
 
     def list_feeds(self, search: FeedSearch) -> Deferred[tuple[int, list[FeedRecord]]]:
         """How many feeds match, and those of the page."""
+
+    def create_trigger(self, owner: str, trigger: Trigger, now: datetime, guard: Guard) -> Deferred[int]:
+        """Watch a datastream; gives the trigger's number.
+
+        Raises:
+            Missing: There is no such feed or datastream.
+        """
+
+    def read_trigger(self, number: int) -> Deferred[TriggerRecord]:
+        """A trigger.
+
+        Raises:
+            Missing: There is no such trigger.
+        """
+
+    def list_triggers(self, owner: str, feed_id: int | None = None) -> Deferred[list[TriggerRecord]]:
+        """The triggers of an account, by number; of those only the ones of a feed, if one is given."""
+
+    def update_trigger(self, number: int, trigger: Trigger, now: datetime) -> Deferred[None]:
+        """Merge into a trigger: URL, type and threshold; members that are None stay as they are.
+
+        Raises:
+            Missing: There is no such trigger.
+        """
+
+    def delete_trigger(self, number: int) -> Deferred[None]:
+        """Remove a trigger with what it still has to say.
+
+        Raises:
+            Missing: There is no such trigger.
+        """
+
+    def freeze(self, before: datetime, now: datetime) -> Deferred[int]:
+        """Let the triggers fire that watch for silence, of datastreams not written since an instant.
+
+        Returns:
+            How many fired.
+        """
+
+    def due_notices(self, now: datetime, limit: int) -> Deferred[list[Notice]]:
+        """Notices that are to be delivered now, the oldest first, of each trigger at most one."""
+
+    def next_notice(self) -> Deferred[datetime | None]:
+        """When the next notice is due; None when there is none."""
+
+    def settle_notice(
+        self, number: int, at: datetime, outcome: str, again: datetime | None
+    ) -> Deferred[None]:
+        """Write down a try to deliver a notice; one that is gone meanwhile is nothing to write about.
+
+        Args:
+            number: The notice.
+            at: When it was tried.
+            outcome: What became of it.
+            again: When to try again; None for never.
+        """
+
+    def list_notices(self, trigger: int) -> Deferred[list[NoticeRecord]]:
+        """A trigger's delivery log, the newest first."""

@@ -81,7 +81,7 @@ from txbridge.net.proxy import Proxy
 from txbridge.net.reactor import resolve_reactor
 from txbridge.net.tls import ClientTls, ascii_host, client_tls, tls_reason
 
-__all__ = ["DEADLINE", "MAX_BODY", "POOL_SIZE", "HttpCarrier"]
+__all__ = ["DEADLINE", "MAX_BODY", "POOL_SIZE", "HttpCarrier", "base_url_problems"]
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -670,6 +670,13 @@ class _Base:
     @property
     def url(self) -> str:
         return f"{self.scheme}://{self.peer}{self.path}"
+
+
+def base_url_problems(text: str) -> list[str]:
+    """Why a carrier cannot go to a base URL; nothing when it can."""
+    problems: list[str] = []
+    _read_base_url(text, problems)
+    return problems
 
 
 def _read_base_url(text: str, problems: list[str]) -> _Base | None:
