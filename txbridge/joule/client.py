@@ -375,9 +375,11 @@ class Node:
         """
         written = list(events)
         identity = await self._identity()
-        target = await self._event_stream_id(stream) if any(e.id is not None for e in written) else None
+        # What is no Event is refused when it is encoded.
+        is_any_known = any(getattr(event, "id", None) is not None for event in written)
+        target = await self._event_stream_id(stream) if is_any_known else None
         encoded = [
-            codec.write_event(event, f"events[{at}]", is_known=_is_known(event, identity, target))
+            codec.write_event(event, f"events[{at}]", node_uuid=identity, stream_id=target)
             for at, event in enumerate(written)
         ]
         requests = [
@@ -641,7 +643,7 @@ class Node:
             return create_engine((await self.db_connection_info()).to_dsn())
         except ImportError as error:
             raise ConfigError(
-                [f"db_connect needs the packages SQLAlchemy and psycopg or psycopg2-binary: {error}"]
+                [f"db_connect needs SQLAlchemy, and the driver for PostgreSQL that it takes: {error}"]
             ) from error
 
     @deferred
@@ -660,8 +662,8 @@ class Node:
         reactor = resolve_reactor(self._settings["reactor"])
         try:
             archive = await deferToThreadPool(reactor, reactor.getThreadPool(), _read_archive, Path(path))
-        except OSError as error:
-            raise InvalidArgument("path", f"cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # or it is no path: a NUL is in it
+            raise InvalidArgument("path", f"cannot be read: {error}") from error
         return await self.run(operations.archive_upload(archive))
 
     @deferred
@@ -863,11 +865,6 @@ class Node:
 
     def _located(self, proxy: Proxy) -> Proxy:
         return evolve(proxy, proxied_url=f"{self.url}/interface/p{proxy.id}")
-
-
-def _is_known(event: Event, identity: str, stream_id: int | None) -> bool:
-    """Whether an event's id means this stream of this node."""
-    return event.id is not None and event.node_uuid == identity and event.event_stream_id == stream_id
 
 
 def _chunks(encoded: list[bytes]) -> list[range]:

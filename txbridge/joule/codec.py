@@ -181,9 +181,10 @@ class _Object:
         return {} if inside is None else {key: inside.text(key) for key in inside.members}
 
     def items(self, name: str) -> Iterable[_Object]:
-        if self.members.get(name) is None:
-            return ()
         return _objects(self._take(name, (list,), "an array"), self.at(name))
+
+    def maybe_items(self, name: str) -> Iterable[_Object]:
+        return () if self.members.get(name) is None else self.items(name)
 
 
 def _kind(value: Any) -> str:
@@ -212,9 +213,10 @@ def _document(body: bytes) -> Any:
     CLIENT_LIMITS.check(FORMAT, body, b",:")
     check_json_depth(body, MAX_JSON_DEPTH)
     try:
-        return json.loads(body)
+        return json.loads(body.decode("utf-8"))  # of bytes, it would guess at UTF-16 and UTF-32
     except (ValueError, RecursionError) as error:
-        raise DecodeError(FORMAT, "", shorten(str(error))) from None
+        reason = f"is no answer of a Joule node: {shorten(str(error))}"
+        raise DecodeError(FORMAT, "", reason) from None
 
 
 def _array(body: bytes) -> list[Any]:
@@ -251,7 +253,7 @@ def _folder(found: _Object, depth: int) -> Folder:
         locked=found.flag("locked"),
         children=[_folder(child, depth - 1) for child in found.items("children")],
         data_streams=[_data_stream(stream) for stream in found.items("streams")],
-        event_streams=[_event_stream(stream) for stream in found.items("event_streams")],
+        event_streams=[_event_stream(stream) for stream in found.maybe_items("event_streams")],
         updated_at=found.instant("updated_at"),
         active_data_streams=active,
     )
@@ -477,9 +479,10 @@ def read_masters(body: bytes) -> list[Master]:
     ]
 
 
-def read_master_key(body: bytes) -> str | None:
-    """Read the key of a master that was just made; a node as master gets none that could be told."""
-    return _object(_document(body)).maybe_text("key")
+def read_master_key(body: bytes, kind: str = "user") -> str | None:
+    """Read the key of a master that was just made; only a ``"user"`` gets one that can be told."""
+    found = _object(_document(body))
+    return found.text("key") if kind == "user" else None
 
 
 def read_followers(body: bytes) -> list[Follower]:
@@ -620,20 +623,21 @@ def check_timestamp(name: str, value: Any) -> int:
 def _whole(name: str, value: Any, unit: str) -> int:
     if isinstance(value, bool):
         raise InvalidArgument(name, f"must be whole {unit}, not {value}")
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise InvalidArgument(name, f"must be whole {unit}, not {value}")
-        return int(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise InvalidArgument(name, f"must be whole {unit}, not {value}")
     try:
-        return index(value)
+        whole = int(value) if isinstance(value, float) else index(value)
     except TypeError:
         raise InvalidArgument(name, f"must be whole {unit}, not a {type(value).__name__}") from None
+    if not -(1 << 63) <= whole < 1 << 63:
+        raise InvalidArgument(name, f"must be whole {unit}, in 64 bits")
+    return whole
 
 
 def _integer(name: str, value: Any, lowest: int) -> int:
     whole = _whole(name, value, "microseconds")
-    if not lowest <= whole < 1 << 63:
-        raise InvalidArgument(name, f"{whole} is not {lowest} or more, in 64 bits")
+    if whole < lowest:
+        raise InvalidArgument(name, f"{whole} is not {lowest} or more")
     return whole
 
 
@@ -839,13 +843,14 @@ def _are_categories(kind: str) -> bool:
     )
 
 
-def write_event(event: Event, path: str, *, is_known: bool) -> bytes:
+def write_event(event: Event, path: str, *, node_uuid: str, stream_id: int | None) -> bytes:
     """Encode an event for a request.
 
     Args:
-        event: What to write.
+        event: What to write; its id only if it comes from where it goes to.  Elsewhere it is another's.
         path: The argument, for errors.
-        is_known: It comes from the node that it goes to, so that its id means something there.
+        node_uuid: The node that it goes to.
+        stream_id: The stream that it goes to; None if no event has an id.
 
     Raises:
         InvalidArgument: The node would fail at it.
@@ -860,9 +865,10 @@ def write_event(event: Event, path: str, *, is_known: bool) -> bytes:
         raise InvalidArgument(f"{path}.end_time", f"{end} is not after start_time {start}")
     if not isinstance(event.content, dict):
         raise InvalidArgument(f"{path}.content", f"must be a dict, not a {type(event.content).__name__}")
+    is_known = event.id is not None and (event.node_uuid, event.event_stream_id) == (node_uuid, stream_id)
     document = {
         "id": event.id if is_known else None,
-        "event_stream_id": event.event_stream_id if is_known else None,
+        "event_stream_id": stream_id if is_known else None,
         "start_time": start,
         "end_time": end,
         "content": event.content,

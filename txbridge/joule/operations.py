@@ -516,7 +516,7 @@ def master_add(
         "POST",
         "master.json",
         write_json("lumen_parameters", document),
-        lambda body: Master(kind, identifier, codec.read_master_key(body)),
+        lambda body: Master(kind, identifier, codec.read_master_key(body, kind)),
     )
 
 
@@ -590,7 +590,7 @@ def _own_id(argument: str, given: int | None) -> int:
 
 def _id(argument: str, given: int) -> int:
     if not 0 <= given <= MAX_ID:
-        raise InvalidArgument(argument, f"{given} is not an id")
+        raise InvalidArgument(argument, f"must be an id, which is 0 to {MAX_ID}")
     return int(given)
 
 
@@ -629,7 +629,7 @@ def _by_name(argument: str, given: Any, kind: type) -> Query:
 
 def positive(argument: str, given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= MAX_ID:
-        raise InvalidArgument(argument, f"must be an integer above 0, not {shorten(repr(given))}")
+        raise InvalidArgument(argument, f"must be an integer from 1 to {MAX_ID}")
     return int(given)
 
 

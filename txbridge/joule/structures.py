@@ -321,6 +321,11 @@ class Annotation:
     id: int | None = field(default=None, kw_only=True, eq=False)
     stream_id: int | None = field(default=None, kw_only=True, eq=False)
 
+    @property
+    def name(self) -> str:
+        """The title, as an example of the API reference calls it."""
+        return self.title
+
 
 @define
 class AnnotationInfo:
