@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
 from txbridge.errors import ConfigError, ServerFailed
-from txbridge.joule.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, JouleSink, JouleSource
-from txbridge.joule.errors import StreamNotFound
-from txbridge.model.samples import Batch, SampleBlock, StreamInfo
+from txbridge.joule.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, JouleSink, JouleSource, Rows
+from txbridge.joule.blocks import describe
+from txbridge.joule.structures import DataStream, Element
+from txbridge.model.samples import Batch, Gap, SampleBlock, StreamInfo
 from txbridge.net.http1 import Response
 from txbridge.relay.plan import RoutePolicy, plan_route
 from txbridge.relay.roles import Selection
@@ -39,6 +41,10 @@ def node(hub, server):
 def block(stream, seconds, *columns, breaks=()):
     ats = (T0 + np.array(seconds) * SECOND) * 1000
     return SampleBlock(stream, ats, dict(zip("xyz", map(np.array, columns), strict=False)), tuple(breaks))
+
+
+def gap(stream, first, last, points=None):
+    return Gap(stream, (T0 + first * SECOND) * 1000, (T0 + last * SECOND) * 1000, "lost", points)
 
 
 def starts(server, path):
@@ -105,6 +111,41 @@ class TestSink:
         hub.run(sink.deliver(Batch((block("a", [1], [2]),))))
         assert server.rows("/in/a") == [(1, 2)]
 
+    def test_a_stream_of_another_node_is_made_as_it_is_there(self, hub, server, node):
+        element = Element("x", "V", False, "discrete", offset=1.0, scale_factor=0.5, default_max=9.0)
+        stream = DataStream("a", "a meter", "float32", elements=[element, Element("y")])
+        info = describe("a", stream, raw=True)
+        hub.run(
+            JouleSink(node, "/in").deliver(Batch((block("a", [0, 1], [0.5, 2.5], [1.0, 2.0]),), (), (info,)))
+        )
+        made = hub.run(node.data_stream_get("/in/a"))
+        assert (made.description, made.layout) == ("a meter", "float32_2")
+        there = [
+            evolve(one, id=None, index=None, display_type=one.display_type.lower()) for one in made.elements
+        ]
+        assert there == stream.elements
+
+    def test_a_type_that_does_not_hold_the_numbers_is_not_taken_over(self, hub, server, node):
+        info = describe("a", DataStream("a", datatype="float32", elements=[Element("x")]), raw=True)
+        hub.run(JouleSink(node, "/in").deliver(Batch((block("a", [0], [0.1]),), infos=(info,))))
+        assert server.streams["/in/a"].document["datatype"] == "float64"
+        assert server.rows("/in/a") == [(0, 0.1)]
+
+    def test_infinities_are_stored(self, hub, server, node):
+        infinite = [float("inf"), float("-inf")]
+        hub.run(JouleSink(node, "/in").deliver(Batch((block("a", [0, 1], infinite),))))
+        assert server.rows("/in/a") == [(0, infinite[0]), (1, infinite[1])]
+
+    def test_a_gap_is_a_break_wherever_the_rows_around_it_come(self, hub, server, node):
+        sink = JouleSink(node, "/in")
+        hub.run(sink.deliver(Batch((block("a", [0, 1, 5], [1, 2, 3]),), (gap("a", 2, 4),))))
+        assert starts(server, "/in/a") == [0, 5]
+        hub.run(sink.deliver(Batch((block("a", [6], [4]),), (gap("a", 7, 8, points=0), gap("a", 9, 11)))))
+        hub.run(sink.deliver(Batch((block("a", [7, 8], [5, 6]),))))
+        hub.run(sink.deliver(Batch((block("a", [12, 13], [7, 8]),))))
+        hub.run(sink.deliver(Batch((block("a", [14], [9]),))))
+        assert starts(server, "/in/a") == [0, 5, 12]
+
     def test_a_folder_begins_with_a_slash(self, node):
         with pytest.raises(ConfigError, match="begins with a slash"):
             JouleSink(node, "in")
@@ -123,8 +164,22 @@ class TestSource:
 
     def test_a_stream_that_is_not_there_is_an_error(self, hub, node):
         source = JouleSource(node, {"/no": "a"}, reactor=hub.network.reactor)
-        with pytest.raises(StreamNotFound):
+        with pytest.raises(ConfigError, match="the node has no stream /no; was it deleted"):
             hub.run(source.open(Selection(), None))
+
+    def test_what_the_node_stores_nothing_of_can_only_be_had_live(self, hub, server, node):
+        server.add("/a", "float64_1", keep_us=0)
+        options = {"reactor": hub.network.reactor, "since": 0}
+        with pytest.raises(ConfigError, match="the node stores nothing of /a"):
+            hub.run(JouleSource(node, "/a", **options).open(Selection(), None))
+        flow = hub.run(JouleSource(node, "/a", rows=Rows.LIVE, **options).open(Selection(), None))
+        hub.run(flow.close())
+
+    def test_what_is_not_a_number_comes_only_live(self, node):
+        assert JouleSource(node, "/a", rows=Rows.LIVE).capabilities.not_numbers
+        for more in ({}, {"rows": Rows.LIVE, "until": T0}):
+            capabilities = JouleSource(node, "/a", **more).capabilities
+            assert (capabilities.not_numbers, capabilities.infinities) == (False, True)
 
     @pytest.mark.parametrize("streams", [[], {"/a": "x", "/b": "x"}, ["/a/b", "/a.b"]])
     def test_streams_need_different_names(self, hub, node, streams):
@@ -137,9 +192,5 @@ class TestSource:
         assert JouleSource(node, "/a", reactor=hub.network.reactor).capabilities == SOURCE_CAPABILITIES
 
 
-def test_what_is_lost_between_two_nodes_has_a_name():
-    accepted = RoutePolicy(frozenset({"not-a-number dropped", "gaps dropped"}))
-    assert plan_route(SOURCE_CAPABILITIES, SINK_CAPABILITIES, accepted).losses == (
-        "not-a-number dropped",
-        "gaps dropped",
-    )
+def test_nothing_is_lost_between_two_nodes():
+    assert plan_route(SOURCE_CAPABILITIES, SINK_CAPABILITIES, RoutePolicy()).losses == ()

@@ -7,7 +7,7 @@ from twisted.internet.task import deferLater
 
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
-from txbridge.errors import Closed, ServerFailed
+from txbridge.errors import Closed, ConfigError, ServerFailed
 from txbridge.joule.adapter import JouleSource
 from txbridge.joule.following import Order, Pace
 from txbridge.model.samples import Gap
@@ -118,6 +118,26 @@ def test_rows_that_are_written_late_are_found(bench):
     bench.write((5, 8.0), begins=True)
     assert values_of(bench.take(flow, 25)) == [8.0]
     assert values_of(bench.take(flow, 45)) == []
+
+
+def test_a_late_row_is_found_between_two_that_came_while_the_flow_went_on(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open()
+    bench.take(flow)
+    bench.write((20, 5.0), begins=True)
+    bench.write((30, 6.0), begins=True)
+    assert values_of(bench.take(flow)) == [5.0, 6.0]
+    bench.write((25, 8.0), begins=True)
+    assert values_of(bench.take(flow, 25)) == [8.0]
+
+
+def test_a_stream_that_is_deleted_ends_the_flow_until_a_person_has_seen_to_it(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open()
+    bench.take(flow)
+    del bench.server.streams["/a"]
+    with pytest.raises(ConfigError, match="the node has no stream /a; was it deleted"):
+        bench.hub.run(flow.next_batch(), 60)
 
 
 def test_live_first_gives_the_newest_at_once_and_fills_what_is_missing(bench):

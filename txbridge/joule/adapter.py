@@ -6,7 +6,8 @@ several elements is a stream of several columns, which becomes several streams w
 columns.  `JouleSink` writes each stream of a route as a data stream of one folder.
 
 A node holds microseconds, numbers and, in a way of its own, breaks, annotations and events; what else
-another platform has is named by the plan of a route.
+another platform has is named by the plan of a route.  Between two nodes nothing is lost: with ``raw`` a
+stream arrives as the same stream, of the same type and with the same elements.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-from attrs import define
+from attrs import define, evolve
 from numpy.typing import NDArray
 
 from txbridge.errors import Advice, ConfigError, EncodeError, NotFound, RequestRejected, TooLarge
-from txbridge.joule.blocks import MICROSECOND, Place, annotation_note, event_note
+from txbridge.joule.blocks import MICROSECOND, Place, annotation_note, event_note, read_native
 from txbridge.joule.client import Node
 from txbridge.joule.errors import EmptyPipeError, StreamNotFound
-from txbridge.joule.following import Flow, Order, Pace
+from txbridge.joule.following import Flow, Order, Pace, Rows, no_stream
 from txbridge.joule.protocol import layout_dtype
-from txbridge.joule.structures import Annotation, DataStream, Element, Event, EventStream
+from txbridge.joule.structures import KEEP_NONE, Annotation, DataStream, Element, Event, EventStream
 from txbridge.model.samples import (
     VALUE,
     Batch,
@@ -39,13 +40,16 @@ from txbridge.model.samples import (
 )
 from txbridge.net.deferred import deferred
 from txbridge.net.reactor import resolve_reactor
+from txbridge.relay.backfill import IntervalSet
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
-__all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "JouleSink", "JouleSource", "Order", "Pace"]
+__all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "JouleSink", "JouleSource", "Order", "Pace", "Rows"]
 
 SOURCE_CAPABILITIES = Capabilities(
     time_resolution_ns=MICROSECOND,
     value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER}),
+    not_numbers=False,
+    infinities=True,
     several_columns=True,
     breaks=True,
     gaps=True,
@@ -58,11 +62,19 @@ SINK_CAPABILITIES = Capabilities(
     time_resolution_ns=MICROSECOND,
     value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER}),
     not_numbers=False,
+    infinities=True,
     several_columns=True,
     breaks=True,
+    gaps=True,
     infos=True,
     notes=True,
 )
+
+DATATYPES = ("float64", "float32", "int64", "int32", "int16")
+"""Those that every version of a node takes."""
+
+MOST_GAPS = 256
+"""Gaps of one stream that a sink remembers."""
 
 BEGINNING = 0
 """As ``since``: everything that a node has."""
@@ -81,6 +93,7 @@ class JouleSource:
         *,
         since: int | None = None,
         until: int | None = None,
+        rows: Rows = Rows.STORED,
         order: Order = Order.OLDEST_FIRST,
         raw: bool = False,
         notes: bool = True,
@@ -97,6 +110,9 @@ class JouleSource:
             since: The first timestamp that is wanted; None is from now on, `BEGINNING` everything.
             until: The first timestamp that is not wanted any more: the flow ends when everything
                 before it was read.  None goes on for ever.
+            rows: Whether to wait until the node has stored what a module makes, so that a destination
+                ends with exactly what the node has, or to give it at once.  Without a meaning for a
+                range.
             order: What goes first after an outage.
             raw: Give numbers as they are stored, instead of as Lumen shows them: with the offset
                 and the scale of their element.
@@ -122,6 +138,7 @@ class JouleSource:
         self._names = pairs
         self._since = since
         self._until = until
+        self._rows = rows
         self._order = order
         self._raw = raw
         self._notes = notes
@@ -132,25 +149,17 @@ class JouleSource:
     @property
     def capabilities(self) -> Capabilities:
         """What may come."""
-        if self._notes:
-            return SOURCE_CAPABILITIES
-        return Capabilities(
-            time_resolution_ns=MICROSECOND,
-            value_types=SOURCE_CAPABILITIES.value_types,
-            several_columns=True,
-            breaks=True,
-            gaps=True,
-            infos=True,
-            acknowledges=False,
-        )
+        # A node refuses to store what is not a number; a module may give it all the same.
+        is_live = self._rows is Rows.LIVE and self._until is None
+        return evolve(SOURCE_CAPABILITIES, not_numbers=is_live, notes=self._notes)
 
     @deferred
     async def open(self, selection: Selection, after: Cursor | None) -> Subscription:
         """Find the streams, and begin to read what is missing.
 
         Raises:
-            ConfigError: The cursor is not one of a Joule node.
-            StreamNotFound: The node has no such stream; it may come.
+            ConfigError: The cursor is not one of a Joule node; the node has no such stream; or it stores
+                nothing of it, and only what is stored is wanted.
             BridgeError: The node cannot be asked.
         """
         place = Place.read(after)
@@ -160,16 +169,12 @@ class JouleSource:
             if not any(fnmatchcase(name, pattern) for pattern in selection.streams):
                 continue
             try:
-                stream = await self._node.data_stream_get(path)
-            except StreamNotFound:
-                if not self._notes:
-                    raise
-                record = await self._node.event_stream_get(path)
-                events[path] = (name, record, await self._first_event(path))
-            else:
-                data[path] = (name, stream, await self._first_row(path, place))
+                await self._find(path, name, place, data, events)
+            except StreamNotFound as error:
+                raise no_stream(path) from error
         flow = Flow(
             self._node,
+            rows=self._rows,
             order=self._order,
             pace=self._pace,
             raw=self._raw,
@@ -178,6 +183,26 @@ class JouleSource:
         )
         flow.start(data, events, place, notes=self._notes)
         return flow
+
+    async def _find(
+        self,
+        path: str,
+        name: str,
+        place: Place,
+        data: dict[str, tuple[str, DataStream, int]],
+        events: dict[str, tuple[str, EventStream, int]],
+    ) -> None:
+        try:
+            stream = await self._node.data_stream_get(path)
+        except StreamNotFound:
+            if not self._notes:
+                raise
+            record = await self._node.event_stream_get(path)
+            events[path] = (name, record, await self._first_event(path))
+            return
+        if stream.keep_us == KEEP_NONE and self._rows is Rows.STORED and self._until is None:
+            raise ConfigError([f"the node stores nothing of {path}, so its rows can only be had live"])
+        data[path] = (name, stream, await self._first_row(path, place))
 
     async def _first_row(self, path: str, place: Place) -> int:
         if self._since is not None:
@@ -220,7 +245,7 @@ class JouleSink:
 
     A receipt means that the node has answered that everything is stored.  A node refuses a timestamp
     that it has, so what was written before, by a delivery that got no answer, is looked up and left
-    out.  Rows go into the interval before them unless a break lies between.
+    out.  Rows go into the interval before them unless a break or a gap lies between.
     """
 
     def __init__(
@@ -246,6 +271,7 @@ class JouleSink:
         self._decimate = decimate
         self._targets: dict[str, _Target] = {}
         self._infos: dict[str, StreamInfo] = {}
+        self._gaps: dict[str, IntervalSet] = {}  # in microseconds
 
     @property
     def capabilities(self) -> Capabilities:
@@ -264,6 +290,11 @@ class JouleSink:
             BridgeError: Nothing is known about the batch.
         """
         self._infos.update((info.name, info) for info in batch.infos)
+        for gap in batch.gaps:
+            if gap.points != 0:  # it is of rows, and not of notes
+                known = self._gaps.get(gap.stream, IntervalSet())
+                added = known.add(gap.start_ns // MICROSECOND, gap.end_ns // MICROSECOND + 1)
+                self._gaps[gap.stream] = added.without_holes(MOST_GAPS)
         rejections: list[Rejection] = []
         for index, block in enumerate(batch.blocks):
             try:
@@ -292,7 +323,8 @@ class JouleSink:
     async def _write(self, block: SampleBlock) -> None:
         # Not kept until all went well: afterwards nobody knows what the node has.
         target = self._targets.pop(block.stream, None) or await self._target(block)
-        rows, breaks = _rows(block, target.stream), block.breaks
+        rows = _rows(block, target.stream)
+        breaks = self._breaks(block, target.end, rows["timestamp"])
         if int(rows["timestamp"][0]) < target.end:
             keep = await self._missing(target, rows["timestamp"])
             # A break before a row that the node has is there too; it must not move to the next one.
@@ -302,6 +334,14 @@ class JouleSink:
             await self._write_rows(target, rows, breaks)
             target.end = max(target.end, int(rows["timestamp"][-1]) + 1)
         self._targets[block.stream] = target
+
+    def _breaks(self, block: SampleBlock, end: int, timestamps: NDArray[np.int64]) -> tuple[int, ...]:
+        """The breaks of a block, and those where a gap lies between two rows."""
+        edges = [edge for gap in self._gaps.get(block.stream, ()) for edge in gap]
+        rows = np.searchsorted(timestamps, edges).tolist()
+        # Before the first row only what lies between it and the last row that the node has counts.
+        torn = {row for row, edge in zip(rows, edges, strict=True) if row or edge > end}
+        return tuple(sorted({*block.breaks, *torn} - {len(timestamps)}))
 
     async def _write_rows(self, target: _Target, rows: NDArray[Any], breaks: tuple[int, ...]) -> None:
         first = int(rows["timestamp"][0])
@@ -373,6 +413,13 @@ class JouleSink:
 
 def _stream_for(block: SampleBlock, info: StreamInfo | None) -> DataStream:
     """The data stream to make for the rows of a block."""
+    description = (info.label or "") if info is not None else ""
+    native = read_native(info)
+    if native is not None:
+        datatype, native_elements = native
+        same = DataStream(block.stream, description, datatype, elements=native_elements)
+        if datatype in DATATYPES and len(native_elements) == len(block.columns) and _holds(same, block):
+            return same
     known: dict[str, StreamInfo] = {}
     if info is not None:
         known = {column.name: column for column in info.columns} or {VALUE: info}
@@ -381,12 +428,17 @@ def _stream_for(block: SampleBlock, info: StreamInfo | None) -> DataStream:
         Element(name=name, units=(known[name].unit_symbol or "") if name in known else "")
         for name in block.columns
     ]
-    return DataStream(
-        name=block.stream,
-        description=(info.label or "") if info is not None else "",
-        datatype="int64" if whole else "float64",
-        elements=elements,
-    )
+    return DataStream(block.stream, description, "int64" if whole else "float64", elements=elements)
+
+
+def _holds(stream: DataStream, block: SampleBlock) -> bool:
+    """Whether a stream has room for exactly these numbers."""
+    try:
+        data = _rows(block, stream)["data"]
+    except EncodeError:
+        return False
+    columns = block.columns.values()
+    return all(np.array_equal(data[:, index], column) for index, column in enumerate(columns))
 
 
 def _rows(block: SampleBlock, stream: DataStream) -> NDArray[Any]:
