@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from txbridge.errors import RemoteProtocolError
 from txbridge.joule.codec import FIRST_TIMESTAMP, LAST_TIMESTAMP
-from txbridge.joule.errors import InvalidArgument, PipeError
+from txbridge.joule.errors import InvalidArgument, InvalidRows
 from txbridge.model.instants import shorten
 
 __all__ = [
@@ -41,10 +41,6 @@ __all__ = [
 _LAYOUT = re.compile(r"(float64|float32|u?int64|u?int32|u?int16|u?int8)_([1-9][0-9]{0,4})")
 _CODES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "int16": "<i2", "int8": "<i1"}
 _CODES |= {f"u{name}": code.replace("i", "u") for name, code in _CODES.items() if name.startswith("int")}
-
-
-class InvalidRows(InvalidArgument, PipeError):
-    """Rows that the stream cannot hold; none of them was sent."""
 
 
 def layout_dtype(layout: str) -> np.dtype[Any]:
