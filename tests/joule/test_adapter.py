@@ -95,6 +95,14 @@ class TestSink:
         hub.run(sink.deliver(Batch((block("a", [1, 2], [2, 3]),))))
         assert server.rows("/in/a") == [(0, 1), (1, 2), (2, 3)]
 
+    def test_what_somebody_else_wrote_meanwhile_is_left_out(self, hub, server, node):
+        sink = JouleSink(node, "/in")
+        hub.run(sink.deliver(Batch((block("a", [0], [1]),))))
+        server.streams["/in/a"].rows[T0 + SECOND] = (2,)
+        receipt = hub.run(sink.deliver(Batch((block("a", [1, 2], [2, 3]),))))
+        assert receipt.rejections == ()
+        assert server.rows("/in/a") == [(0, 1), (1, 2), (2, 3)]
+
     def test_what_a_stream_cannot_hold_is_rejected_and_takes_nothing_along(self, hub, server, node):
         server.add("/in/narrow", "int16_1")
         batch = Batch((block("narrow", [0], [70_000]), block("narrow", [0], [1], [2]), block("b", [0], [1])))

@@ -7,7 +7,7 @@ from twisted.internet.task import deferLater
 
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
-from txbridge.errors import Closed, ConfigError, ServerFailed
+from txbridge.errors import Closed, ConfigError, ConnectionLost, ServerFailed
 from txbridge.joule.adapter import JouleSource
 from txbridge.joule.following import Order, Pace
 from txbridge.model.samples import Gap
@@ -138,6 +138,19 @@ def test_a_stream_that_is_deleted_ends_the_flow_until_a_person_has_seen_to_it(be
     del bench.server.streams["/a"]
     with pytest.raises(ConfigError, match="the node has no stream /a; was it deleted"):
         bench.hub.run(flow.next_batch(), 60)
+
+
+def test_a_read_that_ends_early_is_not_taken_for_all_there_is(bench):
+    """As a node ends one when the stream's tables are dropped meanwhile."""
+    bench.server.add("/a", "float64_1", *RUNS)
+    bench.server.most_read = 2
+    flow = bench.open(until=T0 + 1000 * SECOND)
+    first = bench.hub.run(flow.next_batch())
+    assert values_of([first]) == [0.0, 1.0]
+    with pytest.raises(ConnectionLost, match="before its end"):
+        bench.hub.run(flow.next_batch())
+    bench.server.most_read = None
+    assert values_of(bench.take(bench.open(after=first.cursor))) == [2.0, 3.0, 4.0]
 
 
 def test_live_first_gives_the_newest_at_once_and_fills_what_is_missing(bench):

@@ -37,6 +37,7 @@ class NodeInMemory:
         streams: Path -> a data stream.
         events: Path -> the document of an event stream, which has no events.
         refusal: What every read and write of rows is answered, if anything.
+        most_read: After how many rows a read ends as if there were no more, if anything.
         writes: How often rows were written.
         port: Where it listens.
     """
@@ -48,6 +49,7 @@ class NodeInMemory:
         self.events: dict[str, dict[str, Any]] = {}
         self.annotations: list[dict[str, Any]] = []
         self.refusal: Response | None = None
+        self.most_read: int | None = None
         self.writes = 0
         self.port = network.listen(host, 8088, HttpServerFactory(self._respond, clock=network.clock))
 
@@ -148,7 +150,8 @@ class NodeInMemory:
         dtype = layout_dtype(layout)
         token = bytes(dtype.itemsize)
         runs = [
-            np.array([(at, held.rows[at]) for at in run], dtype).tobytes() for run in self._runs(held, ats)
+            np.array([(at, held.rows[at]) for at in run], dtype).tobytes()
+            for run in self._runs(held, ats[: self.most_read])
         ]
         headers = (("joule-layout", layout), ("joule-decimation", str(level)))
         return Response(200, headers, token.join(runs))

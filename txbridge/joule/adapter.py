@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from txbridge.errors import Advice, ConfigError, EncodeError, NotFound, RequestRejected, TooLarge
 from txbridge.joule.blocks import MICROSECOND, Place, annotation_note, event_note, read_native
 from txbridge.joule.client import Node
-from txbridge.joule.errors import EmptyPipeError, StreamNotFound
+from txbridge.joule.errors import DataRefused, EmptyPipeError, StreamNotFound
 from txbridge.joule.following import Flow, Order, Pace, Rows, no_stream
 from txbridge.joule.protocol import layout_dtype
 from txbridge.joule.structures import KEEP_NONE, Annotation, DataStream, Element, Event, EventStream
@@ -300,8 +300,9 @@ class JouleSink:
             try:
                 try:
                     await self._write(block)
-                except NotFound:
-                    await self._write(block)  # somebody deleted the stream, so it is made again
+                except (NotFound, DataRefused):
+                    # Somebody deleted the stream, or wrote to it: it is looked at, and made, again.
+                    await self._write(block)
             except NotFound as error:
                 raise ConfigError([f"{self._folder}/{block.stream} cannot be written: {error}"]) from error
             except TooLarge:
@@ -372,21 +373,18 @@ class JouleSink:
     async def _missing(self, target: _Target, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these timestamps the node does not have."""
         pipe = await self._node.data_read(target.stream, int(wanted[0]), int(wanted[-1]) + 1)
-        there: list[NDArray[np.int64]] = []
+        missing = np.ones(len(wanted), bool)
         try:
             while True:
                 try:
                     rows = await pipe.read()
                 except EmptyPipeError:
                     break
-                there.append(rows["timestamp"].copy())
+                missing &= ~np.isin(wanted, rows["timestamp"])
                 pipe.consume(len(rows))
         finally:
             await pipe.close()
-        found: NDArray[np.bool_] = (
-            np.isin(wanted, np.concatenate(there)) if there else np.zeros(len(wanted), bool)
-        )
-        return ~found
+        return missing
 
     async def _note(self, note: Note) -> None:
         start = note.start_ns // MICROSECOND
