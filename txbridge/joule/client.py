@@ -793,10 +793,8 @@ class Node:
         """
         found = await self.data_stream_get(stream)
         if isinstance(stream, DataStream) and stream.layout != found.layout:
-            raise InvalidArgument(
-                "stream", f"DataStream [{found.name}] configured for [{stream.layout}] but destination is "
-                f"[{found.layout}]"
-            )  # fmt: skip
+            layouts = f"[{stream.layout}] but destination is [{found.layout}]"
+            raise InvalidArgument("stream", f"DataStream [{found.name}] configured for {layouts}")
         if found.is_destination or found.id in self._written:
             detail = f"DataStream [{found.name}] is already being produced"
             raise StreamBusy("data_write", 400, "", detail)

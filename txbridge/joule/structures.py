@@ -407,7 +407,8 @@ class Proxy:
         id: Its place in the node's list.
         name: In lower case.
         target_url: What is passed on.
-        proxied_url: Where a browser finds it.
+        proxied_url: Where a browser finds it, by the API reference; the web server in front of a newer node
+            has it at ``app/p`` and the id instead.
     """
 
     id: int
