@@ -12,7 +12,7 @@ from txbridge.errors import ConfigError, ServerFailed
 from txbridge.joule.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, JouleSink, JouleSource, Rows
 from txbridge.joule.blocks import describe
 from txbridge.joule.structures import DataStream, Element
-from txbridge.model.samples import Batch, Gap, SampleBlock, StreamInfo
+from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, StreamInfo, ValueType
 from txbridge.net.http1 import Response
 from txbridge.relay.plan import RoutePolicy, plan_route
 from txbridge.relay.roles import Selection
@@ -94,6 +94,45 @@ class TestSink:
         server.streams["/in/a"].rows[T0 + SECOND] = (2,)  # it was stored all the same
         hub.run(sink.deliver(Batch((block("a", [1, 2], [2, 3]),))))
         assert server.rows("/in/a") == [(0, 1), (1, 2), (2, 3)]
+
+    def test_of_rows_in_one_microsecond_the_last_one_is_written(self, hub, server, node):
+        at = T0 * 1000 + np.array([0, 1, 1000, 1001])
+        one = SampleBlock("a", at, {"x": [1, 2, 3, 4]}, (2,))
+        assert hub.run(JouleSink(node, "/in").deliver(Batch((one,)))).rejections == ()
+        assert server.rows("/in/a") == [(0, 2), (1e-6, 4)]
+        assert sorted(server.streams["/in/a"].breaks) == [T0, T0 + 1]
+
+    def test_a_block_without_rows_is_nothing(self, hub, server, node):
+        assert hub.run(JouleSink(node, "/in").deliver(Batch((block("a", [], []),)))).rejections == ()
+        assert server.streams == {}
+
+    def test_columns_go_to_the_elements_of_their_names(self, hub, server, node):
+        server.add("/in/a", "float64_2", names=["y", "x"])
+        server.add("/in/b", "float64_2", names=["p", "q"])
+        batch = Batch((block("a", [0], [1.0], [2.0]), block("b", [0], [1.0], [2.0])))
+        hub.run(JouleSink(node, "/in").deliver(batch))
+        assert (server.rows("/in/a"), server.rows("/in/b")) == ([(0, 2.0, 1.0)], [(0, 1.0, 2.0)])
+
+    @pytest.mark.parametrize("raw", [True, False])
+    def test_an_annotation_that_comes_before_the_rows_makes_the_stream(self, hub, server, node, raw):
+        stream = DataStream("a", datatype="int16", elements=[Element("x", offset=3.0), Element("y")])
+        note = Note("a", T0 * 1000, None, NoteKind.ANNOTATION, {"title": "moved"})
+        batch = Batch(infos=(describe("a", stream, raw=raw),), notes=(note,))
+        hub.run(JouleSink(node, "/in").deliver(batch))
+        assert server.streams["/in/a"].document["datatype"] == ("int16" if raw else "float64")
+        assert [one["title"] for one in server.annotations] == ["moved"]
+
+    @pytest.mark.parametrize(
+        ("info", "layout"),
+        [
+            (StreamInfo("a", value_type=ValueType.INTEGER), "int64_1"),
+            (StreamInfo("a", columns=(StreamInfo("x", unit_symbol="V"), StreamInfo("y"))), "float64_2"),
+        ],
+    )
+    def test_so_does_one_of_a_stream_of_another_platform(self, hub, node, info, layout):
+        note = Note("a", T0 * 1000, None, NoteKind.ANNOTATION, {"title": "moved"})
+        hub.run(JouleSink(node, "/in").deliver(Batch(infos=(info,), notes=(note,))))
+        assert hub.run(node.data_stream_get("/in/a")).layout == layout
 
     def test_what_somebody_else_wrote_meanwhile_is_left_out(self, hub, server, node):
         sink = JouleSink(node, "/in")

@@ -108,12 +108,24 @@ class NodeInMemory:
         if line == "GET /event.json" and query.get("path") in self.events:
             return _gave(self.events[query["path"]])
         if line == "GET /annotations.json":
+            if self._known(query, "stream_") is None:
+                return _said(404, "404: stream does not exist")
             return _gave(self.annotations)
+        if line == "POST /annotation.json":
+            asked = json.loads(request.body)
+            if self._known(asked, "stream_") is None:
+                return _said(404, "404: stream does not exist")
+            self.annotations.append({**asked, "id": len(self.annotations) + 1, "stream_id": 1})
+            return _gave(self.annotations[-1])
         return self._of_stream(line, query, request)
 
-    def _of_stream(self, line: str, query: dict[str, str], request: Request) -> Response:
+    def _known(self, asked: dict[str, Any], prefix: str = "") -> _Held | None:
         by_id = {str(held.document["id"]): held for held in self.streams.values()}
-        held = self.streams.get(query.get("path", "")) or by_id.get(query.get("id", ""))
+        path, number = asked.get(f"{prefix}path", ""), asked.get(f"{prefix}id", "")
+        return self.streams.get(path) or by_id.get(str(number))
+
+    def _of_stream(self, line: str, query: dict[str, str], request: Request) -> Response:
+        held = self._known(query)
         if held is None:
             return _said(404, "404: stream does not exist")
         ats = sorted(held.rows)

@@ -30,6 +30,7 @@ from txbridge.joule.structures import KEEP_NONE, Annotation, DataStream, Element
 from txbridge.model.samples import (
     VALUE,
     Batch,
+    Column,
     Cursor,
     Note,
     NoteKind,
@@ -322,6 +323,9 @@ class JouleSink:
         """Nothing is held: the node is its owner's."""
 
     async def _write(self, block: SampleBlock) -> None:
+        block = _in_microseconds(block)
+        if len(block) == 0:
+            return
         # Not kept until all went well: afterwards nobody knows what the node has.
         target = self._targets.pop(block.stream, None) or await self._target(block)
         rows = _rows(block, target.stream)
@@ -363,12 +367,14 @@ class JouleSink:
         try:
             stream = await self._node.data_stream_get(path)
         except StreamNotFound:
-            made = _stream_for(block, self._infos.get(block.stream))
-            made.keep_us, made.decimate = self._keep_us, self._decimate
-            stream = await self._node.data_stream_create(made, self._folder or "/")
+            stream = await self._create(_stream_for(block, self._infos.get(block.stream)))
             return _Target(path, stream, 0)
         info = await self._node.data_stream_info(path)
         return _Target(path, stream, 0 if info.end is None else info.end + 1)
+
+    async def _create(self, stream: DataStream) -> DataStream:
+        stream.keep_us, stream.decimate = self._keep_us, self._decimate
+        return await self._node.data_stream_create(stream, self._folder or "/")
 
     async def _missing(self, target: _Target, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these timestamps the node does not have."""
@@ -393,7 +399,14 @@ class JouleSink:
         if note.kind is NoteKind.ANNOTATION:
             title, content = str(note.content.get("title", "")), note.content.get("content")
             annotation = Annotation(title, start, end, "" if content is None else str(content))
-            there = await self._node.annotation_get(path, start=start, end=start)
+            try:
+                there = await self._node.annotation_get(path, start=start, end=start)
+            except StreamNotFound:
+                info = self._infos.get(note.stream)
+                if info is None:
+                    raise
+                await self._create(_stream_of(info))  # its rows come after it
+                there = []
             if annotation_note("", annotation) not in [annotation_note("", one) for one in there]:
                 await self._node.annotation_create(annotation, path)
             return
@@ -409,15 +422,23 @@ class JouleSink:
             await self._node.event_stream_write(path, [event])
 
 
+def _stream_of(info: StreamInfo) -> DataStream:
+    """The data stream to make for a stream that is described."""
+    description, native = info.label or "", read_native(info)
+    if native is not None and native[0] in DATATYPES:
+        return DataStream(info.name, description, native[0], elements=native[1])
+    columns = info.columns or (evolve(info, name=VALUE),)
+    elements = [Element(name=column.name, units=column.unit_symbol or "") for column in columns]
+    whole = all(column.value_type is ValueType.INTEGER for column in columns)
+    return DataStream(info.name, description, "int64" if whole else "float64", elements=elements)
+
+
 def _stream_for(block: SampleBlock, info: StreamInfo | None) -> DataStream:
     """The data stream to make for the rows of a block."""
-    description = (info.label or "") if info is not None else ""
-    native = read_native(info)
-    if native is not None:
-        datatype, native_elements = native
-        same = DataStream(block.stream, description, datatype, elements=native_elements)
-        if datatype in DATATYPES and len(native_elements) == len(block.columns) and _holds(same, block):
-            return same
+    if info is not None and read_native(info) is not None:
+        stream = _stream_of(info)
+        if _holds(stream, block):
+            return stream
     known: dict[str, StreamInfo] = {}
     if info is not None:
         known = {column.name: column for column in info.columns} or {VALUE: info}
@@ -426,6 +447,7 @@ def _stream_for(block: SampleBlock, info: StreamInfo | None) -> DataStream:
         Element(name=name, units=(known[name].unit_symbol or "") if name in known else "")
         for name in block.columns
     ]
+    description = (info.label or "") if info is not None else ""
     return DataStream(block.stream, description, "int64" if whole else "float64", elements=elements)
 
 
@@ -435,8 +457,23 @@ def _holds(stream: DataStream, block: SampleBlock) -> bool:
         data = _rows(block, stream)["data"]
     except EncodeError:
         return False
-    columns = block.columns.values()
-    return all(np.array_equal(data[:, index], column) for index, column in enumerate(columns))
+    columns = enumerate(_by_element(block, stream).values())
+    return all(np.array_equal(data[:, index], column) for index, column in columns)
+
+
+def _by_element(block: SampleBlock, stream: DataStream) -> Mapping[str, Column]:
+    """The columns in the order of the elements, which their names tell if they are the same ones."""
+    names = [element.name for element in stream.elements]
+    if set(names) == set(block.columns):
+        return {name: block.columns[name] for name in names}
+    return block.columns
+
+
+def _in_microseconds(block: SampleBlock) -> SampleBlock:
+    """Only the last of the rows that are in one microsecond: the later one wins."""
+    at = block.at // MICROSECOND
+    is_last = np.append(at[1:] != at[:-1], True)[: len(at)]
+    return block if is_last.all() else block.take(is_last)[0]
 
 
 def _rows(block: SampleBlock, stream: DataStream) -> NDArray[Any]:
@@ -451,7 +488,7 @@ def _rows(block: SampleBlock, stream: DataStream) -> NDArray[Any]:
     rows = np.zeros(len(block), layout_dtype(stream.layout))
     rows["timestamp"] = block.at // MICROSECOND
     kind = rows["data"].dtype
-    for index, (name, column) in enumerate(block.columns.items()):
+    for index, (name, column) in enumerate(_by_element(block, stream).items()):
         with np.errstate(invalid="ignore", over="ignore"):
             converted = column.astype(kind)
         if kind.kind in "iu" and not np.array_equal(converted, column):

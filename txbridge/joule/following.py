@@ -480,7 +480,8 @@ class Flow:
         ]
         if new:
             one.annotation = max(each or 0 for each, _ in new)
-            await self._put(Batch(notes=_in_order(note for _, note in new)))
+            # The stream may have to be made for them before its first row comes.
+            await self._put(Batch(infos=self._news(one), notes=_in_order(note for _, note in new)))
 
     async def _take_events(self, one: _Events) -> None:
         found = await self._node.event_stream_read(one.path, start=one.since, end=self._until)
