@@ -144,11 +144,22 @@ class TestSink:
 
     def test_what_a_stream_cannot_hold_is_rejected_and_takes_nothing_along(self, hub, server, node):
         server.add("/in/narrow", "int16_1")
-        batch = Batch((block("narrow", [0], [70_000]), block("narrow", [0], [1], [2]), block("b", [0], [1])))
+        server.add("/in/single", "float32_1")
+        batch = Batch(
+            (
+                block("narrow", [0], [70_000]),
+                block("narrow", [0], [1], [2]),
+                block("b", [0], [1]),
+                block("single", [0], [1e300]),
+                block("single", [1, 2], [0.1, float("inf")]),
+            )
+        )
         receipt = hub.run(JouleSink(node, "/in").deliver(batch))
-        assert [one.block for one in receipt.rejections] == [0, 1]
+        assert [one.block for one in receipt.rejections] == [0, 1, 3]
         assert "int16" in receipt.rejections[0].reason
         assert "1 elements, not 2" in receipt.rejections[1].reason
+        assert "float32" in receipt.rejections[2].reason
+        assert server.rows("/in/single") == [(1, float(np.float32(0.1))), (2, float("inf"))]
         assert server.rows("/in/b") == [(0, 1)]
 
     def test_a_stream_that_somebody_deleted_is_made_again(self, hub, server, node):
