@@ -71,18 +71,22 @@ class Node:
 
     Each method returns a Deferred that is already under way; cancelling it gives the exchange up.
     Streams and folders are named by object, path or id.  Timestamps are whole microseconds since
-    1970 in UTC.
+    1970 in UTC; a span includes its start and not its end, except that of annotations, which includes
+    both.
 
     Every method may fail with:
 
     - `InvalidArgument`: an argument is missing or cannot be sent; nothing was sent.
-    - `KeyRefused`, `ObjectNotFound`, `StreamNotFound`, `NodeFailed` or another
-      `txbridge.joule.errors.ApiError`: the node answered no.
+    - `Rejected`, with the node's reason: it is locked, the name is taken, …
+    - `KeyRefused`, `ObjectNotFound`, `StreamNotFound`, `NodeFailed`, or another
+      `txbridge.joule.errors.ApiError`, which all of these are.
     - `ConnectError`, `ConnectionLost`, `TimedOut`: there was no answer.
     - `DecodeError`, `RemoteProtocolError`: the answer cannot be understood.
 
     One node may be shared by a whole program: requests run side by side over a pool of connections
     that stay open.  Close it at the end.
+
+    Source: Joule API reference, and ``api`` of Joule 1.0.1.
 
     Attributes:
         name: What it is called here.
@@ -659,7 +663,7 @@ class Node:
         Raises:
             InvalidArgument: The file cannot be read, or is too large.
         """
-        reactor = resolve_reactor(self._settings["reactor"])
+        reactor = self._reactor()
         try:
             archive = await deferToThreadPool(reactor, reactor.getThreadPool(), _read_archive, Path(path))
         except (OSError, ValueError) as error:  # or it is no path: a NUL is in it
@@ -724,7 +728,7 @@ class Node:
             A pipe to read from and to close.  It goes on by itself after a lost connection.
         """
         describe = partial(self.data_stream_get, stream)
-        return await open_read(self._streams(), stream, describe, start, end, max_rows, self._clock())
+        return await open_read(self._streams(), stream, describe, start, end, max_rows, self._reactor())
 
     @deferred
     async def data_read_array(
@@ -747,7 +751,7 @@ class Node:
         Raises:
             EmptyPipeError: There are no rows.
         """
-        pipe = await open_read(self._streams(), stream, None, start, end, max_rows, self._clock())
+        pipe = await open_read(self._streams(), stream, None, start, end, max_rows, self._reactor())
         try:
             return await pipe.read_all(flatten, maxrows=None)
         finally:
@@ -765,7 +769,7 @@ class Node:
             NotProduced: No module produces it; somebody may be writing to it all the same.
         """
         describe = partial(self.data_stream_get, stream)
-        return await open_subscription(self._streams(), stream, describe, self._clock())
+        return await open_subscription(self._streams(), stream, describe, self._reactor())
 
     @deferred
     async def data_write(
@@ -821,7 +825,7 @@ class Node:
             raise ConfigError(["carrier: rows travel over HTTP, and this carrier is no HttpCarrier"])
         return self._carrier
 
-    def _clock(self) -> Any:
+    def _reactor(self) -> Any:
         return resolve_reactor(self._settings["reactor"])
 
     async def _run_into(self, operation: Operation[T], folder: FolderLike) -> T:
