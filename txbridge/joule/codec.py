@@ -52,6 +52,7 @@ from txbridge.net.operation import Answer
 
 __all__ = [
     "check_timestamp",
+    "check_word",
     "chunk_duration_us",
     "read_annotation",
     "read_annotation_info",
@@ -661,10 +662,20 @@ def _maybe_text(name: str, value: Any) -> str | None:
     return None if value is None else _text(name, value)
 
 
-def _name(name: str, value: Any) -> str:
+def check_word(name: str, value: Any) -> str:
+    """Read text that a caller gives where a node takes no empty one.
+
+    Raises:
+        InvalidArgument: It is empty, something else, or has a character that a node cannot store.
+    """
     text = _text(name, value)
     if not text:
         raise InvalidArgument(name, "must not be empty")
+    return text
+
+
+def _name(name: str, value: Any) -> str:
+    text = check_word(name, value)
     if "/" in text:
         raise InvalidArgument(name, f"{shorten(text)!r} has a slash in it")
     return text
@@ -742,9 +753,6 @@ def write_data_stream(stream: DataStream, *, is_new: bool) -> dict[str, Any]:
 def _write_element(element: Element, path: str) -> dict[str, Any]:
     if not isinstance(element, Element):
         raise InvalidArgument(path, f"must be an Element, not a {type(element).__name__}")
-    name = _text(f"{path}.name", element.name)
-    if not name:
-        raise InvalidArgument(f"{path}.name", "must not be empty")
     display_type = _text(f"{path}.display_type", element.display_type)
     if display_type.lower() not in _DISPLAY_TYPES:
         raise InvalidArgument(
@@ -753,7 +761,7 @@ def _write_element(element: Element, path: str) -> dict[str, Any]:
     return {
         "id": None,
         "index": None,
-        "name": name,
+        "name": check_word(f"{path}.name", element.name),
         "units": _maybe_text(f"{path}.units", element.units),
         "plottable": bool(element.plottable),
         "display_type": display_type,
@@ -888,10 +896,8 @@ def write_annotation(annotation: Annotation, *, is_new: bool) -> dict[str, Any]:
     """
     if not isinstance(annotation, Annotation):
         raise InvalidArgument("annotation", f"must be an Annotation, not a {type(annotation).__name__}")
-    if not _text("annotation.title", annotation.title):
-        raise InvalidArgument("annotation.title", "must not be empty")
     written: dict[str, Any] = {
-        "title": annotation.title,
+        "title": check_word("annotation.title", annotation.title),
         "content": _maybe_text("annotation.content", annotation.content),
     }
     if is_new:
