@@ -162,6 +162,17 @@ def test_live_first_gives_the_newest_at_once_and_fills_what_is_missing(bench):
     assert sorted(got) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
+def test_live_first_makes_no_break_where_it_begins(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    cursor = bench.take(bench.open(until=T0 + 3 * SECOND))[-1].cursor
+    flow = bench.open(after=cursor, order=Order.LIVE_FIRST)
+    bench.hub.run(deferLater(bench.hub.network.reactor, 0.5))
+    bench.write((12, 5.0), (13, 6.0))
+    got = bench.take(flow)
+    assert sorted(values_of(got)) == [3.0, 4.0, 5.0, 6.0]
+    assert breaks_of(got) == [3.0]
+
+
 def test_a_range_ends_when_it_was_read(bench):
     bench.server.add("/a", "float64_1", *RUNS)
     flow = bench.open(until=T0 + 11 * SECOND)

@@ -399,8 +399,9 @@ class Flow:
         """Read what is missing between two timestamps."""
         turns = self._old if turns is None else turns
         # A node cuts intervals at the start: only with the row before it can a break be told from none.
-        has = await self._intervals(one, start - 1 if start - 1 in one.taken else start, end)
-        for (first, last), begins in windows(has, one.taken):
+        before = start if start == one.since else start - 1
+        has = await self._intervals(one, before, end)
+        for (first, last), begins in windows(has, one.taken.add(before, start)):
             await turns.acquire()
             try:
                 await self._read(one, first, last, begins and bool(one.taken))
