@@ -88,7 +88,7 @@ class Order(Enum):
     OLDEST_FIRST = "oldest_first"
     """What is missing, then what happens; every stream is in order."""
     LIVE_FIRST = "live_first"
-    """What happens, at once; what is missing comes between, oldest first."""
+    """What is new, without waiting for anything else; what is missing comes between, oldest first."""
 
 
 @define(frozen=True, kw_only=True)
