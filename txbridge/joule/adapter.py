@@ -44,7 +44,16 @@ from txbridge.net.reactor import resolve_reactor
 from txbridge.relay.backfill import IntervalSet
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
-__all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "JouleSink", "JouleSource", "Order", "Pace", "Rows"]
+__all__ = [
+    "BEGINNING",
+    "SINK_CAPABILITIES",
+    "SOURCE_CAPABILITIES",
+    "JouleSink",
+    "JouleSource",
+    "Order",
+    "Pace",
+    "Rows",
+]
 
 SOURCE_CAPABILITIES = Capabilities(
     time_resolution_ns=MICROSECOND,
