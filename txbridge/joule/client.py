@@ -256,7 +256,11 @@ class Node:
     async def data_intervals(
         self, stream: DataStreamLike, start: int | None = None, end: int | None = None
     ) -> list[list[int]]:
-        """Read for which spans a data stream has data: ``[[start, end], …]``, each without its end."""
+        """Read for which spans a data stream has data: ``[[start, end], …]``, each without its end.
+
+        A node looks each break up by itself.  Where there are thousands, ask for less at once, or give the
+        node a longer ``deadline``.
+        """
         return await self.run(operations.data_intervals(stream, start, end))
 
     @deferred
