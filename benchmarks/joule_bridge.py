@@ -38,6 +38,7 @@ START = 1_700_000_000_000_000
 PERIOD = 1000
 WIDTH = 8
 ACCEPTED = frozenset({"not-a-number dropped", "breaks dropped", "gaps dropped"})
+CAUGHT_UP = 1000  # rows of a live stream that are not measured: the first ones have waited for the start
 STORED_SECONDS = 0.2  # between questions whether the node has stored what it gave
 
 
@@ -114,7 +115,7 @@ class _Bridge:
         return {"rows": rows}
 
     async def relay(self, verb: str, path: str, rows: int, hub: str, key: str) -> dict[str, Any]:
-        """Relay so many rows to a new feed: a stream's history, or what is made after the first ones."""
+        """Relay so many rows to a new feed: a stream's history, or what is made once it has caught up."""
         losses: list[Gap] = []
 
         def lost(destination: str, gap: Gap) -> None:
@@ -142,7 +143,7 @@ class _Bridge:
         begun = None if verb == "live" else _begin()
         route.startService()
         if begun is None:
-            await sink.reached(1)
+            await sink.reached(CAUGHT_UP * WIDTH)
             begun, before = _begin(), sink.points
             sink.behind.clear()
         else:

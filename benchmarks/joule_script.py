@@ -21,6 +21,7 @@ from typing import Any
 __all__ = ["main"]
 
 ROWS = 500 // 8  # of eight datapoints, in one request
+CAUGHT_UP = 1000  # rows of a live stream that are not measured, as in `benchmarks.joule_bridge`
 
 
 class _Script:
@@ -38,7 +39,8 @@ class _Script:
 
     async def put(self, rows: Any) -> None:
         """Write rows, and wait for the answer."""
-        ats = [datetime.fromtimestamp(at / 1e6, UTC).isoformat() for at in rows["timestamp"].tolist()]
+        instants = [datetime.fromtimestamp(at / 1e6, UTC) for at in rows["timestamp"].tolist()]
+        ats = [at.isoformat().replace("+00:00", "Z") for at in instants]
         streams = [
             {
                 "id": f"{self._name}.e{index}",
@@ -77,20 +79,19 @@ class _Script:
         return {**_end(begun, count), "feed": self._feed}
 
     async def live(self, rows: int) -> dict[str, Any]:
-        """Write what a module makes, until it is so many rows after the first ones."""
+        """Write what a module makes, until it is so many rows after the script had caught up."""
         await self.make_feed()
         pipe = await self._node.data_subscribe(self._path)
-        begun, count = None, 0
+        begun, count = None, -CAUGHT_UP
         while begun is None or count < rows:
             found = await pipe.read()
             for first in range(0, len(found), ROWS):
                 await self.put(found[first : first + ROWS])
             pipe.consume(len(found))
-            if begun is None:
-                begun = _begin()
+            count += len(found)
+            if begun is None and count >= 0:
+                begun, count = _begin(), 0
                 self._behind.clear()
-            else:
-                count += len(found)
         ended = _end(begun, count)
         await pipe.close()
         return {**ended, "feed": self._feed, "behind": median(self._behind)}
