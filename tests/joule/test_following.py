@@ -162,6 +162,19 @@ def test_live_first_gives_the_newest_at_once_and_fills_what_is_missing(bench):
     assert sorted(got) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
+def test_the_node_is_not_asked_again_about_all_that_was_taken(bench):
+    bench.server.add("/a", "float64_1", *([(at, 1.0)] for at in range(0, 4000, 10)))
+    flow = bench.open()
+    cursor = bench.take(flow)[-1].cursor
+    assert max(bench.server.looked) == 400
+    bench.server.looked.clear()
+    bench.write((-10, 2.0), begins=True)
+    bench.write((4000, 3.0), begins=True)
+    assert sorted(values_of(bench.take(bench.open(after=cursor)))) == [2.0, 3.0]
+    assert max(bench.server.looked) <= 258
+    assert values_of(bench.take(flow, 45)) == [3.0, 2.0]
+
+
 def test_live_first_makes_no_break_where_it_begins(bench):
     bench.server.add("/a", "float64_1", *RUNS)
     cursor = bench.take(bench.open(until=T0 + 3 * SECOND))[-1].cursor

@@ -38,6 +38,7 @@ class NodeInMemory:
         events: Path -> the document of an event stream, which has no events.
         refusal: What every read and write of rows is answered, if anything.
         most_read: After how many rows a read ends as if there were no more, if anything.
+        looked: How many intervals were told in answer to each question for them.
         writes: How often rows were written.
         port: Where it listens.
     """
@@ -50,6 +51,7 @@ class NodeInMemory:
         self.annotations: list[dict[str, Any]] = []
         self.refusal: Response | None = None
         self.most_read: int | None = None
+        self.looked: list[int] = []
         self.writes = 0
         self.port = network.listen(host, 8088, HttpServerFactory(self._respond, clock=network.clock))
 
@@ -137,7 +139,9 @@ class NodeInMemory:
         start, end = int(query.get("start", -(1 << 62))), int(query.get("end", 1 << 62))
         ats = [at for at in ats if start <= at < end]
         if line == "GET /data/intervals.json":
-            return _gave([[run[0], run[-1] + 1] for run in self._runs(held, ats)])
+            runs = self._runs(held, ats)
+            self.looked.append(len(runs))
+            return _gave([[run[0], run[-1] + 1] for run in runs])
         if line == "GET /data":
             return self._read(held, ats, query)
         if line == "POST /data":

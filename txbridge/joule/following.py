@@ -398,6 +398,17 @@ class Flow:
     ) -> None:
         """Read what is missing between two timestamps."""
         turns = self._old if turns is None else turns
+        if one.taken:
+            # A node looks each break up by itself: what was taken from the first row on is not asked about.
+            first, behind = one.taken.intervals[0]
+            if start < first and (end is None or first < end):
+                await self._fill_span(one, start, first, turns)
+                start = behind
+            elif first <= start < behind:
+                start = behind
+        await self._fill_span(one, start, end, turns)
+
+    async def _fill_span(self, one: _Data, start: int, end: int | None, turns: DeferredSemaphore) -> None:
         # A node cuts intervals at the start: only with the row before it can a break be told from none.
         before = start if start == one.since else start - 1
         has = await self._intervals(one, before, end)
