@@ -8,12 +8,14 @@ from attrs import evolve
 
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
-from txbridge.errors import ConfigError, ServerFailed
+from txbridge.errors import Advice, ConfigError, RemoteProtocolError, ServerFailed, TooLarge
 from txbridge.joule.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, JouleSink, JouleSource, Rows
 from txbridge.joule.blocks import describe
+from txbridge.joule.client import Node
 from txbridge.joule.structures import DataStream, Element
 from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, StreamInfo, ValueType
 from txbridge.net.http1 import Response
+from txbridge.net.http_server import HttpServerFactory
 from txbridge.relay.plan import RoutePolicy, plan_route
 from txbridge.relay.roles import Selection
 
@@ -204,9 +206,43 @@ class TestSink:
         hub.run(sink.deliver(Batch((block("a", [14], [9]),))))
         assert starts(server, "/in/a") == [0, 5, 12]
 
-    def test_a_folder_begins_with_a_slash(self, node):
-        with pytest.raises(ConfigError, match="begins with a slash"):
-            JouleSink(node, "in")
+    @pytest.mark.parametrize("status", [200, 201, 400, 404, 405])
+    @pytest.mark.parametrize("part", ["rows", "a note"])
+    def test_what_stands_in_front_of_the_node_neither_takes_nor_refuses_data(self, hub, status, part):
+        page = Response(
+            status, (("Content-Type", "text/html"),), b"<!DOCTYPE html><title>Log in to the network</title>"
+        )
+        portal = HttpServerFactory(lambda request: page, clock=hub.network.clock)
+        hub.network.listen("portal.test", 80, portal)
+        node = Node("http://portal.test", reactor=hub.network.reactor)
+        note = Note("a", T0 * 1000, None, NoteKind.ANNOTATION, {"title": "moved"})
+        batch = Batch((block("a", [0], [1]),)) if part == "rows" else Batch(notes=(note,))
+        with pytest.raises(RemoteProtocolError) as caught:
+            hub.run(JouleSink(node, "/in").deliver(batch))
+        assert caught.value.advice is Advice.RETRY
+        hub.run(node.close())
+
+    @pytest.mark.parametrize("answer", [Response(400), Response(200, (), b"<html>log in</html>")])
+    def test_nor_does_it_when_it_comes_between_two_batches(self, hub, server, node, answer):
+        sink = JouleSink(node, "/in")
+        hub.run(sink.deliver(Batch((block("a", [0], [1]),))))
+        server.refusal = answer
+        with pytest.raises(RemoteProtocolError):
+            hub.run(sink.deliver(Batch((block("a", [1], [2]),))))
+        server.refusal = None
+        assert hub.run(sink.deliver(Batch((block("a", [1], [2]),)))).rejections == ()
+        assert server.rows("/in/a") == [(0, 1), (1, 2)]
+
+    def test_too_large_needs_no_reason(self, hub, server, node):
+        server.add("/in/a", "int64_1")
+        server.refusal = Response(413, (("Content-Type", "text/html"),), b"<html>too large</html>")
+        with pytest.raises(TooLarge):
+            hub.run(JouleSink(node, "/in").deliver(Batch((block("a", [0], [1]),))))
+
+    @pytest.mark.parametrize("folder", ["in", "/in//deep", "/in/\0"])
+    def test_a_folder_is_a_path(self, node, folder):
+        with pytest.raises(ConfigError, match="folder"):
+            JouleSink(node, folder)
 
 
 class TestSource:
@@ -243,6 +279,12 @@ class TestSource:
     def test_streams_need_different_names(self, hub, node, streams):
         with pytest.raises(ConfigError, match="different names"):
             JouleSource(node, streams, reactor=hub.network.reactor)
+
+    @pytest.mark.parametrize("path", ["x", "", "/x/", "/", "//x"])
+    def test_a_stream_is_named_by_a_path(self, hub, node, path):
+        with pytest.raises(ConfigError, match="stream: ") as caught:
+            JouleSource(node, [path], reactor=hub.network.reactor)
+        assert repr(path) in str(caught.value)
 
     def test_without_notes_none_are_promised(self, hub, node):
         source = JouleSource(node, "/a", notes=False, reactor=hub.network.reactor)

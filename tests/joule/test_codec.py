@@ -360,9 +360,17 @@ def test_a_refusal_says_why_in_one_line(body: bytes, detail: str) -> None:
     assert codec.read_refusal(Answer(500, {"content-type": "text/plain"}, body)) == ("", detail)
 
 
-def test_a_proxys_page_is_no_reason() -> None:
-    page = Answer(502, {"content-type": "text/html"}, b"<html>Bad Gateway</html>")
-    assert codec.read_refusal(page) == ("", "")
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/html", b"<p>Bad Gateway</p>"),
+        ("text/plain", b"<html>Bad Gateway</html>"),
+        ("", b"\r\n<!DOCTYPE html><title>Log in</title>"),
+        ("", b"<?xml version='1.0'?><html/>"),
+    ],
+)
+def test_a_proxys_page_is_no_reason(kind: str, body: bytes) -> None:
+    assert codec.read_refusal(Answer(400, {"content-type": kind}, body)) == ("", "")
 
 
 @given(

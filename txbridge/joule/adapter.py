@@ -12,7 +12,8 @@ stream arrives as the same stream, of the same type and with the same elements.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,11 +21,21 @@ import numpy as np
 from attrs import define, evolve
 from numpy.typing import NDArray
 
-from txbridge.errors import Advice, ConfigError, EncodeError, NotFound, RequestRejected, TooLarge
+from txbridge.errors import (
+    Advice,
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    NotFound,
+    RemoteProtocolError,
+    RequestRejected,
+    TooLarge,
+)
 from txbridge.joule.blocks import MICROSECOND, Place, annotation_note, event_note, read_native
 from txbridge.joule.client import Node
-from txbridge.joule.errors import DataRefused, EmptyPipeError, StreamNotFound
+from txbridge.joule.errors import DataRefused, EmptyPipeError, InvalidArgument, StreamNotFound
 from txbridge.joule.following import Flow, Order, Pace, Rows, no_stream
+from txbridge.joule.operations import select_data_stream
 from txbridge.joule.protocol import layout_dtype
 from txbridge.joule.structures import KEEP_NONE, Annotation, DataStream, Element, Event, EventStream
 from txbridge.model.samples import (
@@ -131,7 +142,7 @@ class JouleSource:
             reactor: For the times between questions; None is the global one.
 
         Raises:
-            ConfigError: No stream, or two of one name.
+            ConfigError: No stream, two of one name, or what is no path.
         """
         if isinstance(streams, str):
             streams = [streams]
@@ -144,6 +155,9 @@ class JouleSource:
             raise ConfigError(
                 [f"a Joule source needs streams with different names, not {list(pairs.values())}"]
             )
+        problems = [problem for path in pairs for problem in _path_problems(path)]
+        if problems:
+            raise ConfigError(problems)
         self._node = node
         self._names = pairs
         self._since = since
@@ -280,6 +294,8 @@ class JouleSink:
             raise ConfigError([f"a folder of a Joule node begins with a slash, unlike {folder!r}"])
         self._node = node
         self._folder = folder.rstrip("/")
+        if any(_path_problems(f"{self._folder}/x")):
+            raise ConfigError([f"a folder of a Joule node is a path such as /a/b, unlike {folder!r}"])
         self._keep_us = keep_us
         self._decimate = decimate
         self._targets: dict[str, _Target] = {}
@@ -300,6 +316,7 @@ class JouleSink:
 
         Raises:
             ConfigError: A stream is deleted as soon as it is made.
+            RemoteProtocolError: Something answered that is no node.
             BridgeError: Nothing is known about the batch.
         """
         self._infos.update((info.name, info) for info in batch.infos)
@@ -311,11 +328,12 @@ class JouleSink:
         rejections: list[Rejection] = []
         for index, block in enumerate(batch.blocks):
             try:
-                try:
-                    await self._write(block)
-                except (NotFound, DataRefused):
-                    # Somebody deleted the stream, or wrote to it: it is looked at, and made, again.
-                    await self._write(block)
+                with _of_a_node():
+                    try:
+                        await self._write(block)
+                    except (NotFound, DataRefused):
+                        # Somebody deleted the stream, or wrote to it: it is looked at, and made, again.
+                        await self._write(block)
             except NotFound as error:
                 raise ConfigError([f"{self._folder}/{block.stream} cannot be written: {error}"]) from error
             except TooLarge:
@@ -327,7 +345,8 @@ class JouleSink:
             except EncodeError as error:
                 rejections.append(Rejection(index, str(error)))
         for note in batch.notes:
-            await self._note(note)
+            with _of_a_node():
+                await self._note(note)
         return Receipt(tuple(rejections))
 
     @deferred
@@ -432,6 +451,28 @@ class JouleSink:
             found = []
         if event_note("", event) not in [event_note("", one) for one in found]:
             await self._node.event_stream_write(path, [event])
+
+
+@contextmanager
+def _of_a_node() -> Iterator[None]:
+    """Where something else answers, such as a login page: that says nothing about the data."""
+    try:
+        yield
+    except DecodeError as error:
+        raise RemoteProtocolError("deliver", f"no node answers like this: {error}") from error
+    except RequestRejected as error:
+        if error.advice is not Advice.BURY or error.detail or isinstance(error, TooLarge):
+            raise
+        # A node says why.
+        reason = f"it answered {error.status} without a reason"
+        raise RemoteProtocolError(error.operation, reason) from error
+
+
+def _path_problems(path: str) -> Iterator[str]:
+    try:
+        select_data_stream(path)
+    except InvalidArgument as error:
+        yield str(error)
 
 
 def _stream_of(info: StreamInfo) -> DataStream:

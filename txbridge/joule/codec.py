@@ -546,6 +546,7 @@ def read_import_log(body: bytes) -> ImportLogger:
 # ----------------------------------------------------------------------------------------- refusals
 
 _STATUS = re.compile(r"\d{3}: ")
+_PAGE = re.compile(r"<(!doctype|html|\?xml)\b", re.IGNORECASE)
 
 
 def read_refusal(answer: Answer) -> tuple[str, str]:
@@ -557,6 +558,8 @@ def read_refusal(answer: Answer) -> tuple[str, str]:
     if len(answer.body) > MAX_REFUSAL or "html" in answer.headers.get("content-type", "").lower():
         return "", ""
     text = answer.body.decode("utf-8", "replace").strip()
+    if _PAGE.match(text):
+        return "", ""
     if text[:1] == "{":
         text = _error_member(text)
     _, traceback, frames = text.rpartition("Traceback (most recent call last):")
