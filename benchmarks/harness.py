@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -81,11 +81,13 @@ class Sample:
         units: What was done, such as requests.
         seconds: How long it took.
         cpu: CPU seconds of the contender alone.
+        more: Other figures of this turn under their headings, such as the CPU of the other end.
     """
 
     units: int
     seconds: float
     cpu: float
+    more: Mapping[str, float] = field(factory=dict)
 
 
 @frozen
@@ -112,6 +114,7 @@ class Result:
         ratio: Median of the rounds' ratios of its rate to the first contender's.
         low: The least of these ratios.
         high: The greatest.
+        more: Medians of the other figures.
     """
 
     name: str
@@ -120,6 +123,7 @@ class Result:
     ratio: float
     low: float
     high: float
+    more: Mapping[str, float] = field(factory=dict)
 
 
 @define
@@ -159,8 +163,9 @@ class Group:
         for contender, mine, samples in zip(contenders, rates, turns, strict=True):
             ratios = [rate / base for rate, base in zip(mine, rates[0], strict=True)]
             cpu = median(1e6 * turn.cpu / turn.units for turn in samples)
+            more = {name: median(turn.more[name] for turn in samples) for name in samples[0].more}
             group.results.append(
-                Result(contender.name, median(mine), cpu, median(ratios), min(ratios), max(ratios))
+                Result(contender.name, median(mine), cpu, median(ratios), min(ratios), max(ratios), more)
             )
         return group
 
@@ -272,7 +277,7 @@ def show(groups: Sequence[Group], console: Console, as_json: bool) -> None:
     for group in groups:
         table = Table(title=group.title, title_justify="left", box=SIMPLE)
         table.add_column("")
-        for heading in ("ratio", "min..max", f"{group.unit}/s", "CPU µs each"):
+        for heading in ("ratio", "min..max", f"{group.unit}/s", "CPU µs each", *group.results[0].more):
             table.add_column(heading, justify="right", no_wrap=True)
         for result in group.results:
             table.add_row(
@@ -281,5 +286,6 @@ def show(groups: Sequence[Group], console: Console, as_json: bool) -> None:
                 f"{result.low:.2f}..{result.high:.2f}",
                 f"{result.rate:,.0f}",
                 f"{result.cpu:,.2f}",
+                *(f"{figure:,.2f}" for figure in result.more.values()),
             )
         console.print(table)

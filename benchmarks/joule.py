@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from attrs import frozen
 
 from benchmarks.harness import ROOT, Child, Contender, Group, Sample, Size, Tick, child
 
-__all__ = ["measured_rows", "run", "turns"]
+__all__ = ["INSTANCE", "measured_rows", "node", "run", "turns"]
 
 RECIPE = ROOT / "tests" / "conformance" / "peers" / "joule"
 START_SECONDS = 600  # the first start fetches the node
 STOP_SECONDS = 60
+INSTANCE = "b"
 MANY = 1_000_000
 
 
@@ -73,7 +74,7 @@ def run(size: Size, tick: Tick) -> list[Group]:
     rows = measured_rows(size)
     counts = {"rows": rows, "few": max(100, rows // 200), "reads": max(2, rows // 50_000)}
     groups = []
-    with _node() as found:
+    with node() as found:
         where = found["JOULE_URL"], found["JOULE_API_KEY"], str(rows)
         with (
             child("benchmarks.joule_peer", *where, python=found["JOULE_PYTHON"]) as theirs,
@@ -96,15 +97,26 @@ def _contender(name: str, client: Child, command: str) -> Contender:
 
 
 @contextmanager
-def _node() -> Iterator[dict[str, str]]:
-    """A node of our own, with nothing else to do."""
+def node(modules: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
+    """A node of our own, with nothing else to do.
+
+    Args:
+        modules: What it shall run: the name of a file -> the module's configuration.
+
+    Yields:
+        What the node's recipe says of it, such as ``JOULE_URL``.
+    """
     home = Path(tempfile.mkdtemp(prefix="txbridge-joule-"))
     home.chmod(0o755)  # the database runs as a user of its own
+    configured = home / INSTANCE / "etc" / "module_configs"
+    configured.mkdir(parents=True)
+    for name, text in (modules or {}).items():
+        (configured / name).write_text(text)
     ports = _free_ports(2)
     environ = {
         **os.environ,
         "JOULE_PEER_RUN": str(home),
-        "JOULE_INSTANCE": "b",
+        "JOULE_INSTANCE": INSTANCE,
         "JOULE_MODULES": "0",
         "JOULE_PORT": str(ports[0]),
         "PG_PORT": str(ports[1]),

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 from rich.console import Console
 
-from benchmarks import codecs, fanout, history, joule, requests
+from benchmarks import codecs, fanout, history, joule, joule_relay, requests
 from benchmarks.__main__ import BY_NAME, SUBJECTS, main
 from benchmarks.codecs import feed_of
 from benchmarks.harness import FULL, QUICK, TINY, Contender, Group, Sample, repeated, show
+from txbridge.hub.sqlite_schema import connect_for_writing
+from txbridge.hub.sqlite_writes import create_account, create_feed
+from txbridge.hub.store import KeyRecord
+from txbridge.model.accounts import Key
+from txbridge.model.instants import from_microseconds
+from txbridge.model.structures import Datapoint, Datastream, Environment
 
 
 def contender(name: str, *rates: int) -> Contender:
@@ -70,15 +78,21 @@ def test_the_codecs_document_has_as_many_points_as_it_says() -> None:
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_results_are_shown_as_tables_or_as_json(as_json: bool) -> None:
-    group = Group.measure("Title", "things", [contender("a", 10), contender("b", 25)], 1, lambda _: None)
+    ours = contender("b", 25)
+    with_more = Contender("b", lambda: evolve(ours.run(), more={"hub µs": 4.25}))
+    theirs = Contender("a", lambda: Sample(10, 1.0, 0.5, {"hub µs": 1.0}))
+    group = Group.measure("Title", "things", [theirs, with_more], 1, lambda _: None)
     file = StringIO()
     show([group], Console(file=file, width=100), as_json)
     shown = file.getvalue()
     if as_json:
-        assert json.loads(shown)[0]["results"][1]["ratio"] == 2.5
+        result = json.loads(shown)[0]["results"][1]
+        assert (result["ratio"], result["more"]) == (2.5, {"hub µs": 4.25})
     else:
         assert "2.50..2.50" in shown
         assert "things/s" in shown
+        assert "hub µs" in shown
+        assert "4.25" in shown
 
 
 def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,3 +106,44 @@ def test_rows_of_joule_are_measured_on_request_and_are_a_million_if_there_is_tim
     assert "joule" not in SUBJECTS
     assert [joule.measured_rows(size) for size in (FULL, QUICK, TINY)] == [1_000_000, 150_000, 10_000]
     assert joule.turns(TINY) == 5 * 2 * 2
+
+
+def test_what_a_relay_brings_from_joule_is_measured_on_request() -> None:
+    assert "joule-relay" in BY_NAME
+    assert "joule-relay" not in SUBJECTS
+    assert joule_relay.turns(TINY) == 2 * 2 * 2
+
+
+@pytest.fixture
+def hub_of(tmp_path: Path) -> Iterator[Callable[[Sequence[int]], tuple[Path, int]]]:
+    """Makes the file of a hub with a feed whose datastreams have so many points, a microsecond apart."""
+    file = tmp_path / "hub.sqlite"
+    connection = connect_for_writing(file)
+    create_account(connection, "ann", KeyRecord(b"d", "ann", Key(label="k")))
+
+    def make(counts: Sequence[int]) -> tuple[Path, int]:
+        streams = [
+            Datastream(
+                id=f"e{n}", datapoints=[Datapoint(at=from_microseconds(at), value=1) for at in range(count)]
+            )
+            for n, count in enumerate(counts)
+        ]
+        feed = Environment(title="x", datastreams=streams)
+        written = create_feed(connection, "ann", feed, from_microseconds(0), lambda feed_id: False)
+        return file, written.feed_id
+
+    yield make
+    connection.close()
+
+
+def test_the_points_that_a_hub_has_are_counted(hub_of: Callable[[Sequence[int]], tuple[Path, int]]) -> None:
+    hub_of([3])
+    assert joule_relay.stored(*hub_of([5] * joule_relay.WIDTH)) == (5, 0, 4)
+
+
+@pytest.mark.parametrize("counts", [[5] * 7, [5, 5, 5, 5, 5, 5, 5, 4], [5] * 9])
+def test_a_hub_that_misses_points_is_not_measured(
+    hub_of: Callable[[Sequence[int]], tuple[Path, int]], counts: Sequence[int]
+) -> None:
+    with pytest.raises(RuntimeError, match="the hub has"):
+        joule_relay.stored(*hub_of(counts))

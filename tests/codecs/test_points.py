@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,13 @@ from txbridge.codecs.points import (
     instant_text,
     instant_texts,
     members_are_plain,
+    number_texts,
     points_from_text,
     points_to_json,
 )
 from txbridge.errors import DecodeError
 from txbridge.model.instants import format_instant, parse_instant
-from txbridge.model.structures import Datapoint
+from txbridge.model.structures import Datapoint, as_text
 
 NOON = datetime(2013, 6, 3, 12, tzinfo=UTC)
 HALF_PAST = timezone(timedelta(hours=5, minutes=30))
@@ -173,3 +175,31 @@ def test_members_in_other_forms_are_not_taken_for_plain(members, padding):
 def test_a_document_that_ends_with_a_timestamp_is_searched_to_its_end(padding):
     assert members_are_plain(f'{{"id":"a"{padding},"at":"2013-06-03T09:15:42Z"}}'.encode())
     assert not members_are_plain(f'{{"id":"a"{padding},"at"'.encode())
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.floats(1e-4, 1e16)))
+def test_floats_become_the_texts_that_each_of_them_becomes(numbers):
+    assert number_texts(np.array(numbers, np.float64)) == [as_text(number) for number in numbers]
+
+
+PLAIN_FLOATS = (
+    st.floats(1e-4, 1e16, exclude_max=True)
+    | st.floats(2**-13, 2**53, width=32)
+    | st.integers(-(2**53), 0).map(float)
+)
+
+
+@given(st.lists(PLAIN_FLOATS))
+def test_floats_without_an_exponent_become_the_texts_that_each_of_them_becomes(numbers):
+    assert number_texts(np.array(numbers, np.float64)) == [as_text(number) for number in numbers]
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_integers_become_the_texts_that_each_of_them_becomes(numbers):
+    assert number_texts(np.array(numbers, np.int64)) == [as_text(number) for number in numbers]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_no_format_has_a_number_for_is_refused(number):
+    with pytest.raises(ValueError, match="cannot be sent"):
+        number_texts(np.array([1.0, number]))

@@ -79,7 +79,7 @@ def joule_peer() -> Iterator[JoulePeer]:
     home.chmod(0o755)  # the database runs as a user of its own
     ports = _free_ports(2)
     environ = {"JOULE_PEER_RUN": str(home), "JOULE_INSTANCE": "t", "NODE_NAME": "joule_t"}
-    environ |= {"JOULE_PORT": str(ports[0]), "PG_PORT": str(ports[1])}
+    environ |= {"JOULE_PORT": str(ports[0]), "PG_PORT": str(ports[1]), "JOULE_CONFIGURED_EVENTS": "1"}
     try:
         said = _run("setup.sh", environ, START_SECONDS)
         found = dict(line.split("=", 1) for line in said.splitlines())

@@ -394,7 +394,7 @@ async def test_annotations_live(node: Node, parent: str) -> None:
     updated = await node.annotation_update(ranged)
     assert (updated.title, updated.start, updated.end) == ("Renamed", now - 60_000_000, now)
     await node.annotation_delete(noted)
-    assert [one.title for one in await node.annotation_get(path, None, None)] == ["Renamed"]
+    assert [one.name for one in await node.annotation_get(path, None, None)] == ["Renamed"]
     assert ranged.id is not None
     await node.annotation_delete(ranged.id)
     assert isinstance(await refusal(node.annotation_delete(ranged.id)), NotFound)
@@ -722,6 +722,24 @@ async def test_the_node_fails_at_what_is_refused_before_it_is_sent(
     assert isinstance(error, ServerFailed)
     assert "Traceback" not in str(error)
     assert len(str(error)) < 1100
+
+
+async def test_an_event_stream_of_the_configuration_that_has_no_table_disturbs_nothing_else(
+    node: Node,
+) -> None:
+    """A node makes no table for it, and fails at whatever it is asked about it, its definition included."""
+    (found,) = (await node.folder_get("/configured")).event_streams
+    assert (found.name, found.event_fields["kind"]) == ("events", 'category:["on","off"]')
+    for work in (
+        node.event_stream_get("/configured/events"),
+        node.event_stream_get("/configured/events", create=True),
+        node.event_stream_read(found),
+        node.event_stream_write(found, [Event(5, 6)]),
+    ):
+        error = await refusal(work)
+        assert isinstance(error, ServerFailed)
+        assert "does not exist" in str(error)
+    assert "configured" in [child.name for child in (await node.folder_root()).children]
 
 
 async def test_what_the_node_would_fail_at_is_an_invalid_argument(node: Node, parent: str) -> None:

@@ -16,7 +16,7 @@ from twisted.protocols.portforward import ProxyClient, ProxyClientFactory, Proxy
 
 from tests.conformance.conftest import JoulePeer
 from txbridge.errors import ConnectionLost, NotFound
-from txbridge.joule import DataStream, Element, Node
+from txbridge.joule import DataStream, Element, Node, utilities
 from txbridge.joule.errors import (
     DataRefused,
     DecimationError,
@@ -121,6 +121,23 @@ async def test_rows_and_breaks_of_every_type_come_back(
     assert len(await node.data_read_array(stream, T0 + 1000, T0 + 3000)) == 2
     with pytest.raises(EmptyPipeError):
         await node.data_read_array(stream, T0 + 5_000_000)
+
+
+async def test_the_example_of_the_reference_reads_back_what_it_writes(node: Node, folder: str) -> None:
+    await make(node, folder, "float32", 1)
+    pipe_out = await node.data_write(f"{folder}/s")
+    times = [utilities.time_now() + i for i in range(4)]
+    for i, at in enumerate(times):
+        await pipe_out.write(np.array([[at, i]]))
+    await pipe_out.close()
+    pipe_in = await node.data_read(f"{folder}/s")
+    data = await pipe_in.read()
+    assert data["timestamp"].tolist() == times
+    assert data["data"].tolist() == [[0.0], [1.0], [2.0], [3.0]]
+    pipe_in.consume(len(data))
+    with pytest.raises(EmptyPipeError):
+        await pipe_in.read()
+    await pipe_in.close()
 
 
 async def test_a_range_is_written_anew_and_gaps_are_merged(node: Node, folder: str) -> None:

@@ -76,6 +76,22 @@ class TestSink:
         assert history(hub, feed_id, "n") == [(0, str(2**62)), (SECOND, "0")]
         assert history(hub, feed_id, "s") == [(0, "off")]
 
+    def test_instants_are_exact_to_the_microsecond_on_both_sides_of_1970(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        instants = np.array([-1_000, 0, 1_999, 1_000_000])
+        hub.run(sink.deliver(Batch((SampleBlock.scalar("t", instants, np.arange(4)),))))
+        window = {"start": "1969-12-31T23:00:00Z", "end": "1970-01-01T01:00:00Z", "limit": 1000}
+        read = hub.run(hub.client().read_datastream(feed_id=feed_id, datastream_id="t", parameters=window))
+        found = [(to_nanoseconds(point.at), point.value) for point in read.datapoints]
+        assert found == [(-1_000, "0"), (0, "1"), (1_000, "2"), (1_000_000, "3")]
+
+    def test_texts_of_another_class_are_written_as_texts(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        values = np.empty(1, object)
+        values[0] = np.str_("on")
+        hub.run(sink.deliver(Batch((SampleBlock.scalar("t", [AT], values),))))
+        assert history(hub, feed_id, "t") == [(0, "on")]
+
     def test_units_and_tags_are_written(self, hub, feed_id):
         info = StreamInfo(
             "t", unit_symbol="°C", unit_label="Celsius", unit_type="derivedSI", tags=("cellar",)

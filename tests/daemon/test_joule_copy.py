@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from txbridge.model.structures import Environment
 from txbridge.net.http1 import Response
 
 SECOND = 1_000_000
-TO_JOULE = frozenset({"not-a-number dropped", "gaps dropped"})
-TO_COSM = TO_JOULE | {"breaks dropped", "annotations and events dropped"}
-FROM_COSM = frozenset({"gaps dropped"})
+TO_COSM = frozenset(
+    {"not-a-number dropped", "gaps dropped", "breaks dropped", "annotations and events dropped"}
+)
+NOTHING = frozenset[str]()
 START = datetime.fromtimestamp(T0 / 1e6, UTC)
 
 
@@ -98,12 +100,43 @@ def joule(path, node=""):
 
 def test_a_stream_is_copied_to_another_node_with_its_breaks(bench):
     bench.nodes[""].add("/live/a", "int32_2", [(0, 1, 2), (1, 3, 4)], [(5, 5, 6)])
-    status, summary = bench.run(joule("/live/a"), joule("/kept", "b"), accept=TO_JOULE)
+    status, summary = bench.run(joule("/live/a"), joule("/kept", "b"), accept=NOTHING)
     other = bench.nodes["b"]
     assert (status, other.rows("/kept/a")) == (0, [(0, 1, 2), (1, 3, 4), (5, 5, 6)])
     assert other.streams["/kept/a"].breaks == {T0, T0 + 5 * SECOND}
     assert (summary["read"], summary["delivered"], summary["dropped"]) == (3, 3, 0)
     assert (summary["refused"], summary["missing"], bench.states()) == ([], [], [])
+
+
+def test_a_stream_is_the_same_stream_on_another_node(bench):
+    held = bench.nodes[""].add("/a", "int16_2", [(0, -3, 4)], description="a meter", names=["raw volts", "n"])
+    held.document["elements"][0] |= {
+        "offset": 2.0,
+        "scale_factor": 0.1,
+        "plottable": False,
+        "default_max": 9.0,
+    }
+    bench.nodes[""].add("/b", "float32_1", [(0, float("inf")), (1, 0.5)])
+    assert bench.run(joule("/"), joule("/", "b"), accept=NOTHING)[0] == 0
+    for path in ("/a", "/b"):
+        here, there = (bench.nodes[name].streams[path].document for name in ("", "b"))
+        same = ("name", "description", "datatype")
+        assert {name: here[name] for name in same} == {name: there[name] for name in same}
+        assert here["elements"] == [
+            {**element, "display_type": element["display_type"].upper()} for element in there["elements"]
+        ]
+        assert bench.nodes["b"].rows(path) == bench.nodes[""].rows(path)
+
+
+def test_a_stream_that_is_deleted_ends_its_copy(bench):
+    bench.nodes[""].add("/a", "int32_1", [(0, 1)])
+    bench.nodes[""].refusal = Response(503, (), b"")
+    running = bench.start(joule("/a"), joule("/kept", "b"))
+    bench.hub.run(deferLater(bench.hub.network.clock, 100), 200)
+    assert "the source is away" in bench.said
+    del bench.nodes[""].streams["/a"]
+    with pytest.raises(ConfigError, match=r"the source needs attention: .* the node has no stream /a"):
+        bench.hub.run(running, 600)
 
 
 def test_a_range_is_half_open(bench):
@@ -132,6 +165,23 @@ def test_columns_become_datastreams_of_a_new_feed_under_names_that_it_takes(benc
     assert bench.history(feed, "my_meter.P__W_") == [(0, "1.5"), (1, "2.5")]
     assert bench.history(feed, "my_meter.Q") == [(0, "2.0")]
     assert (summary["read"], summary["delivered"], summary["dropped"]) == (4, 3, 1)
+    assert summary["losses"] == [{"name": "not-a-number dropped", "count": 1}]
+
+
+def test_what_was_accepted_to_be_lost_is_counted(bench):
+    bench.nodes[""].add("/a", "float64_1", [(0, 1.5), (1, float("inf"))], [(5, 2.0)], [(9, 3.0)])
+    bench.nodes[""].annotations = [
+        {"id": 1, "title": "moved", "content": "", "start": T0, "end": None, "stream_id": 1}
+    ]
+    terminal = captured()
+    assert bench.hub.run(bench.start(joule("/a"), CosmEnd(None, "A"), terminal=terminal), 60) == 0
+    lines = terminal.out.getvalue().splitlines()
+    told = [line.strip() for line in lines[lines.index("dropped    1 point") + 1 :][:3]]
+    assert sorted(told) == [
+        "1 by 'annotations and events dropped'",
+        "1 by 'not-a-number dropped'",
+        "2 by 'breaks dropped'",
+    ]
 
 
 def test_two_streams_that_would_become_one_are_refused(bench):
@@ -146,7 +196,7 @@ def test_a_feed_is_copied_to_a_node_and_what_is_no_number_is_missing(bench):
     for second, value in enumerate(["1", "off", "2.5"]):
         document.add_datapoint("t", f"2023-11-14T22:13:2{second}Z", value)
     bench.hub.run(bench.hub.client().update_feed(feed_id=feed, data=document))
-    status, summary = bench.run(CosmEnd(feed), joule("/boiler"), accept=FROM_COSM, since=T0 - SECOND)
+    status, summary = bench.run(CosmEnd(feed), joule("/boiler"), accept=NOTHING, since=T0 - SECOND)
     assert bench.nodes[""].rows("/boiler/t") == [(0, 1.0), (2, 2.5)]
     assert summary["missing"] == [{"reason": "t: the value is not a number", "points": 1}]
     assert (status, summary["delivered"]) == (1, 2)
@@ -158,7 +208,7 @@ def test_a_feed_is_copied_to_a_feed_as_the_text_it_is_and_nothing_has_to_be_acce
     document.add_datapoint("t", "2023-11-14T22:13:20Z", "21.50")
     document.add_datapoint("pump", "2023-11-14T22:13:20Z", "on")
     bench.hub.run(bench.hub.client().update_feed(feed_id=feed, data=document))
-    span = {"since": T0 - SECOND, "accept": frozenset()}
+    span = {"since": T0 - SECOND, "accept": NOTHING}
     status, summary = bench.run(CosmEnd(feed), CosmEnd(None, "Copy"), **span)
     assert (status, bench.history(summary["feed"], "t")) == (0, [(0, "21.50")])
     assert bench.history(summary["feed"], "pump") == [(0, "on")]
@@ -166,7 +216,7 @@ def test_a_feed_is_copied_to_a_feed_as_the_text_it_is_and_nothing_has_to_be_acce
 
 def test_losses_have_to_be_accepted_by_name_before_anything_flows(bench):
     bench.nodes[""].add("/a", "int32_1", [(0, 1)])
-    status, summary = bench.run(joule("/a"), CosmEnd(None, "A"), accept=TO_JOULE)
+    status, summary = bench.run(joule("/a"), CosmEnd(None, "A"), accept={"gaps dropped"})
     assert (status, summary) == (2, None)
     assert "this would be lost: breaks dropped\n" in bench.said
     assert '--accept "breaks dropped" --accept "annotations and events dropped"\n' in bench.said
@@ -277,6 +327,18 @@ def test_a_file_that_is_no_state_is_left_alone(bench, text, tmp_path):
     assert file.read_text() == text
 
 
+def test_of_two_runs_of_one_copy_the_second_ends_at_once_and_says_who_is_first(bench):
+    bench.nodes[""].add("/a", "int32_1", [(n, n) for n in range(6000)])
+    span = {"until": T0 + 6000 * SECOND}
+    first = bench.start(joule("/a"), CosmEnd(None, "A"), **span)
+    assert bench.run(joule("/a"), CosmEnd(None, "A"), **span) == (2, None)
+    assert f"process {os.getpid()} is running this copy" in bench.said
+    assert bench.hub.run(first, 600) == 0
+    assert list(bench.folder.rglob("*")) == [bench.folder / "copies"]
+    bench.stop(bench.start(joule("/a"), CosmEnd(None, "A"), **span))
+    assert bench.run(joule("/a"), CosmEnd(None, "A"), **span)[0] == 0
+
+
 def test_the_state_of_another_copy_is_not_taken(bench, tmp_path):
     bench.nodes[""].add("/a", "int32_1", [(n, n) for n in range(6000)])
     file = str(tmp_path / "state.json")
@@ -289,11 +351,14 @@ def test_the_state_of_another_copy_is_not_taken(bench, tmp_path):
 
 def test_a_state_that_cannot_be_kept_is_told(bench, tmp_path):
     bench.nodes[""].add("/a", "int32_1", [(0, 1)])
-    with pytest.raises(ConfigError, match="--state: cannot write"):
-        bench.run(joule("/a"), joule("/x", "b"), state="/proc/nowhere/state.json")
+    assert bench.run(joule("/a"), joule("/x", "b"), state="/proc/nowhere/state.json") == (2, None)
+    assert "--state: cannot write" in bench.said
     assert bench.nodes["b"].writes == 0
     (tmp_path / "file").write_text("")
     assert bench.run(joule("/a"), joule("/x", "b"), state=str(tmp_path / "file" / "x")) == (2, None)
+    assert "--state: cannot write" in bench.said
+    (tmp_path / "folder").mkdir()
+    assert bench.run(joule("/a"), joule("/x", "b"), state=str(tmp_path / "folder")) == (2, None)
     assert "--state: cannot read" in bench.said
     assert bench.run(joule("/a"), joule("/x", "b"), state_dir=None) == (2, None)
 

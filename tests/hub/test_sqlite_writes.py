@@ -14,6 +14,7 @@ from txbridge.hub import sqlite_writes as writes
 from txbridge.hub.sqlite_schema import connect_for_writing
 from txbridge.hub.store import FeedRecord, KeyRecord
 from txbridge.model.accounts import Key
+from txbridge.model.numbers import number_text, parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location
 
 NOON = datetime(2013, 6, 3, 12, tzinfo=UTC)
@@ -119,3 +120,31 @@ def test_a_datastream_without_an_id_cannot_be_made(connection):
     feed_id = make(connection)
     with pytest.raises(ValueError, match="id"):
         writes.create_datastreams(connection, feed_id, [Datastream()], NOON, allow, unwatched)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["3", "1", "2"],
+        ["0.1", "0.10000000000000000001", "0.09999999999999999999"],
+        ["5", "on"],
+        ["on", "off"],
+        ["nan", "5", "4"],
+        ["inf", "5", "-inf"],
+        ["1e999", "5", "-1e999"],
+        ["1e5000", "5"],
+        ["1e-5000", "5"],
+        ["1_000", "5", "-1_000"],
+        ["1e00009", "5"],
+        ["٩", "5"],
+        ["0" * 255 + "9", "5"],
+        [" 7 ", "5"],
+        ["-0.0", "0"],
+    ],
+)
+def test_the_extremes_are_those_of_what_is_plainly_a_number(connection, values):
+    points = [Datapoint(at=NOON + timedelta(seconds=n), value=value) for n, value in enumerate(values)]
+    make(connection, Datastream(id="t", datapoints=points))
+    numbers = [number for value in values if (number := parse_number(value)) is not None]
+    expected = (number_text(max(numbers)), number_text(min(numbers))) if numbers else (None, None)
+    assert connection.execute("SELECT max_value, min_value FROM datastreams").fetchall() == [expected]

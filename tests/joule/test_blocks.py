@@ -6,11 +6,20 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from txbridge.errors import ConfigError
-from txbridge.joule.blocks import Place, annotation_note, describe, event_note, to_block, windows
+from txbridge.joule.blocks import (
+    Place,
+    annotation_note,
+    describe,
+    event_note,
+    read_native,
+    to_block,
+    windows,
+)
 from txbridge.joule.structures import Annotation, DataStream, Element, Event
 from txbridge.model.samples import Cursor, Note, NoteKind, SampleBlock, StreamInfo, ValueType
 from txbridge.relay.backfill import IntervalSet
@@ -59,7 +68,7 @@ def test_a_block_does_not_keep_the_buffer_that_it_was_read_from():
 )
 def test_each_column_is_described(raw, kinds):
     stream = DataStream("s", "a meter", datatype="int64", elements=[SHOWN, PLAIN])
-    assert describe("live.s", stream, raw=raw) == StreamInfo(
+    assert evolve(describe("live.s", stream, raw=raw), native=None) == StreamInfo(
         "live.s",
         "a meter",
         columns=(
@@ -71,7 +80,29 @@ def test_each_column_is_described(raw, kinds):
 
 def test_a_scalar_stream_is_described_by_its_element():
     stream = DataStream("s", datatype="float32", elements=[SHOWN])
-    assert describe("s", stream, raw=False) == StreamInfo("s", unit_symbol="V", value_type=ValueType.FLOAT)
+    known = evolve(describe("s", stream, raw=False), native=None)
+    assert known == StreamInfo("s", unit_symbol="V", value_type=ValueType.FLOAT)
+
+
+def test_another_node_is_told_of_the_type_and_the_elements():
+    elements = [
+        evolve(
+            SHOWN, plottable=False, display_type="EVENT", default_max=5.0, default_min=-5.0, id=7, index=0
+        ),
+        evolve(PLAIN, id=8, index=1),
+    ]
+    stream = DataStream("s", datatype="int16", elements=elements)
+    made = [evolve(element, id=None, index=None) for element in elements]
+    assert read_native(describe("live.s", stream, raw=True)) == ("int16", made)
+    shown = evolve(made[0], offset=0.0, scale_factor=1.0)
+    assert read_native(describe("live.s", stream, raw=False)) == ("float64", [shown, made[1]])
+    unscaled = DataStream("s", datatype="int16", elements=[PLAIN])
+    assert read_native(describe("s", unscaled, raw=False)) == ("int16", [PLAIN])
+
+
+@pytest.mark.parametrize("info", [None, StreamInfo("s"), StreamInfo("s", native="elsewhere float32")])
+def test_what_other_platforms_say_is_not_read(info):
+    assert read_native(info) is None
 
 
 def test_annotations_and_events_are_notes():

@@ -47,6 +47,10 @@ def said(status: int, text: str, kind: str = "text/plain; charset=utf-8") -> Res
     return Response(status, (("Content-Type", kind),), text.encode())
 
 
+def a_folder(id: int, name: str) -> dict[str, Any]:
+    return {"id": id, "name": name, "children": [], "streams": []}
+
+
 def gave(document: Any) -> Response:
     return said(200, json.dumps(document), "application/json")
 
@@ -214,7 +218,7 @@ def test_each_documented_verb_has_its_arguments_in_their_order(name: str) -> Non
 
 
 def test_what_travels_is_what_the_call_said(network: MemoryNetwork, server: Server, node: Node) -> None:
-    server.answers["GET /folder.json"] = {"id": 5, "name": "a b"}
+    server.answers["GET /folder.json"] = a_folder(5, "a b")
     assert network.run(node.folder_get("/a b/ü&x")).id == 5
     (request,) = server.requests
     assert request.query == "path=%2Fa%20b%2F%C3%BC%26x"
@@ -270,7 +274,11 @@ def test_an_argument_that_cannot_be_sent_is_the_deferreds_error(server: Server, 
             errors.NodeFailed,
             "KeyError: 1 [500]",
         ),
-        (said(200, "<html>log in</html>"), DecodeError, "json: Expecting value: line 1 column 1 (char 0)"),
+        (
+            said(200, "<html>log in</html>"),
+            DecodeError,
+            "json: is no answer of a Joule node: Expecting value: line 1 column 1 (char 0)",
+        ),
         (
             said(302, ""),
             RemoteProtocolError,
@@ -319,7 +327,13 @@ def test_the_info_of_a_node_is_made_of_two_answers(
 
 
 def test_a_stream_without_an_info_holds_nothing(network: MemoryNetwork, server: Server, node: Node) -> None:
-    server.answers["GET /stream.json"] = {"id": 1, "name": "s", "datatype": "int16", "keep_us": -1}
+    server.answers["GET /stream.json"] = {
+        "id": 1,
+        "name": "s",
+        "datatype": "int16",
+        "keep_us": -1,
+        "elements": [],
+    }
     assert network.run(node.data_stream_info(1)) == DataStreamInfo(None, None, 0)
     server.answers["GET /event.json"] = {"id": 1, "name": "s"}
     assert network.run(node.event_stream_info(1)) == EventStreamInfo(None, None, 0)
@@ -332,7 +346,7 @@ def test_a_node_that_fails_at_an_unknown_destination_is_asked_for_it(
     server.answers["GET /folder.json"] = said(404, "404: folder does not exist")
     with pytest.raises(errors.ObjectNotFound, match="folder does not exist"):
         network.run(node.folder_move("/a", 99))
-    server.answers["GET /folder.json"] = {"id": 99, "name": "there"}
+    server.answers["GET /folder.json"] = a_folder(99, "there")
     with pytest.raises(errors.NodeFailed, match="NoneType"):
         network.run(node.folder_move("/a", 99))
     with pytest.raises(errors.NodeFailed):
@@ -605,8 +619,9 @@ def test_an_archive_is_sent_as_it_is(
     (tmp_path / "a.zip").write_bytes(b"PK\0\xff")
     assert network.run(node.archive_upload(tmp_path / "a.zip")).errors == []
     assert server.requests[0].body == b"PK\0\xff"
-    with pytest.raises(InvalidArgument, match="cannot be read"):
-        network.run(node.archive_upload(str(tmp_path / "no.zip")))
+    for nowhere in ("no.zip", "no\0.zip"):
+        with pytest.raises(InvalidArgument, match="cannot be read"):
+            network.run(node.archive_upload(str(tmp_path / nowhere)))
 
 
 def test_a_link_to_lumen_is_made_of_what_the_node_knows(

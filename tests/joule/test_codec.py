@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -166,6 +167,12 @@ def test_a_histogram_is_no_list_of_events() -> None:
         codec.read_event_page(encoded({"count": 9000, "events": [], "type": "histogram"}))
 
 
+@pytest.mark.parametrize("read", [codec.read_event_page, codec.read_import_log, codec.read_folder])
+def test_an_object_that_says_nothing_is_no_empty_answer(read: Callable[[bytes], Any]) -> None:
+    with pytest.raises(DecodeError):
+        read(b'{"id": 1, "name": "n"}')
+
+
 def test_the_small_answers_are_read() -> None:
     assert codec.read_count(b'{"count": 3}') == 3
     assert codec.read_consolidated(b'{"num_consolidated": 0}') == 0
@@ -205,8 +212,10 @@ def test_modules_proxies_masters_and_followers_are_read() -> None:
         b' {"id": 2, "name": "b", "type": "LUMEN_NODE", "grantor_id": 1}]'
     )
     assert masters == [Master("user", "a", id=1), Master("lumen", "b", id=2, grantor_id=1)]
-    assert codec.read_master_key(b'{"key": "k", "name": "node"}') == "k"
-    assert codec.read_master_key(b'{"name": "node"}') is None
+    assert codec.read_master_key(b'{"key": "k", "name": "node"}', "user") == "k"
+    assert codec.read_master_key(b'{"name": "node"}', "joule") is None
+    with pytest.raises(DecodeError, match="key"):
+        codec.read_master_key(b'{"name": "node"}', "user")
     (follower,) = codec.read_followers(b'[{"id": 1, "name": "n", "location": "http://h:1", "key": "k"}]')
     assert (follower.location, follower.key) == ("http://h:1", "k")
 
@@ -224,6 +233,8 @@ def test_the_log_of_an_import_is_read() -> None:
         ([], ""),
         (folder(name=5), "name"),
         (folder(children={}), "children"),
+        (folder(children=None), "children"),
+        (folder(streams=[{**STREAM, "elements": None}]), "streams[0].elements"),
         (folder(children=[folder(streams=[{**STREAM, "keep_us": "all"}])]), "children[0].streams[0].keep_us"),
         (
             folder(streams=[{**STREAM, "elements": [ELEMENT, {**ELEMENT, "name": None}]}]),
@@ -251,7 +262,19 @@ def test_what_breaks_the_form_is_named_by_its_place(document: Any, path: str) ->
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"ok", b"[[1]]", b"[[1, 2, 3]]", b"[[1.0, 2.0]]", b"{}", b"\xff", b"[[true, 2]]"]
+    "body",
+    [
+        b"",
+        b"ok",
+        b"[[1]]",
+        b"[[1, 2, 3]]",
+        b"[[1.0, 2.0]]",
+        b"{}",
+        b"\xff",
+        b"[[true, 2]]",
+        "[[1, 2]]".encode("utf-16"),
+        b"[[1, " + b"9" * 5000 + b"]]",
+    ],
 )
 def test_what_is_no_list_of_intervals_is_refused(body: bytes) -> None:
     with pytest.raises(DecodeError):
@@ -337,9 +360,17 @@ def test_a_refusal_says_why_in_one_line(body: bytes, detail: str) -> None:
     assert codec.read_refusal(Answer(500, {"content-type": "text/plain"}, body)) == ("", detail)
 
 
-def test_a_proxys_page_is_no_reason() -> None:
-    page = Answer(502, {"content-type": "text/html"}, b"<html>Bad Gateway</html>")
-    assert codec.read_refusal(page) == ("", "")
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/html", b"<p>Bad Gateway</p>"),
+        ("text/plain", b"<html>Bad Gateway</html>"),
+        ("", b"\r\n<!DOCTYPE html><title>Log in</title>"),
+        ("", b"<?xml version='1.0'?><html/>"),
+    ],
+)
+def test_a_proxys_page_is_no_reason(kind: str, body: bytes) -> None:
+    assert codec.read_refusal(Answer(400, {"content-type": kind}, body)) == ("", "")
 
 
 @given(
@@ -463,17 +494,19 @@ def test_event_fields_of_each_kind_are_written() -> None:
 
 
 def test_the_id_of_an_event_goes_only_where_it_means_something() -> None:
-    event = Event(5, 6, {"ü": 1}, id=7, event_stream_id=8)
-    known = json.loads(codec.write_event(event, "events[0]", is_known=True))
+    event = Event(5, 6, {"ü": 1}, id=7, event_stream_id=8, node_uuid="home")
+    known = json.loads(codec.write_event(event, "events[0]", node_uuid="home", stream_id=8))
     assert known == {"id": 7, "event_stream_id": 8, "start_time": 5, "end_time": 6, "content": {"ü": 1}}
-    unknown = json.loads(codec.write_event(event, "events[0]", is_known=False))
-    assert (unknown["id"], unknown["event_stream_id"]) == (None, None)
+    for node_uuid, stream_id in (("home", 9), ("away", 8)):
+        new = json.loads(codec.write_event(event, "events[0]", node_uuid=node_uuid, stream_id=stream_id))
+        assert (new["id"], new["event_stream_id"]) == (None, None)
 
 
 @pytest.mark.parametrize(
     ("event", "path"),
     [
         ({}, "events[3]"),
+        (None, "events[3]"),
         (Event(5), "events[3].end_time"),
         (Event(5, 5), "events[3].end_time"),
         (Event(6, 5), "events[3].end_time"),
@@ -493,7 +526,7 @@ def test_the_id_of_an_event_goes_only_where_it_means_something() -> None:
 )
 def test_an_event_that_a_node_fails_at_is_refused(event: Any, path: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        codec.write_event(event, "events[3]", is_known=False)
+        codec.write_event(event, "events[3]", node_uuid="home", stream_id=8)
     assert caught.value.path == path
 
 
@@ -501,7 +534,7 @@ def test_a_content_that_holds_itself_is_refused() -> None:
     content: dict[str, Any] = {}
     content["self"] = content
     with pytest.raises(InvalidArgument, match="cannot be written as JSON"):
-        codec.write_event(Event(5, 6, content), "events[0]", is_known=False)
+        codec.write_event(Event(5, 6, content), "events[0]", node_uuid="home", stream_id=8)
 
 
 @given(text=st.text(alphabet=st.sampled_from('\0\\u0"ü')))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
 from txbridge import errors as ours
+from txbridge import joule
 from txbridge.errors import Advice
 from txbridge.joule import errors
 from txbridge.joule.errors import refine
@@ -110,3 +114,19 @@ def test_an_invalid_argument_names_it_and_survives_copying() -> None:
         )
     assert isinstance(error, ours.EncodeError)
     assert error.advice is Advice.BURY
+
+
+def test_the_tree_that_is_drawn_has_every_class():
+    """Wherever in the platform a class is, and whatever it is drawn below."""
+    drawn = set(re.findall(r"^[ │├└─]{4,12}(\w+)", errors.__doc__ or "", re.MULTILINE))
+    tree = [
+        value
+        for module in (
+            errors,
+            *(import_module(f"txbridge.joule.{one.name}") for one in iter_modules(joule.__path__)),
+        )
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, ours.BridgeError)
+    ]
+    public = {kind.__name__ for kind in tree if kind.__module__.startswith("txbridge.joule")}
+    assert {name for name in public if not name.startswith("_")} == drawn

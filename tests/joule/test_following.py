@@ -7,7 +7,7 @@ from twisted.internet.task import deferLater
 
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
-from txbridge.errors import Closed, ServerFailed
+from txbridge.errors import Closed, ConfigError, ConnectionLost, ServerFailed
 from txbridge.joule.adapter import JouleSource
 from txbridge.joule.following import Order, Pace
 from txbridge.model.samples import Gap
@@ -120,6 +120,39 @@ def test_rows_that_are_written_late_are_found(bench):
     assert values_of(bench.take(flow, 45)) == []
 
 
+def test_a_late_row_is_found_between_two_that_came_while_the_flow_went_on(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open()
+    bench.take(flow)
+    bench.write((20, 5.0), begins=True)
+    bench.write((30, 6.0), begins=True)
+    assert values_of(bench.take(flow)) == [5.0, 6.0]
+    bench.write((25, 8.0), begins=True)
+    assert values_of(bench.take(flow, 25)) == [8.0]
+
+
+def test_a_stream_that_is_deleted_ends_the_flow_until_a_person_has_seen_to_it(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open()
+    bench.take(flow)
+    del bench.server.streams["/a"]
+    with pytest.raises(ConfigError, match="the node has no stream /a; was it deleted"):
+        bench.hub.run(flow.next_batch(), 60)
+
+
+def test_a_read_that_ends_early_is_not_taken_for_all_there_is(bench):
+    """As a node ends one when the stream's tables are dropped meanwhile."""
+    bench.server.add("/a", "float64_1", *RUNS)
+    bench.server.most_read = 2
+    flow = bench.open(until=T0 + 1000 * SECOND)
+    first = bench.hub.run(flow.next_batch())
+    assert values_of([first]) == [0.0, 1.0]
+    with pytest.raises(ConnectionLost, match="before its end"):
+        bench.hub.run(flow.next_batch())
+    bench.server.most_read = None
+    assert values_of(bench.take(bench.open(after=first.cursor))) == [2.0, 3.0, 4.0]
+
+
 def test_live_first_gives_the_newest_at_once_and_fills_what_is_missing(bench):
     bench.server.add("/a", "float64_1", *RUNS)
     flow = bench.open(order=Order.LIVE_FIRST)
@@ -127,6 +160,30 @@ def test_live_first_gives_the_newest_at_once_and_fills_what_is_missing(bench):
     bench.write((12, 5.0))
     got = values_of(bench.take(flow))
     assert sorted(got) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_the_node_is_not_asked_again_about_all_that_was_taken(bench):
+    bench.server.add("/a", "float64_1", *([(at, 1.0)] for at in range(0, 4000, 10)))
+    flow = bench.open()
+    cursor = bench.take(flow)[-1].cursor
+    assert max(bench.server.looked) == 400
+    bench.server.looked.clear()
+    bench.write((-10, 2.0), begins=True)
+    bench.write((4000, 3.0), begins=True)
+    assert sorted(values_of(bench.take(bench.open(after=cursor)))) == [2.0, 3.0]
+    assert max(bench.server.looked) <= 258
+    assert values_of(bench.take(flow, 45)) == [3.0, 2.0]
+
+
+def test_live_first_makes_no_break_where_it_begins(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    cursor = bench.take(bench.open(until=T0 + 3 * SECOND))[-1].cursor
+    flow = bench.open(after=cursor, order=Order.LIVE_FIRST)
+    bench.hub.run(deferLater(bench.hub.network.reactor, 0.5))
+    bench.write((12, 5.0), (13, 6.0))
+    got = bench.take(flow)
+    assert sorted(values_of(got)) == [3.0, 4.0, 5.0, 6.0]
+    assert breaks_of(got) == [3.0]
 
 
 def test_a_range_ends_when_it_was_read(bench):

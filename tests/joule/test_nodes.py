@@ -107,14 +107,19 @@ def test_the_default_can_be_chosen_and_is_chosen_anew_when_it_goes(home: Path) -
 
 
 @pytest.mark.parametrize("text", [None, "", "gone\n"])
-def test_without_a_default_that_is_there_the_first_node_becomes_it(home: Path, text: str | None) -> None:
+def test_without_a_default_that_is_there_the_first_node_is_meant(home: Path, text: str | None) -> None:
     save_node(node("a"))
     save_node(node("b"))
     (home / "default_node.txt").unlink()
     if text is not None:
         (home / "default_node.txt").write_text(text)
     assert named().name == "a"
-    assert default(home) == "a\n"
+
+
+def test_looking_for_a_node_writes_nothing(home: Path) -> None:
+    assert refusal(named) == "No nodes available, use [joule admin authorize] or [joule node add]"
+    assert get_nodes() == []
+    assert not home.exists()
 
 
 def test_what_is_not_there_is_said_in_joules_words(home: Path) -> None:

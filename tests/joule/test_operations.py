@@ -183,6 +183,7 @@ REFUSED: dict[str, Callable[[], Operation[Any]]] = {
     "stream": lambda: operations.data_stream_get("/"),
     "stream (negative)": lambda: operations.data_stream_get(-1),
     "stream (large)": lambda: operations.data_stream_get(2**31),
+    "stream (huge)": lambda: operations.data_stream_get(10**5000),
     "stream (local)": lambda: operations.data_stream_update(NEW),
     "stream (kind)": lambda: operations.data_stream_get(EVENTS),  # type: ignore[arg-type]
     "start": lambda: operations.data_intervals(5, 9, 9),
@@ -190,6 +191,7 @@ REFUSED: dict[str, Callable[[], Operation[Any]]] = {
     "start (flag)": lambda: operations.data_delete(5, True),
     "start (text)": lambda: operations.data_delete(5, "now"),  # type: ignore[arg-type]
     "start (early)": lambda: operations.data_delete(5, -(2**63)),
+    "start (huge)": lambda: operations.data_delete(5, 10**5000),
     "end": lambda: operations.data_delete(5, end=2**63 - 1),
     "start (inclusive)": lambda: operations.annotation_get(5, 9, 8),
     "max_gap": lambda: operations.data_consolidate(5, 0),
@@ -197,6 +199,7 @@ REFUSED: dict[str, Callable[[], Operation[Any]]] = {
     "annotation (path)": lambda: operations.annotation_delete("/t"),  # type: ignore[arg-type]
     "annotation (local)": lambda: operations.annotation_update(Annotation("t", 5)),
     "limit": lambda: operations.event_stream_page(6, 1, 2, 0),
+    "limit (huge)": lambda: operations.event_stream_page(6, 1, 2, 10**5000),
     "json_filter[0]": lambda: operations.event_stream_remove(6, json_filter=[[]]),
     "module": lambda: operations.module_get(None),  # type: ignore[arg-type]
     "module (empty)": lambda: operations.module_get(""),
@@ -245,7 +248,7 @@ def test_a_page_in_place_of_what_was_changed_is_no_answer_of_a_node() -> None:
 
 
 def test_each_event_comes_back_or_the_answer_is_wrong() -> None:
-    events = [write_event(Event(5, 6), "events[0]", is_known=False)] * 2
+    events = [write_event(Event(5, 6), "events[0]", node_uuid="uuid", stream_id=6)] * 2
     operation = operations.event_stream_write(EVENTS, events, "uuid")
     one = {"id": 1, "event_stream_id": 6, "start_time": 5, "end_time": 6, "content": {}}
     both = operation.read(Answer(200, {}, json.dumps({"count": 2, "events": [one, one]}).encode()))

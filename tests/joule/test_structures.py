@@ -89,6 +89,7 @@ def test_arguments_have_the_order_and_the_defaults_of_the_reference() -> None:
     assert (element.offset, element.scale_factor, element.default_max) == (0, 1.0, None)
     note = Annotation("t", 1, 2, "c")
     assert (note.title, note.start, note.end, note.content, note.id) == ("t", 1, 2, "c", None)
+    assert note.name == "t"
     module = Module(1, "n", "d", True, {"a": "/b"}, {}, ModuleStatistics(1, 2, 3, 4))
     assert module.statistics is not None
     assert EventStreamInfo(1, 2, 10).events == 10

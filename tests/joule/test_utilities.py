@@ -82,9 +82,19 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         human_to_timestamp(text)
 
 
-def test_without_the_package_only_numbers_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", ["0001-01-01", "0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00"])
+def test_a_time_beyond_the_years_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC-9")
+    time.tzset()
+    with pytest.raises(ValueError, match="not in the years 1 to 9999"):
+        human_to_timestamp(text)
+
+
+def test_without_the_package_numbers_and_iso_8601_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dateparser", None)
     assert human_to_timestamp("5") == 5
+    assert human_to_timestamp("2019-03-05 08:16:27") == MORNING
+    assert human_to_timestamp(" 2019-03-05T09:16:27+01:00 ") == MORNING
     with pytest.raises(ConfigError, match=r"txbridge\[joule\]"):
         human_to_timestamp("now")
 

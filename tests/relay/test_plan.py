@@ -171,6 +171,17 @@ def test_not_a_number_is_dropped_where_it_has_no_word():
     assert convert(sink, SampleBlock.scalar("s", (1,), (np.inf,)), "not-a-number dropped") == ()
 
 
+def test_infinities_pass_where_only_they_have_a_place():
+    sink = evolve(ANYTHING, not_numbers=False, infinities=True)
+    block = SampleBlock.scalar("s", (1, 2, 3), (np.inf, np.nan, -np.inf))
+    assert convert(sink, block, "not-a-number dropped") == (
+        SampleBlock.scalar("s", (1, 3), (np.inf, -np.inf)),
+    )
+    assert plan_route(sink, sink, RoutePolicy()) == Plan()
+    numbers = evolve(ANYTHING, not_numbers=False)
+    assert convert(numbers, block.slice(0, 1), "not-a-number dropped", source=sink) == ()
+
+
 def test_breaks_are_dropped():
     sink = Capabilities(several_columns=True, gaps=True, infos=True)
     block = SampleBlock.scalar("s", (1, 2), (1, 2), (1,))

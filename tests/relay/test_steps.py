@@ -98,6 +98,16 @@ def test_a_step_says_what_it_may_add():
     assert Scale(2).gives(texts) == texts
     for step in (Decimate(1), Rename(), Select(), Change()):
         assert step.gives(integers) == integers
+    infinities = Capabilities(not_numbers=False, infinities=True)
+    assert Scale(0).gives(infinities).not_numbers
+    assert not Change().gives(infinities).not_numbers
+
+
+@pytest.mark.parametrize("step", [Scale(2), Decimate(1, "mean")])
+def test_what_the_platform_says_of_a_stream_is_not_true_of_other_values(step):
+    info = StreamInfo("s", native="joule int16")
+    assert step.apply(Batch(infos=(info,)))[0].infos[0].native is None
+    assert Change().apply(Batch(infos=(info,)))[0].infos == (info,)
 
 
 def test_selecting_drops_everything_of_other_streams():

@@ -37,6 +37,8 @@ class NodeInMemory:
         streams: Path -> a data stream.
         events: Path -> the document of an event stream, which has no events.
         refusal: What every read and write of rows is answered, if anything.
+        most_read: After how many rows a read ends as if there were no more, if anything.
+        looked: How many intervals were told in answer to each question for them.
         writes: How often rows were written.
         port: Where it listens.
     """
@@ -48,6 +50,8 @@ class NodeInMemory:
         self.events: dict[str, dict[str, Any]] = {}
         self.annotations: list[dict[str, Any]] = []
         self.refusal: Response | None = None
+        self.most_read: int | None = None
+        self.looked: list[int] = []
         self.writes = 0
         self.port = network.listen(host, 8088, HttpServerFactory(self._respond, clock=network.clock))
 
@@ -106,12 +110,24 @@ class NodeInMemory:
         if line == "GET /event.json" and query.get("path") in self.events:
             return _gave(self.events[query["path"]])
         if line == "GET /annotations.json":
+            if self._known(query, "stream_") is None:
+                return _said(404, "404: stream does not exist")
             return _gave(self.annotations)
+        if line == "POST /annotation.json":
+            asked = json.loads(request.body)
+            if self._known(asked, "stream_") is None:
+                return _said(404, "404: stream does not exist")
+            self.annotations.append({**asked, "id": len(self.annotations) + 1, "stream_id": 1})
+            return _gave(self.annotations[-1])
         return self._of_stream(line, query, request)
 
-    def _of_stream(self, line: str, query: dict[str, str], request: Request) -> Response:
+    def _known(self, asked: dict[str, Any], prefix: str = "") -> _Held | None:
         by_id = {str(held.document["id"]): held for held in self.streams.values()}
-        held = self.streams.get(query.get("path", "")) or by_id.get(query.get("id", ""))
+        path, number = asked.get(f"{prefix}path", ""), asked.get(f"{prefix}id", "")
+        return self.streams.get(path) or by_id.get(str(number))
+
+    def _of_stream(self, line: str, query: dict[str, str], request: Request) -> Response:
+        held = self._known(query)
         if held is None:
             return _said(404, "404: stream does not exist")
         ats = sorted(held.rows)
@@ -123,7 +139,9 @@ class NodeInMemory:
         start, end = int(query.get("start", -(1 << 62))), int(query.get("end", 1 << 62))
         ats = [at for at in ats if start <= at < end]
         if line == "GET /data/intervals.json":
-            return _gave([[run[0], run[-1] + 1] for run in self._runs(held, ats)])
+            runs = self._runs(held, ats)
+            self.looked.append(len(runs))
+            return _gave([[run[0], run[-1] + 1] for run in runs])
         if line == "GET /data":
             return self._read(held, ats, query)
         if line == "POST /data":
@@ -148,7 +166,8 @@ class NodeInMemory:
         dtype = layout_dtype(layout)
         token = bytes(dtype.itemsize)
         runs = [
-            np.array([(at, held.rows[at]) for at in run], dtype).tobytes() for run in self._runs(held, ats)
+            np.array([(at, held.rows[at]) for at in run], dtype).tobytes()
+            for run in self._runs(held, ats[: self.most_read])
         ]
         headers = (("joule-layout", layout), ("joule-decimation", str(level)))
         return Response(200, headers, token.join(runs))

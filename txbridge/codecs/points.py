@@ -25,19 +25,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from txbridge.errors import DecodeError
 from txbridge.model.instants import format_instant, parse_instant
-from txbridge.model.structures import Datapoint
+from txbridge.model.structures import Datapoint, as_text
 
 __all__ = [
     "are_plain",
     "instant_text",
     "instant_texts",
     "members_are_plain",
+    "number_texts",
     "points_from_text",
 ]
 
@@ -155,6 +158,23 @@ def members_are_plain(data: bytes) -> bool:
             if not keys.size:
                 return True
     return False
+
+
+_LEAST_PLAIN, _GREATEST_PLAIN = 1e-4, 1e16  # between them Python writes floats without exponents
+
+
+def number_texts(numbers: NDArray[Any]) -> list[str]:
+    """Many numbers as `as_text` writes each.
+
+    Raises:
+        ValueError: One is NaN or infinite.
+    """
+    sizes = np.abs(numbers)
+    plain = (sizes == 0) | ((sizes >= _LEAST_PLAIN) & (sizes < _GREATEST_PLAIN))
+    if len(numbers) and plain.all():
+        # Without exponents msgspec and Python write the same digits.
+        return _WRITE(numbers.tolist())[1:-1].decode("ascii").split(",")
+    return [as_text(number) or "" for number in numbers.tolist()]
 
 
 def points_from_text(

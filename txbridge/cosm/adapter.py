@@ -19,6 +19,7 @@ import numpy as np
 from attrs import evolve
 from twisted.logger import Logger
 
+from txbridge.codecs.points import number_texts, points_from_text
 from txbridge.cosm.client import Client, Verbs
 from txbridge.cosm.operations import Id
 from txbridge.cosm.paws import PAWSClient
@@ -34,8 +35,8 @@ from txbridge.errors import (
     TooLarge,
 )
 from txbridge.model.instants import from_microseconds, to_microseconds, to_nanoseconds
-from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType
-from txbridge.model.structures import Datapoint, Datastream, Environment, Unit, as_text
+from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType, value_type_of
+from txbridge.model.structures import Datapoint, Datastream, Environment, Unit
 from txbridge.net.deferred import deferred
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
@@ -160,12 +161,11 @@ class CosmSink:
         for info in infos:
             describe(document.datastream(info.name), info)
         for block in blocks:
-            points = document.datastream(block.stream).datapoints
-            microseconds = (block.at // 1000).tolist()
-            points += [
-                Datapoint(at=from_microseconds(at), value=as_text(value))
-                for at, value in zip(microseconds, block.values.tolist(), strict=True)
-            ]
+            # As texts, which become datapoints all at once: one by one they take four times as long.
+            ats = np.datetime_as_string((block.at // 1000).view("M8[us]"), timezone="UTC").tolist()
+            is_text = value_type_of(block.values) is ValueType.TEXT
+            values = list(map(str.__str__, block.values.tolist())) if is_text else number_texts(block.values)
+            document.datastream(block.stream).datapoints += points_from_text("json", "", ats, values)
         if not document.datastreams:
             return
         try:

@@ -156,7 +156,7 @@ def relay_to_hub(reactor: Any, source: Source, client: Client, feed_id: int) -> 
 
 
 def joule_history(
-    reactor: Any, node: Node, streams: Mapping[str, str], since: int, until: int
+    reactor: Any, node: Node, streams: Mapping[str, str], since: int, until: int, *, raw: bool
 ) -> JouleSource:
     """A range of streams of a Joule node as a source.
 
@@ -166,8 +166,9 @@ def joule_history(
         streams: Path -> name.
         since: The first timestamp.
         until: The first one that is not wanted.
+        raw: Whether numbers are wanted as they are stored.
     """
-    return JouleSource(node, streams, since=since, until=until, reactor=reactor)
+    return JouleSource(node, streams, since=since, until=until, raw=raw, reactor=reactor)
 
 
 def cosm_history(client: Client, feed_id: int, since: int, until: int, *, numbers: bool) -> CosmHistorySource:

@@ -3,7 +3,8 @@
 A copy is a route like any other, with a source that comes to an end and an outbox in memory.  What makes it
 survive a kill at any moment is the outbox's *settled* cursor, of which the destination has everything: it is
 written to a state file about once a second, synced and in one step, and the next run gives it to its outbox.
-What was delivered after that is delivered once more, which changes nothing on either platform.
+What was delivered after that is delivered once more, which changes nothing on either platform.  Of two
+runs with the same file the second one ends at once: they would write over each other's place.
 
 The range is resolved once and kept in the state too, so that a copy that was begun with ``1 hour ago`` goes
 on with the same hour.
@@ -14,6 +15,7 @@ counted.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -117,6 +119,7 @@ class _Progress:
         read: Points that were read.
         delivered: Points that the destination has.
         dropped: Points that a conversion left out.
+        losses: Name of an accepted loss -> how many points, breaks, gaps, or notes it took.
         refused: Reason -> how many points the destination will never take.
         missing: Reason -> how many points the source could not give; None where nobody counted them.
     """
@@ -129,6 +132,7 @@ class _Progress:
     read: int = 0
     delivered: int = 0
     dropped: int = 0
+    losses: dict[str, int] = field(factory=dict)
     refused: dict[str, int] = field(factory=dict)
     missing: dict[str, int | None] = field(factory=dict)
 
@@ -183,6 +187,7 @@ async def copy(reactor: Any, terminal: Terminal, request: CopyRequest, reach: Re
         reach: How its ends are reached.
     """
     opened: list[Node | Client] = []
+    state: _StateFile | None = None
     try:
         try:
             ends = [_open(end, reach, opened) for end in (request.source, request.destination)]
@@ -192,6 +197,7 @@ async def copy(reactor: Any, terminal: Terminal, request: CopyRequest, reach: Re
         identity = (*(_identity(end, client, reach) for end, client in ends), *request.words)
         try:
             state = _StateFile(_state_path(request, identity), identity)
+            state.lock()
             found = state.read()
         except ConfigError as error:
             terminal.say(str(error))
@@ -206,6 +212,8 @@ async def copy(reactor: Any, terminal: Terminal, request: CopyRequest, reach: Re
             raise
         return no_node(terminal, error)
     finally:
+        if state is not None:
+            state.unlock()
         for client in opened:
             await client.close()
 
@@ -233,7 +241,7 @@ async def _copy(
 ) -> int:
     (source_end, source_client), (sink_end, sink_client) = ends
     origin = await _origin(
-        reactor, source_end, source_client, progress, numbers=isinstance(sink_end, JouleEnd)
+        reactor, source_end, source_client, progress, to_node=isinstance(sink_end, JouleEnd)
     )
     takes = assembly.copy_takes(sink_end)
     try:
@@ -265,7 +273,7 @@ async def _copy(
 
 
 async def _origin(
-    reactor: Any, end: CopyEnd, client: Node | Client, progress: _Progress, *, numbers: bool
+    reactor: Any, end: CopyEnd, client: Node | Client, progress: _Progress, *, to_node: bool
 ) -> _Origin:
     """Find what there is to read."""
     since, until = progress.since, progress.until
@@ -274,7 +282,7 @@ async def _origin(
         assert end.feed_id is not None
         feed = await client.read_feed(feed_id=end.feed_id)
         names = tuple(feed.datastreams)
-        feed_history = assembly.cosm_history(client, end.feed_id, since, until, numbers=numbers)
+        feed_history = assembly.cosm_history(client, end.feed_id, since, until, numbers=to_node)
         return _Origin(feed_history, names, lambda cursor: _of_instants(cursor, names, since, until))
     assert isinstance(client, Node)
     found = await find(client, end.path)
@@ -292,7 +300,7 @@ async def _origin(
                 spans[path] = (max(info.start, since), min(info.end + 1, until))
     if not streams:
         raise ConfigError([f"there is no stream in {end.path}"])
-    source = assembly.joule_history(reactor, client, streams, since, until)
+    source = assembly.joule_history(reactor, client, streams, since, until, raw=to_node)
     return _Origin(source, tuple(scalars), lambda cursor: _of_intervals(cursor, spans))
 
 
@@ -353,6 +361,18 @@ def _safe_names(streams: tuple[str, ...]) -> Rename:
         raise ConfigError([str(error)]) from error
 
 
+def _points_of(batch: Batch) -> int:
+    return batch.points
+
+
+COUNTED: Mapping[str, Callable[[Batch], int]] = {
+    "breaks dropped": lambda batch: sum(len(block.breaks) for block in batch.blocks),
+    "gaps dropped": lambda batch: len(batch.gaps),
+    "annotations and events dropped": lambda batch: len(batch.notes),
+}
+"""Name of a loss -> what is counted of it, when that is not points."""
+
+
 class _Counted:
     """The conversions of a plan as a step, which counts what comes and what is dropped."""
 
@@ -365,7 +385,11 @@ class _Counted:
         """Convert a batch."""
         points = batch.points
         for conversion in self._plan.conversions:
-            batch = conversion.apply(batch)
+            count = COUNTED.get(conversion.name, _points_of)
+            before, batch = count(batch), conversion.apply(batch)
+            if conversion.loss and before > count(batch):
+                known = self._progress.losses.get(conversion.name, 0)
+                self._progress.losses[conversion.name] = known + before - count(batch)
             if conversion.name != SPLIT:
                 self._progress.dropped += points - batch.points
                 self._progress.read += points - batch.points
@@ -477,6 +501,53 @@ class _StateFile:
     def __init__(self, path: Path, identity: tuple[str, ...]) -> None:
         self.path = path
         self._identity = identity
+        self._lock_path = path.with_name(f".{path.name}.lock")
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        """See that nobody else uses the file.
+
+        Raises:
+            ConfigError: Another process does, or its directory cannot be written to.
+        """
+        while self._lock is None:
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._take_lock(os.open(self._lock_path, flags, 0o600))
+            except OSError as error:
+                raise ConfigError([f"--state: cannot write {self.path}: {error.strerror}"]) from error
+
+    def _take_lock(self, descriptor: int) -> None:
+        is_ours = False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = self._is_there(descriptor)
+            if is_ours:
+                os.truncate(descriptor, 0)
+                os.write(descriptor, b"%d" % os.getpid())
+                self._lock = descriptor
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode("ascii", "replace") or "?"
+            reason = f"--state: process {holder} is running this copy, and writes to {self.path}"
+            raise ConfigError([reason]) from None
+        finally:
+            if not is_ours:
+                os.close(descriptor)
+
+    def _is_there(self, descriptor: int) -> bool:
+        """Whether this is the lock still: who had it may have removed it after it was opened here."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._lock_path.stat())
+        except FileNotFoundError:
+            return False
+
+    def unlock(self) -> None:
+        """Let others use the file; does nothing if it is not locked."""
+        if self._lock is not None:
+            self._lock_path.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
 
     def read(self) -> _Progress | None:
         """What an earlier run left.
@@ -509,7 +580,6 @@ class _StateFile:
         kept = {"version": VERSION, **asdict(progress), "read": progress.accounted}
         new = self.path.with_name(f".{self.path.name}.new")
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with new.open("w", encoding="utf-8") as file:
                 json.dump(kept, file)
                 file.flush()
@@ -553,6 +623,7 @@ def _tell(terminal: Terminal, request: CopyRequest, end: CopyEnd, feed: int, pro
             "read": progress.read,
             "delivered": progress.delivered,
             "dropped": progress.dropped,
+            "losses": [{"name": name, "count": count} for name, count in progress.losses.items()],
             "refused": [{"reason": why, "points": count} for why, count in progress.refused.items()],
             "missing": [{"reason": why, "points": count} for why, count in progress.missing.items()],
         }
@@ -564,6 +635,7 @@ def _tell(terminal: Terminal, request: CopyRequest, end: CopyEnd, feed: int, pro
         ("read", _points(progress.read)),
         ("delivered", _points(progress.delivered)),
         ("dropped", _points(progress.dropped)),
+        *(("", f"{count} by {name!r}") for name, count in progress.losses.items()),
         ("refused", _points(sum(progress.refused.values()))),
         *(("", f"{_points(count)}: {why}") for why, count in progress.refused.items()),
         *(("missing", f"{_points(count)}: {why}") for why, count in progress.missing.items()),

@@ -11,8 +11,9 @@ becomes current whatever is stored, so a device whose clock once ran ahead is no
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -542,7 +543,7 @@ def _write_datastream(
     row.update(feed=changes.feed_id, id=id)
     _describe(row, datastream)
     row["stream"] = changes.connection.execute(_INSERT_STREAM, row).lastrowid
-    _record(changes, row, _entries(datastream, timed, now), now)
+    _record(changes, row, *_points(datastream, timed, now), now)
 
 
 def _merge_datastream(
@@ -553,7 +554,7 @@ def _merge_datastream(
     if any(member is not None for member in members):
         _describe(row, datastream)
         changes.connection.execute(_UPDATE_STREAM, row)
-    _record(changes, row, _entries(datastream, timed, now), now)
+    _record(changes, row, *_points(datastream, timed, now), now)
 
 
 def _describe(row: _Row, datastream: Datastream) -> None:
@@ -578,60 +579,71 @@ def _extreme(text: str | None) -> str | None:
 # -------------------------------------------------------------------------------------- points
 
 
-@define
-class _Entry:
-    """A value to record.
+def _points(
+    datastream: Datastream, timed: datetime | None, now: datetime
+) -> tuple[dict[int, Datapoint], int | None]:
+    """Everything that a document records; of two points at one instant the last holds.
 
-    Attributes:
-        at: Microseconds.
-        value: The text.
-        untimed: Nobody said when; it was just now.
+    Returns:
+        The points, which may be the document's own, under their instants in microseconds, and now if
+        nobody said when one of them was.
     """
+    points: dict[int, Datapoint] = {}
+    untimed = None
+    given = datastream.datapoints
+    if datastream.current_value is not None:
+        given = [*given, Datapoint(at=datastream.at, value=datastream.current_value)]
+    for one in given:
+        if one.value is None:
+            continue
+        at = one.at
+        if at is None:
+            at = now if timed is None else timed
+            untimed = to_microseconds(now) if timed is None else untimed
+            one = Datapoint(at=at, value=one.value)
+        points[to_microseconds(at)] = one
+    return points, untimed
 
-    at: int
-    value: str
-    untimed: bool
 
+def _record(
+    changes: _Changes, row: _Row, points: Mapping[int, Datapoint], current: int | None, now: datetime
+) -> None:
+    """Record points, and let the current value and the extremes of their datastream follow.
 
-def _entries(datastream: Datastream, timed: datetime | None, now: datetime) -> list[_Entry]:
-    """Everything that a document records, in its order; of two at one instant the last holds."""
-    points: list[tuple[datetime | None, str | None]] = [(one.at, one.value) for one in datastream.datapoints]
-    points.append((datastream.at, datastream.current_value))
-    entries = []
-    for at, value in points:
-        said = at if at is not None else timed
-        if value is not None:
-            entries.append(_Entry(to_microseconds(now if said is None else said), value, said is None))
-    return entries
-
-
-def _record(changes: _Changes, row: _Row, entries: Sequence[_Entry], now: datetime) -> None:
-    """Record values, and let the current value and the extremes of their datastream follow."""
-    if not entries:
+    Args:
+        changes: Of the write.
+        row: The datastream's.
+        points: Under their instants.
+        current: The instant of the one that becomes current whatever is stored; None is the newest if
+            nothing newer is stored.
+        now: The time.
+    """
+    if not points:
         return
-    points = {entry.at: entry.value for entry in entries}
     stream, name = row["stream"], row["id"]
-    changes.connection.executemany(PUT_POINT, [(stream, at, value) for at, value in points.items()])
-    changes.recorded[name] = [point((at, points[at])) for at in sorted(points)]
-    current = next((entry.at for entry in reversed(entries) if entry.untimed), max(points))
-    becomes_current = row["at"] is None or current >= row["at"] or any(entry.untimed for entry in entries)
+    instants = sorted(points)
+    rows = [(stream, at, points[at].value) for at in instants]
+    changes.connection.executemany(PUT_POINT, rows)
+    changes.recorded[name] = [points[at] for at in instants]
+    becomes_current = row["at"] is None or current is not None or instants[-1] >= row["at"]
     previous = row["value"]
     if becomes_current:
-        row["at"], row["value"] = current, points[current]
+        row["at"] = instants[-1] if current is None else current
+        row["value"] = points[row["at"]].value
         changes.changed.append(name)
-    if _extend(row, points.values()) or becomes_current:
+    if _extend(row, [value for _, _, value in rows if value is not None]) or becomes_current:
         changes.connection.execute(_UPDATE_CURRENT, row)
     if becomes_current:
         changes.fired += judge(changes.connection, stream, previous, row["value"], now)
 
 
-def _extend(row: _Row, values: Iterable[str]) -> bool:
+def _extend(row: _Row, values: Sequence[str]) -> bool:
     """Let the extremes cover these values.
 
     Returns:
         Whether that changed them.
     """
-    numbers = [number for value in values if (number := parse_number(value)) is not None]
+    numbers = _extremes(values)
     if not numbers:
         return False
     greatest, least = _known(row["max_value"]), _known(row["min_value"])
@@ -641,6 +653,22 @@ def _extend(row: _Row, values: Iterable[str]) -> bool:
     if sinks:
         row["min_value"] = number_text(min(numbers))
     return grows or sinks
+
+
+def _extremes(values: Sequence[str]) -> list[Decimal]:
+    """The numbers among these values; some that are neither the greatest nor the least may be missing."""
+    found: list[Decimal | None] = []
+    try:
+        # Reading floats is much faster, and keeps the order but for what they cannot tell apart.
+        floats = list(map(float, values))
+        if math.isfinite(sum(floats)):
+            ends = {max(floats), min(floats)}
+            found = [parse_number(text) for text, rough in zip(values, floats, strict=True) if rough in ends]
+    except ValueError:  # there are texts
+        pass
+    if not found or None in found:  # or what only a float takes for a number
+        found = [parse_number(text) for text in values]
+    return [number for number in found if number is not None]
 
 
 def _known(text: str | None) -> Decimal | None:
@@ -669,7 +697,7 @@ def update_datapoint(
         raise Missing("datapoint")
     _touch(connection, feed_id, now)
     if row["at"] == instant:
-        _record(changes, row, [_Entry(instant, value, untimed=False)], now)
+        _record(changes, row, {instant: point((instant, value))}, None, now)
     else:
         _rewrite(changes, row, instant, value)
     return changes.written(watched)

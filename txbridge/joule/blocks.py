@@ -3,15 +3,19 @@
 A row is a timestamp in microseconds and one number per element.  A stream of one element becomes a
 scalar stream; several elements become columns, under their names.  The numbers are those that people
 see, ``(x - offset) * scale_factor``, unless they are wanted raw.
+
+A stream's type and all that its elements have besides units goes along with its description, so that
+another node can have the same stream.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from attrs import field, frozen
+from attrs import asdict, evolve, field, frozen
 from numpy.typing import NDArray
 
 from txbridge.errors import ConfigError
@@ -28,10 +32,12 @@ from txbridge.model.samples import (
 )
 from txbridge.relay.backfill import Interval, IntervalSet
 
-__all__ = ["Place", "annotation_note", "describe", "event_note", "to_block", "windows"]
+__all__ = ["Place", "annotation_note", "describe", "event_note", "read_native", "to_block", "windows"]
 
 MICROSECOND = 1000
 """Nanoseconds."""
+
+_NATIVE = "joule "
 
 _INTEGERS = ("int16", "int32", "int64", "int8", "uint8", "uint16", "uint32", "uint64")
 
@@ -46,10 +52,29 @@ def describe(name: str, stream: DataStream, *, raw: bool) -> StreamInfo:
         )
         for element in stream.elements
     )
-    label = stream.description or None
+    label, native = stream.description or None, _native(stream, raw)
     if len(infos) == 1:
-        return StreamInfo(name, label, unit_symbol=infos[0].unit_symbol, value_type=infos[0].value_type)
-    return StreamInfo(name, label, columns=infos)
+        unit, value_type = infos[0].unit_symbol, infos[0].value_type
+        return StreamInfo(name, label, unit_symbol=unit, value_type=value_type, native=native)
+    return StreamInfo(name, label, columns=infos, native=native)
+
+
+def _native(stream: DataStream, raw: bool) -> str:
+    """A stream's type and elements, as those of a stream that holds the numbers which are given."""
+    elements = [evolve(element, id=None, index=None) for element in stream.elements]
+    datatype = stream.datatype
+    if not raw and any(_is_scaled(element) for element in elements):
+        datatype = "float64"
+        elements = [evolve(element, offset=0.0, scale_factor=1.0) for element in elements]
+    return _NATIVE + json.dumps([datatype, [asdict(element) for element in elements]])
+
+
+def read_native(info: StreamInfo | None) -> tuple[str, list[Element]] | None:
+    """The type and the elements of the stream that a description is of, if it comes from a node."""
+    if info is None or info.native is None or not info.native.startswith(_NATIVE):
+        return None
+    datatype, elements = json.loads(info.native.removeprefix(_NATIVE))
+    return datatype, [Element(**element) for element in elements]
 
 
 def to_block(
@@ -75,7 +100,11 @@ def to_block(
 
 
 def _stays_integer(stream: DataStream, element: Element, raw: bool) -> bool:
-    return stream.datatype in _INTEGERS and (raw or (element.offset == 0 and element.scale_factor == 1))
+    return stream.datatype in _INTEGERS and (raw or not _is_scaled(element))
+
+
+def _is_scaled(element: Element) -> bool:
+    return element.offset != 0 or element.scale_factor != 1
 
 
 def _shown(column: NDArray[Any], stream: DataStream, element: Element, raw: bool) -> NDArray[Any]:
@@ -83,7 +112,7 @@ def _shown(column: NDArray[Any], stream: DataStream, element: Element, raw: bool
         # A view would keep all elements' rows in memory for as long as any of them is.
         return column.astype(np.int64)
     floats = column.astype(np.float64)
-    if not raw and (element.offset != 0 or element.scale_factor != 1):
+    if not raw and _is_scaled(element):
         floats -= element.offset
         floats *= element.scale_factor
     return floats

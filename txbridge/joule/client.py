@@ -71,18 +71,22 @@ class Node:
 
     Each method returns a Deferred that is already under way; cancelling it gives the exchange up.
     Streams and folders are named by object, path or id.  Timestamps are whole microseconds since
-    1970 in UTC.
+    1970 in UTC; a span includes its start and not its end, except that of annotations, which includes
+    both.
 
     Every method may fail with:
 
     - `InvalidArgument`: an argument is missing or cannot be sent; nothing was sent.
-    - `KeyRefused`, `ObjectNotFound`, `StreamNotFound`, `NodeFailed` or another
-      `txbridge.joule.errors.ApiError`: the node answered no.
+    - `Rejected`, with the node's reason: it is locked, the name is taken, …
+    - `KeyRefused`, `ObjectNotFound`, `StreamNotFound`, `NodeFailed`, or another
+      `txbridge.joule.errors.ApiError`, which all of these are.
     - `ConnectError`, `ConnectionLost`, `TimedOut`: there was no answer.
     - `DecodeError`, `RemoteProtocolError`: the answer cannot be understood.
 
     One node may be shared by a whole program: requests run side by side over a pool of connections
     that stay open.  Close it at the end.
+
+    Source: Joule API reference, and ``api`` of Joule 1.0.1.
 
     Attributes:
         name: What it is called here.
@@ -252,7 +256,11 @@ class Node:
     async def data_intervals(
         self, stream: DataStreamLike, start: int | None = None, end: int | None = None
     ) -> list[list[int]]:
-        """Read for which spans a data stream has data: ``[[start, end], …]``, each without its end."""
+        """Read for which spans a data stream has data: ``[[start, end], …]``, each without its end.
+
+        A node looks each break up by itself.  Where there are thousands, ask for less at once, or give the
+        node a longer ``deadline``.
+        """
         return await self.run(operations.data_intervals(stream, start, end))
 
     @deferred
@@ -375,9 +383,11 @@ class Node:
         """
         written = list(events)
         identity = await self._identity()
-        target = await self._event_stream_id(stream) if any(e.id is not None for e in written) else None
+        # What is no Event is refused when it is encoded.
+        is_any_known = any(getattr(event, "id", None) is not None for event in written)
+        target = await self._event_stream_id(stream) if is_any_known else None
         encoded = [
-            codec.write_event(event, f"events[{at}]", is_known=_is_known(event, identity, target))
+            codec.write_event(event, f"events[{at}]", node_uuid=identity, stream_id=target)
             for at, event in enumerate(written)
         ]
         requests = [
@@ -641,7 +651,7 @@ class Node:
             return create_engine((await self.db_connection_info()).to_dsn())
         except ImportError as error:
             raise ConfigError(
-                [f"db_connect needs the packages SQLAlchemy and psycopg or psycopg2-binary: {error}"]
+                [f"db_connect needs SQLAlchemy, and the driver for PostgreSQL that it takes: {error}"]
             ) from error
 
     @deferred
@@ -657,11 +667,11 @@ class Node:
         Raises:
             InvalidArgument: The file cannot be read, or is too large.
         """
-        reactor = resolve_reactor(self._settings["reactor"])
+        reactor = self._reactor()
         try:
             archive = await deferToThreadPool(reactor, reactor.getThreadPool(), _read_archive, Path(path))
-        except OSError as error:
-            raise InvalidArgument("path", f"cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # or it is no path: a NUL is in it
+            raise InvalidArgument("path", f"cannot be read: {error}") from error
         return await self.run(operations.archive_upload(archive))
 
     @deferred
@@ -722,7 +732,7 @@ class Node:
             A pipe to read from and to close.  It goes on by itself after a lost connection.
         """
         describe = partial(self.data_stream_get, stream)
-        return await open_read(self._streams(), stream, describe, start, end, max_rows, self._clock())
+        return await open_read(self._streams(), stream, describe, start, end, max_rows, self._reactor())
 
     @deferred
     async def data_read_array(
@@ -745,7 +755,7 @@ class Node:
         Raises:
             EmptyPipeError: There are no rows.
         """
-        pipe = await open_read(self._streams(), stream, None, start, end, max_rows, self._clock())
+        pipe = await open_read(self._streams(), stream, None, start, end, max_rows, self._reactor())
         try:
             return await pipe.read_all(flatten, maxrows=None)
         finally:
@@ -763,7 +773,7 @@ class Node:
             NotProduced: No module produces it; somebody may be writing to it all the same.
         """
         describe = partial(self.data_stream_get, stream)
-        return await open_subscription(self._streams(), stream, describe, self._clock())
+        return await open_subscription(self._streams(), stream, describe, self._reactor())
 
     @deferred
     async def data_write(
@@ -791,10 +801,8 @@ class Node:
         """
         found = await self.data_stream_get(stream)
         if isinstance(stream, DataStream) and stream.layout != found.layout:
-            raise InvalidArgument(
-                "stream", f"DataStream [{found.name}] configured for [{stream.layout}] but destination is "
-                f"[{found.layout}]"
-            )  # fmt: skip
+            layouts = f"[{stream.layout}] but destination is [{found.layout}]"
+            raise InvalidArgument("stream", f"DataStream [{found.name}] configured for {layouts}")
         if found.is_destination or found.id in self._written:
             detail = f"DataStream [{found.name}] is already being produced"
             raise StreamBusy("data_write", 400, "", detail)
@@ -821,7 +829,7 @@ class Node:
             raise ConfigError(["carrier: rows travel over HTTP, and this carrier is no HttpCarrier"])
         return self._carrier
 
-    def _clock(self) -> Any:
+    def _reactor(self) -> Any:
         return resolve_reactor(self._settings["reactor"])
 
     async def _run_into(self, operation: Operation[T], folder: FolderLike) -> T:
@@ -863,11 +871,6 @@ class Node:
 
     def _located(self, proxy: Proxy) -> Proxy:
         return evolve(proxy, proxied_url=f"{self.url}/interface/p{proxy.id}")
-
-
-def _is_known(event: Event, identity: str, stream_id: int | None) -> bool:
-    """Whether an event's id means this stream of this node."""
-    return event.id is not None and event.node_uuid == identity and event.event_stream_id == stream_id
 
 
 def _chunks(encoded: list[bytes]) -> list[range]:

@@ -52,6 +52,7 @@ from txbridge.net.operation import Answer
 
 __all__ = [
     "check_timestamp",
+    "check_word",
     "chunk_duration_us",
     "read_annotation",
     "read_annotation_info",
@@ -181,9 +182,10 @@ class _Object:
         return {} if inside is None else {key: inside.text(key) for key in inside.members}
 
     def items(self, name: str) -> Iterable[_Object]:
-        if self.members.get(name) is None:
-            return ()
         return _objects(self._take(name, (list,), "an array"), self.at(name))
+
+    def maybe_items(self, name: str) -> Iterable[_Object]:
+        return () if self.members.get(name) is None else self.items(name)
 
 
 def _kind(value: Any) -> str:
@@ -212,9 +214,10 @@ def _document(body: bytes) -> Any:
     CLIENT_LIMITS.check(FORMAT, body, b",:")
     check_json_depth(body, MAX_JSON_DEPTH)
     try:
-        return json.loads(body)
+        return json.loads(body.decode("utf-8"))  # of bytes, it would guess at UTF-16 and UTF-32
     except (ValueError, RecursionError) as error:
-        raise DecodeError(FORMAT, "", shorten(str(error))) from None
+        reason = f"is no answer of a Joule node: {shorten(str(error))}"
+        raise DecodeError(FORMAT, "", reason) from None
 
 
 def _array(body: bytes) -> list[Any]:
@@ -251,7 +254,7 @@ def _folder(found: _Object, depth: int) -> Folder:
         locked=found.flag("locked"),
         children=[_folder(child, depth - 1) for child in found.items("children")],
         data_streams=[_data_stream(stream) for stream in found.items("streams")],
-        event_streams=[_event_stream(stream) for stream in found.items("event_streams")],
+        event_streams=[_event_stream(stream) for stream in found.maybe_items("event_streams")],
         updated_at=found.instant("updated_at"),
         active_data_streams=active,
     )
@@ -477,9 +480,10 @@ def read_masters(body: bytes) -> list[Master]:
     ]
 
 
-def read_master_key(body: bytes) -> str | None:
-    """Read the key of a master that was just made; a node as master gets none that could be told."""
-    return _object(_document(body)).maybe_text("key")
+def read_master_key(body: bytes, kind: str = "user") -> str | None:
+    """Read the key of a master that was just made; only a ``"user"`` gets one that can be told."""
+    found = _object(_document(body))
+    return found.text("key") if kind == "user" else None
 
 
 def read_followers(body: bytes) -> list[Follower]:
@@ -542,6 +546,7 @@ def read_import_log(body: bytes) -> ImportLogger:
 # ----------------------------------------------------------------------------------------- refusals
 
 _STATUS = re.compile(r"\d{3}: ")
+_PAGE = re.compile(r"<(!doctype|html|\?xml)\b", re.IGNORECASE)
 
 
 def read_refusal(answer: Answer) -> tuple[str, str]:
@@ -553,6 +558,8 @@ def read_refusal(answer: Answer) -> tuple[str, str]:
     if len(answer.body) > MAX_REFUSAL or "html" in answer.headers.get("content-type", "").lower():
         return "", ""
     text = answer.body.decode("utf-8", "replace").strip()
+    if _PAGE.match(text):
+        return "", ""
     if text[:1] == "{":
         text = _error_member(text)
     _, traceback, frames = text.rpartition("Traceback (most recent call last):")
@@ -620,20 +627,21 @@ def check_timestamp(name: str, value: Any) -> int:
 def _whole(name: str, value: Any, unit: str) -> int:
     if isinstance(value, bool):
         raise InvalidArgument(name, f"must be whole {unit}, not {value}")
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise InvalidArgument(name, f"must be whole {unit}, not {value}")
-        return int(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise InvalidArgument(name, f"must be whole {unit}, not {value}")
     try:
-        return index(value)
+        whole = int(value) if isinstance(value, float) else index(value)
     except TypeError:
         raise InvalidArgument(name, f"must be whole {unit}, not a {type(value).__name__}") from None
+    if not -(1 << 63) <= whole < 1 << 63:
+        raise InvalidArgument(name, f"must be whole {unit}, in 64 bits")
+    return whole
 
 
 def _integer(name: str, value: Any, lowest: int) -> int:
     whole = _whole(name, value, "microseconds")
-    if not lowest <= whole < 1 << 63:
-        raise InvalidArgument(name, f"{whole} is not {lowest} or more, in 64 bits")
+    if whole < lowest:
+        raise InvalidArgument(name, f"{whole} is not {lowest} or more")
     return whole
 
 
@@ -657,10 +665,20 @@ def _maybe_text(name: str, value: Any) -> str | None:
     return None if value is None else _text(name, value)
 
 
-def _name(name: str, value: Any) -> str:
+def check_word(name: str, value: Any) -> str:
+    """Read text that a caller gives where a node takes no empty one.
+
+    Raises:
+        InvalidArgument: It is empty, something else, or has a character that a node cannot store.
+    """
     text = _text(name, value)
     if not text:
         raise InvalidArgument(name, "must not be empty")
+    return text
+
+
+def _name(name: str, value: Any) -> str:
+    text = check_word(name, value)
     if "/" in text:
         raise InvalidArgument(name, f"{shorten(text)!r} has a slash in it")
     return text
@@ -738,9 +756,6 @@ def write_data_stream(stream: DataStream, *, is_new: bool) -> dict[str, Any]:
 def _write_element(element: Element, path: str) -> dict[str, Any]:
     if not isinstance(element, Element):
         raise InvalidArgument(path, f"must be an Element, not a {type(element).__name__}")
-    name = _text(f"{path}.name", element.name)
-    if not name:
-        raise InvalidArgument(f"{path}.name", "must not be empty")
     display_type = _text(f"{path}.display_type", element.display_type)
     if display_type.lower() not in _DISPLAY_TYPES:
         raise InvalidArgument(
@@ -749,7 +764,7 @@ def _write_element(element: Element, path: str) -> dict[str, Any]:
     return {
         "id": None,
         "index": None,
-        "name": name,
+        "name": check_word(f"{path}.name", element.name),
         "units": _maybe_text(f"{path}.units", element.units),
         "plottable": bool(element.plottable),
         "display_type": display_type,
@@ -839,13 +854,14 @@ def _are_categories(kind: str) -> bool:
     )
 
 
-def write_event(event: Event, path: str, *, is_known: bool) -> bytes:
+def write_event(event: Event, path: str, *, node_uuid: str, stream_id: int | None) -> bytes:
     """Encode an event for a request.
 
     Args:
-        event: What to write.
+        event: What to write; its id only if it comes from where it goes to.  Elsewhere it is another's.
         path: The argument, for errors.
-        is_known: It comes from the node that it goes to, so that its id means something there.
+        node_uuid: The node that it goes to.
+        stream_id: The stream that it goes to; None if no event has an id.
 
     Raises:
         InvalidArgument: The node would fail at it.
@@ -860,9 +876,10 @@ def write_event(event: Event, path: str, *, is_known: bool) -> bytes:
         raise InvalidArgument(f"{path}.end_time", f"{end} is not after start_time {start}")
     if not isinstance(event.content, dict):
         raise InvalidArgument(f"{path}.content", f"must be a dict, not a {type(event.content).__name__}")
+    is_known = event.id is not None and (event.node_uuid, event.event_stream_id) == (node_uuid, stream_id)
     document = {
         "id": event.id if is_known else None,
-        "event_stream_id": event.event_stream_id if is_known else None,
+        "event_stream_id": stream_id if is_known else None,
         "start_time": start,
         "end_time": end,
         "content": event.content,
@@ -882,10 +899,8 @@ def write_annotation(annotation: Annotation, *, is_new: bool) -> dict[str, Any]:
     """
     if not isinstance(annotation, Annotation):
         raise InvalidArgument("annotation", f"must be an Annotation, not a {type(annotation).__name__}")
-    if not _text("annotation.title", annotation.title):
-        raise InvalidArgument("annotation.title", "must not be empty")
     written: dict[str, Any] = {
-        "title": annotation.title,
+        "title": check_word("annotation.title", annotation.title),
         "content": _maybe_text("annotation.content", annotation.content),
     }
     if is_new:

@@ -4,6 +4,7 @@
 
     ApiError                        the node said no, or would: everything below with a star
     ├── InvalidArgument *           also EncodeError: it was not even sent
+    │   └── InvalidRows             also PipeError: rows that the stream cannot hold
     ├── UnknownNode *               also ConfigError: the client's own files name no such node
     ├── Rejected *                  also RequestRejected: 400
     │   ├── StreamBusy              also Conflict: somebody else is writing to the stream
@@ -19,12 +20,13 @@
     ├── NodeFailed *                also ServerFailed: 5xx
     ├── SubscriptionError           there is nothing to subscribe to
     └── EmptyPipeError              also PipeError: there is nothing left to read
-    PipeError                       a pipe was used in a way it cannot be
-    DataError                       the node's storage failed
+    PipeError                       a pipe was used in a way it cannot be; two are above
+    DataError                       the node's storage failed; one is above
     └── DecimationError             the data asked for is not decimated enough
 
 What goes wrong on the way (`ConnectError`, `ConnectionLost`, `TimedOut`, `DecodeError`, …) is no
-answer of a node: those are the plain classes of `txbridge.errors`.
+answer of a node: those are the plain classes of `txbridge.errors`.  ``ConfigurationError`` is Joule's
+name of `ConfigError`.
 
 A refusal shows as Joule's own client shows it, ``stream does not exist [404]``; its attribute
 ``operation`` says what was asked.
@@ -55,6 +57,7 @@ __all__ = [
     "DecimationError",
     "EmptyPipeError",
     "InvalidArgument",
+    "InvalidRows",
     "KeyMissing",
     "KeyRefused",
     "NameTaken",
@@ -115,6 +118,10 @@ class InvalidArgument(EncodeError, ApiError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+class InvalidRows(InvalidArgument, PipeError):
+    """Rows that the stream cannot hold; none of them was sent."""
 
 
 class UnknownNode(ConfigError, ApiError):

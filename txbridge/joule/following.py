@@ -3,14 +3,21 @@
 What is missing is found by interval algebra: the node is asked which intervals it has, and what was
 taken before is subtracted.  So nothing is read twice, and nothing is forgotten, whoever was away.
 
-A stream that a module makes can be subscribed to.  Its rows come at once, but the node stores them
-some seconds later, and says nothing of those from before the subscription.  Where the two meet, the
-first live row is held until the node has stored it too: then it has stored all before it, and they are
-read.  A stream that somebody writes over HTTP cannot be subscribed to, though the node does not say
-so before it is asked; it is polled.
+What a module makes now is stored by the node some seconds later, and a node that is killed before that
+has lost it.  Which rows are given is therefore a choice, `Rows`.  With those that are *stored* the node is
+polled, and a destination ends with what the node has, row for row, whatever was killed.  With those that
+are *live* the stream is subscribed to: rows come at once, and what a killed node lost is at the
+destination alone, because nobody can take a row back.  (The design not chosen, to subscribe and to hold
+each row until the node has stored it, reads everything twice or trusts that what was stored is what was
+said.)
 
-Older rows may still be written to a node later, so it is asked again from time to time, and what lies
-between the last `MOST_HOLES` intervals that were read is looked at again.
+A subscription says nothing of the rows from before it.  Where the two meet, the first live row is held
+until the node has stored it too: then it has stored all before it, and they are read.  A stream that
+somebody writes over HTTP cannot be subscribed to, though the node does not say so before it is asked; it
+is polled, and its rows are stored ones.
+
+Older rows may still be written to a node later, so it is asked again from time to time.  What lies between
+the last `MOST_HOLES` intervals that were read is looked at again; what lies inside of one is not.
 
 Any error ends the flow.  The route opens another one, which begins where this one had come to.
 """
@@ -28,9 +35,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txbridge.errors import BridgeError, Closed, ConnectionLost
+from txbridge.errors import BridgeError, Closed, ConfigError, ConnectionLost
 from txbridge.joule.blocks import Place, annotation_note, describe, event_note, to_block, windows
-from txbridge.joule.errors import EmptyPipeError, SubscriptionError
+from txbridge.joule.errors import EmptyPipeError, StreamNotFound, SubscriptionError
 from txbridge.joule.structures import DataStream, EventStream
 from txbridge.model.samples import Batch, Cursor, Gap, Note, StreamInfo
 from txbridge.net.deferred import deferred
@@ -41,12 +48,12 @@ if TYPE_CHECKING:
     from txbridge.joule.client import Node
     from txbridge.joule.pipes import Pipe
 
-__all__ = ["Flow", "Order", "Pace"]
+__all__ = ["Flow", "Order", "Pace", "Rows", "no_stream"]
 
 S = TypeVar("S")
 
 MOST_READS = 2
-"""Historic reads at once.  Each holds one of a node's ten database connections for as long as it takes."""
+"""Reads of what is old at once.  Each holds one of a node's ten database connections as long as it takes."""
 
 MOST_HOLES = 256
 """Intervals of one stream that are remembered as taken; a cursor goes with every batch."""
@@ -61,13 +68,27 @@ LATE_EVENTS = 3_600_000_000
 """Microseconds that an event may lie before the newest one and still be found while the flow goes on."""
 
 
+def no_stream(path: str) -> ConfigError:
+    """A stream is not there: a person has to say whether it will be, or is not wanted any more."""
+    return ConfigError([f"the node has no stream {path}; was it deleted, moved or renamed?"])
+
+
+class Rows(Enum):
+    """Which rows are given of a stream that a module makes now."""
+
+    STORED = "stored"
+    """Those that the node has stored, as soon as it has: within its insert period of 5 s, and half."""
+    LIVE = "live"
+    """All, at once, also those that the node never comes to store."""
+
+
 class Order(Enum):
     """What goes first after an outage."""
 
     OLDEST_FIRST = "oldest_first"
     """What is missing, then what happens; every stream is in order."""
     LIVE_FIRST = "live_first"
-    """What happens, at once; what is missing comes between, oldest first."""
+    """What is new, without waiting for anything else; what is missing comes between, oldest first."""
 
 
 @define(frozen=True, kw_only=True)
@@ -75,7 +96,7 @@ class Pace:
     """How often a node is asked.
 
     Attributes:
-        poll: Seconds between questions for new rows of a stream that cannot be subscribed to.
+        poll: Seconds between questions for new rows that are stored.
         notes: Seconds between questions for annotations and events.
         rescan: Seconds between questions for older rows that were written late.
     """
@@ -89,8 +110,8 @@ class Pace:
 class _Data:
     """A data stream that is followed.
 
-    Every row before ``since`` is not wanted; ``live_from`` is where what happens begins, and older rows
-    are looked for below it.  Everything below ``examined`` was compared with what the node has.
+    Every row before ``since`` is not wanted; ``live_from`` is where what happens begins.  Everything below
+    ``examined`` was compared with what the node has.
     """
 
     path: str
@@ -119,6 +140,7 @@ class Flow:
 
     Args:
         node: Where from.
+        rows: Which are given.
         order: What goes first.
         pace: How often the node is asked.
         raw: Give numbers as they are stored.
@@ -129,9 +151,18 @@ class Flow:
     _log = Logger()
 
     def __init__(
-        self, node: Node, *, order: Order, pace: Pace, raw: bool, clock: IReactorTime, until: int | None
+        self,
+        node: Node,
+        *,
+        rows: Rows,
+        order: Order,
+        pace: Pace,
+        raw: bool,
+        clock: IReactorTime,
+        until: int | None,
     ) -> None:
         self._node = node
+        self._rows = rows
         self._order = order
         self._pace = pace
         self._raw = raw
@@ -141,7 +172,8 @@ class Flow:
         self._data: list[_Data] = []
         self._events: list[_Events] = []
         self._untouched = Place()
-        self._reads = DeferredSemaphore(MOST_READS)
+        self._old = DeferredSemaphore(MOST_READS)
+        self._new = DeferredSemaphore(1)  # of its own, so that what is new does not wait for what is old
         self._tasks: set[Deferred[None]] = set()
         self._to_end = 0
         self._paused: list[Deferred[None]] | None = None
@@ -173,13 +205,13 @@ class Flow:
             )
         for path, (name, _, since) in events.items():
             self._events.append(_Events(path=path, name=name, highest=place.events.get(path, 0), since=since))
-        work = [self._follow(one) for one in self._data]
+        work = [(one.path, self._follow(one)) for one in self._data]
         if notes:
-            work += [self._repeat(self._take_annotations, one) for one in self._data]
-        work += [self._repeat(self._take_events, each) for each in self._events]
+            work += [(one.path, self._repeat(self._take_annotations, one)) for one in self._data]
+        work += [(each.path, self._repeat(self._take_events, each)) for each in self._events]
         self._to_end = len(work)
-        for coroutine in work:
-            self._run(coroutine)
+        for path, coroutine in work:
+            self._run(path, coroutine)
 
     # ------------------------------------------------------------------ the relay's side
 
@@ -215,8 +247,14 @@ class Flow:
             if not one.called:  # cancelled
                 one.callback(None)
 
-    def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        task = Deferred.fromCoroutine(work)
+    def _run(self, path: str, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        async def run() -> None:
+            try:
+                await work
+            except StreamNotFound as error:
+                raise no_stream(path) from error
+
+        task = Deferred.fromCoroutine(run())
         self._tasks.add(task)
         task.addErrback(self._broke)
         task.addBoth(self._finished, task)
@@ -278,8 +316,11 @@ class Flow:
         if self._order is Order.OLDEST_FIRST:
             await self._fill(one, one.since, None)
         self._to_end += 1
-        self._run(self._rescan(one))
+        self._run(one.path, self._rescan(one))
         while True:
+            if self._rows is Rows.STORED:
+                await self._poll(one)
+                continue
             try:
                 pipe = await self._node.data_subscribe(one.stream)
             except SubscriptionError:
@@ -295,7 +336,9 @@ class Flow:
             if one.live_from is None:
                 await self._sleep(self._pace.poll)
             else:
-                await self._fill(one, one.since, one.live_from)
+                # What comes after this is left to whoever follows what happens: nothing is read twice.
+                behind = max(one.live_from, one.taken.end if one.taken else 0)
+                await self._fill(one, one.since, behind)
                 await self._sleep(self._pace.rescan)
 
     async def _poll(self, one: _Data) -> None:
@@ -308,7 +351,8 @@ class Flow:
                 one.live_from = max(one.since, one.taken.end)
         until = self._clock.seconds() + SUBSCRIBE_AGAIN
         while self._clock.seconds() < until:
-            await self._fill(one, max(one.live_from, one.taken.end if one.taken else 0), None)
+            edge = max(one.live_from, one.taken.end if one.taken else 0)
+            await self._fill(one, edge, None, self._new)
             await self._sleep(self._pace.poll)
 
     async def _live(self, one: _Data, pipe: Pipe) -> None:
@@ -349,16 +393,31 @@ class Flow:
         one.taken = one.taken.add(one.taken.end if one.taken else first, first)
         return bool(one.taken) and not follows
 
-    async def _fill(self, one: _Data, start: int, end: int | None) -> None:
+    async def _fill(
+        self, one: _Data, start: int, end: int | None, turns: DeferredSemaphore | None = None
+    ) -> None:
         """Read what is missing between two timestamps."""
+        turns = self._old if turns is None else turns
+        if one.taken:
+            # A node looks each break up by itself: what was taken from the first row on is not asked about.
+            first, behind = one.taken.intervals[0]
+            if start < first and (end is None or first < end):
+                await self._fill_span(one, start, first, turns)
+                start = behind
+            elif first <= start < behind:
+                start = behind
+        await self._fill_span(one, start, end, turns)
+
+    async def _fill_span(self, one: _Data, start: int, end: int | None, turns: DeferredSemaphore) -> None:
         # A node cuts intervals at the start: only with the row before it can a break be told from none.
-        has = await self._intervals(one, start - 1 if start - 1 in one.taken else start, end)
-        for (first, last), begins in windows(has, one.taken):
-            await self._reads.acquire()
+        before = start if start == one.since else start - 1
+        has = await self._intervals(one, before, end)
+        for (first, last), begins in windows(has, one.taken.add(before, start)):
+            await turns.acquire()
             try:
                 await self._read(one, first, last, begins and bool(one.taken))
             finally:
-                self._reads.release()
+                turns.release()
 
     async def _intervals(self, one: _Data, start: int, end: int | None) -> IntervalSet:
         if end is not None and end <= start:
@@ -386,8 +445,12 @@ class Flow:
                 between = between or pipe.end_of_interval
         finally:
             await pipe.close()
-        if start < end and not between:
-            await self._took(one, start, end, Batch())
+        if start < end:
+            # Between two blocks of a read a stream may be deleted, and the node ends as if that were all.
+            if await self._intervals(one, start, end):
+                raise ConnectionLost("data_read", "the node ended a read before its end")
+            if not between:
+                await self._took(one, start, end, Batch())
 
     async def _take(self, one: _Data, rows: Any, after_break: bool, since: int) -> None:
         """Hand rows over; with them everything from ``since`` on is taken."""
@@ -429,7 +492,8 @@ class Flow:
         ]
         if new:
             one.annotation = max(each or 0 for each, _ in new)
-            await self._put(Batch(notes=_in_order(note for _, note in new)))
+            # The stream may have to be made for them before its first row comes.
+            await self._put(Batch(infos=self._news(one), notes=_in_order(note for _, note in new)))
 
     async def _take_events(self, one: _Events) -> None:
         found = await self._node.event_stream_read(one.path, start=one.since, end=self._until)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from attrs import frozen
+from attrs import asdict, frozen
+from attrs.filters import exclude
 
 from txbridge.joule.errors import InvalidArgument
 from txbridge.joule.structures import Element, EventStream
@@ -55,10 +56,6 @@ class BasicSetting:
     setting_type: SettingType
     value: str
 
-    def to_json(self) -> dict[str, Any]:
-        """As Lumen reads it."""
-        return {"setting_type": self.setting_type, "value": self.value}
-
 
 @frozen
 class SettingWithSize:
@@ -68,10 +65,6 @@ class SettingWithSize:
     size: int
     value: str
 
-    def to_json(self) -> dict[str, Any]:
-        """As Lumen reads it."""
-        return {"setting_type": self.setting_type, "value": self.value, "size": self.size}
-
 
 @frozen
 class SettingWithAxis:
@@ -80,10 +73,6 @@ class SettingWithAxis:
     setting_type: SettingType
     value: str | float
     axis: Axis
-
-    def to_json(self) -> dict[str, Any]:
-        """As Lumen reads it."""
-        return {"setting_type": self.setting_type, "value": self.value, "axis": self.axis}
 
 
 @frozen
@@ -101,14 +90,8 @@ class DisplayedEventStream:
 
     def to_json(self) -> dict[str, Any]:
         """As Lumen reads it."""
-        settings = ("color", "marker", "label", "position", "height")
-        shown = {name: getattr(self, name) for name in settings}
-        return {
-            "id": self.event_stream.id,
-            "display_name": self.display_name,
-            **{name: None if setting is None else setting.to_json() for name, setting in shown.items()},
-            "filter": self.filter,
-        }
+        shown = asdict(self, filter=exclude("event_stream"))
+        return {"id": self.event_stream.id, **shown}
 
 
 @frozen

@@ -58,16 +58,14 @@ def create_tcp_node(url: str, key: str, name: str = "node", **settings: Any) -> 
         ConfigError: The URL, the key or ``ca.crt`` cannot be used.
     """
     if settings.get("trust") is None and url.startswith("https:"):
-        roots = _directory_name() / "ca.crt" if _has_directory() else None
+        roots = _directory() / "ca.crt" if _has_directory() else None
         if roots is not None and roots.is_file():
             settings["trust"] = client_tls(roots)
     return Node(url, key, name=name, **settings)
 
 
 def get_node(name: str = "", **settings: Any) -> Node:
-    """The node of this name, or the default one.
-
-    If there is no default, or it names an unknown node, the first node becomes it.
+    """The node of this name, or the default one, which is the first if none is chosen or it is gone.
 
     Args:
         name: Of the node; empty for the default.
@@ -81,13 +79,9 @@ def get_node(name: str = "", **settings: Any) -> Node:
     if name:
         return _node(_find(entries, name), settings)
     if not entries:
-        _replace(directory / "default_node.txt", "")
         raise UnknownNode([_NO_NODES])
-    default = _read_default(directory)
-    if default not in entries:
-        default = next(iter(entries))
-        _replace(directory / "default_node.txt", default + "\n")
-    return _node(entries[default], settings)
+    default = entries.get(_read_default(directory)) or next(iter(entries.values()))
+    return _node(default, settings)
 
 
 def get_nodes(**settings: Any) -> list[Node]:
@@ -167,7 +161,7 @@ def _has_directory() -> bool:
     return any(os.environ.get(name) for name in ("JOULE_USER_CONFIG_DIR", "HOME", "APPDATA"))
 
 
-def _directory_name() -> Path:
+def _directory() -> Path:
     chosen = os.environ.get("JOULE_USER_CONFIG_DIR")
     if chosen:
         return Path(chosen)
@@ -175,15 +169,6 @@ def _directory_name() -> Path:
     if not home:
         raise UnknownNode(["specify JOULE_USER_CONFIG_DIR environment variable"])
     return Path(home) / ".joule"
-
-
-def _directory() -> Path:
-    directory = _directory_name()
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnknownNode([f"cannot make [{directory}]: {error.strerror}"]) from error
-    return directory
 
 
 def _read(directory: Path) -> dict[str, _Entry]:
@@ -222,6 +207,7 @@ def _write(directory: Path, entries: Mapping[str, _Entry]) -> None:
 def _replace(path: Path, text: str) -> None:
     """Write a file that only its owner may read, all of it or nothing."""
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # mode 0600 from the first byte on
         with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
             try:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from txbridge.errors import RemoteProtocolError
 from txbridge.joule import codec
-from txbridge.joule.codec import check_timestamp, write_json
+from txbridge.joule.codec import check_timestamp, check_word, write_json
 from txbridge.joule.errors import InvalidArgument, refine
 from txbridge.joule.structures import (
     Annotation,
@@ -503,11 +503,11 @@ def master_add(
         api_key: The key that a user is to have, of at least 32 characters; None for a new one.
     """
     kind = master_type(type)
-    if api_key is not None and len(_word("api_key", api_key)) < MIN_KEY:
+    if api_key is not None and len(check_word("api_key", api_key)) < MIN_KEY:
         raise InvalidArgument("api_key", f"must have at least {MIN_KEY} characters")
     document = {
         "master_type": kind,
-        "identifier": _word("identifier", identifier),
+        "identifier": check_word("identifier", identifier),
         "lumen_params": lumen_parameters,
         "api_key": api_key,
     }
@@ -516,7 +516,7 @@ def master_add(
         "POST",
         "master.json",
         write_json("lumen_parameters", document),
-        lambda body: Master(kind, identifier, codec.read_master_key(body)),
+        lambda body: Master(kind, identifier, codec.read_master_key(body, kind)),
     )
 
 
@@ -527,7 +527,7 @@ def master_list() -> Operation[list[Master]]:
 
 def master_delete(type: str, name: str) -> Operation[None]:
     """Let somebody control the node no longer."""
-    query = (("name", _word("name", name)), ("master_type", master_type(type)))
+    query = (("name", check_word("name", name)), ("master_type", master_type(type)))
     return _delete("master_delete", "master.json", query)
 
 
@@ -542,7 +542,7 @@ def follower_delete(name: str) -> Operation[None]:
     **Nodes up to 1.0.1 forget every node they have**, and those before 1.0 even when the name is
     unknown: see `txbridge.joule.client.Node.follower_delete`.
     """
-    return _delete("follower_delete", "follower.json", (("name", _word("name", name)),))
+    return _delete("follower_delete", "follower.json", (("name", check_word("name", name)),))
 
 
 # ----------------------------------------------------------------------------------- how verbs are made
@@ -590,7 +590,7 @@ def _own_id(argument: str, given: int | None) -> int:
 
 def _id(argument: str, given: int) -> int:
     if not 0 <= given <= MAX_ID:
-        raise InvalidArgument(argument, f"{given} is not an id")
+        raise InvalidArgument(argument, f"must be an id, which is 0 to {MAX_ID}")
     return int(given)
 
 
@@ -605,20 +605,12 @@ def _path(argument: str, path: str) -> str:
         raise InvalidArgument(argument, f"{shorten(path)!r} does not begin with /")
     if not all(parts[1:]):
         raise InvalidArgument(argument, f"{shorten(path)!r} has an empty part, or a / at its end")
-    return _word(argument, path)
-
-
-def _word(argument: str, text: Any) -> str:
-    if not isinstance(text, str) or not text:
-        raise InvalidArgument(argument, "must be text that is not empty")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidArgument(argument, "has a character that no request can carry")
-    return str(text)
+    return check_word(argument, path)
 
 
 def _by_name(argument: str, given: Any, kind: type) -> Query:
     if isinstance(given, str):
-        return (("name", _word(argument, given)),)
+        return (("name", check_word(argument, given)),)
     if isinstance(given, kind):
         local: Any = given
         return (("id", str(_own_id(argument, local.id))),)
@@ -629,7 +621,7 @@ def _by_name(argument: str, given: Any, kind: type) -> Query:
 
 def positive(argument: str, given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= MAX_ID:
-        raise InvalidArgument(argument, f"must be an integer above 0, not {shorten(repr(given))}")
+        raise InvalidArgument(argument, f"must be an integer from 1 to {MAX_ID}")
     return int(given)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from txbridge.errors import RemoteProtocolError
 from txbridge.joule.codec import FIRST_TIMESTAMP, LAST_TIMESTAMP
-from txbridge.joule.errors import InvalidArgument, PipeError
+from txbridge.joule.errors import InvalidArgument, InvalidRows
 from txbridge.model.instants import shorten
 
 __all__ = [
@@ -41,10 +41,6 @@ __all__ = [
 _LAYOUT = re.compile(r"(float64|float32|u?int64|u?int32|u?int16|u?int8)_([1-9][0-9]{0,4})")
 _CODES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "int16": "<i2", "int8": "<i1"}
 _CODES |= {f"u{name}": code.replace("i", "u") for name, code in _CODES.items() if name.startswith("int")}
-
-
-class InvalidRows(InvalidArgument, PipeError):
-    """Rows that the stream cannot hold; none of them was sent."""
 
 
 def layout_dtype(layout: str) -> np.dtype[Any]:
@@ -233,9 +229,10 @@ class RowWriter:
         times = typed["timestamp"]
         self._check_times(times)
         data = typed["data"]
-        if data.dtype.kind == "f" and np.isnan(data).any():
+        # One pass finds that nothing is NaN; infinities may add up to one too.
+        if data.dtype.kind == "f" and np.isnan(np.einsum("ij->", data)) and np.isnan(data).any():
             raise InvalidRows("rows", f"row {_row_of(np.isnan(data))} has a value that is not a number")
-        for at in np.flatnonzero(times == 0):
+        for at in np.flatnonzero(times == 0) if times[0] <= 0 else ():
             if not typed[at : at + 1].view(np.uint8).any():
                 raise InvalidRows("rows", f"row {at} is all zero, which means the end of an interval")
         if self._first is None:

@@ -321,6 +321,11 @@ class Annotation:
     id: int | None = field(default=None, kw_only=True, eq=False)
     stream_id: int | None = field(default=None, kw_only=True, eq=False)
 
+    @property
+    def name(self) -> str:
+        """The title, as an example of the API reference calls it."""
+        return self.title
+
 
 @define
 class AnnotationInfo:
@@ -402,7 +407,8 @@ class Proxy:
         id: Its place in the node's list.
         name: In lower case.
         target_url: What is passed on.
-        proxied_url: Where a browser finds it.
+        proxied_url: Where a browser finds it, by the API reference; the web server in front of a newer node
+            has it at ``app/p`` and the id instead.
     """
 
     id: int

@@ -59,12 +59,23 @@ def human_to_timestamp(time: str) -> int:
 
     Raises:
         ValueError: It is none of these.
-        ConfigError: The package dateparser is not installed, and it is not a number.
+        ConfigError: It is neither a number nor ISO 8601, and the package dateparser is not installed.
     """
     try:
         return int(time)
     except ValueError:
         pass
+    try:
+        at = datetime.fromisoformat(time.strip())
+    except ValueError:
+        at = _parse(time)
+    try:
+        return to_microseconds(at.astimezone(UTC))
+    except (OverflowError, ValueError):
+        raise ValueError(f"{shorten(time)!r} is not in the years 1 to 9999") from None
+
+
+def _parse(time: str) -> datetime:
     try:
         parse = import_module("dateparser").parse
     except ImportError as error:
@@ -72,10 +83,10 @@ def human_to_timestamp(time: str) -> int:
             ["times in words need the package dateparser: pip install 'txbridge[joule]'"]
         ) from error
     # Of all languages, what is no time takes a quarter of a minute, in which the reactor stands still.
-    at = parse(time, languages=["en"])
+    at: datetime | None = parse(time, languages=["en"])
     if at is None:
         raise ValueError(f"{shorten(time)!r} is no time")
-    return to_microseconds(at.astimezone(UTC))
+    return at
 
 
 def yesno(val: str) -> bool:

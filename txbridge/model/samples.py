@@ -302,6 +302,9 @@ class StreamInfo:
         columns: Of a stream with other columns than the one ``"value"``: what is known about each,
             under its name.  Units and types are theirs then.
         tags: Free words.
+        native: What the platform that the stream comes from says of it, in words of its own that begin
+            with its name.  Only an end of that platform reads them; whoever changes the values takes
+            them out.
     """
 
     name: str
@@ -312,6 +315,7 @@ class StreamInfo:
     value_type: ValueType | None = None
     columns: tuple[StreamInfo, ...] = ()
     tags: tuple[str, ...] = ()
+    native: str | None = None
 
     def each_column(self, change: Callable[[StreamInfo], StreamInfo]) -> StreamInfo:
         """Change what is said of each column, which for a scalar stream is said of the stream."""
@@ -322,10 +326,10 @@ class StreamInfo:
     @property
     def nbytes(self) -> int:
         """Roughly the memory that the description takes."""
-        texts = (self.name, self.label, self.unit_symbol, self.unit_label, self.unit_type, *self.tags)
+        texts = (self.name, self.label, self.unit_symbol, self.unit_label, self.unit_type, self.native)
         return (
             _DESCRIPTION_BYTES
-            + sum(len(text) for text in texts if text is not None)
+            + sum(len(text) for text in (*texts, *self.tags) if text is not None)
             + sum(column.nbytes for column in self.columns)
         )
 

@@ -21,8 +21,8 @@ out before the data is needed.  The names are:
 ``float dropped``, ``integer dropped``, ``boolean dropped``, ``text dropped``
     The sink has no place for such columns.  A loss.
 ``not-a-number dropped``
-    Rows with NaN or an infinity are dropped, with a break that lies before the last of them if
-    nothing follows in their block.  A loss.
+    Rows with NaN, or with an infinity if the sink takes none, are dropped, with a break that lies
+    before the last of them if nothing follows in their block.  A loss.
 ``breaks dropped``, ``gaps dropped``, ``descriptions dropped``, ``annotations and events dropped``
     The sink has no words for them.  Losses.
 ``latest value only``
@@ -128,12 +128,12 @@ def _conversions(source: Capabilities, sink: Capabilities) -> Iterable[Conversio
     for kind in ValueType:
         if kind in source.value_types and kind not in sink.value_types:
             yield _type_conversion(kind, sink.value_types)
-    if (
-        ValueType.FLOAT in source.value_types & sink.value_types
-        and source.not_numbers
-        and not sink.not_numbers
+    takes_infinities = sink.not_numbers or sink.infinities
+    if ValueType.FLOAT in source.value_types & sink.value_types and (
+        (source.not_numbers and not sink.not_numbers) or (source.infinities and not takes_infinities)
     ):
-        yield Conversion("not-a-number dropped", True, _each_block(_drop_not_numbers))
+        drop = _drop_rows(np.isnan) if takes_infinities else _drop_rows(lambda column: ~np.isfinite(column))
+        yield Conversion("not-a-number dropped", True, _each_block(drop))
     if source.breaks and not sink.breaks:
         yield Conversion("breaks dropped", True, _each_block(lambda block: evolve(block, breaks=())))
     # An outbox makes gaps too, so they are taken out even when the source makes none.
@@ -276,9 +276,12 @@ def _fits_integer(column: Column) -> NDArray[np.bool_]:
     return fits
 
 
-def _drop_not_numbers(block: SampleBlock) -> SampleBlock:
-    floats = [np.isfinite(column) for column in block.columns.values() if column.dtype.kind == "f"]
-    if not floats:
-        return block
-    finite = np.all(floats, axis=0)
-    return block if finite.all() else block.take(finite)[0]
+def _drop_rows(unwanted: Callable[[Column], NDArray[np.bool_]]) -> Callable[[SampleBlock], SampleBlock]:
+    def drop(block: SampleBlock) -> SampleBlock:
+        floats = [unwanted(column) for column in block.columns.values() if column.dtype.kind == "f"]
+        if not floats:
+            return block
+        dropped = np.any(floats, axis=0)
+        return block.take(~dropped)[0] if dropped.any() else block
+
+    return drop

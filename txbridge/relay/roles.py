@@ -57,6 +57,7 @@ class Capabilities:
             microseconds, …
         value_types: The types of values.
         not_numbers: Whether floats may be NaN or infinite.
+        infinities: Whether floats may be infinite, even where they may not be NaN.
         several_columns: Whether a stream may have more than the one column ``"value"``.
         breaks: Whether interval breaks mean something.
         gaps: Whether `Gap` records do.
@@ -73,6 +74,7 @@ class Capabilities:
     time_resolution_ns: int = 1
     value_types: frozenset[ValueType] = ALL_VALUE_TYPES
     not_numbers: bool = True
+    infinities: bool = False
     several_columns: bool = False
     breaks: bool = False
     gaps: bool = False

@@ -160,7 +160,7 @@ class Scale(_Plain):
     def _describe(self, info: StreamInfo) -> StreamInfo:
         if not _matches(info.name, self.streams):
             return info
-        return info.each_column(
+        return evolve(info, native=None).each_column(
             lambda one: evolve(
                 one,
                 unit_symbol=one.unit_symbol if self.unit_symbol is None else self.unit_symbol,
@@ -347,7 +347,9 @@ class Decimate:
         means = self.method == "mean" and _matches(info.name, self.streams)
         if not means:
             return info
-        return info.each_column(lambda one: evolve(one, value_type=_float_type(one.value_type)))
+        return evolve(info, native=None).each_column(
+            lambda one: evolve(one, value_type=_float_type(one.value_type))
+        )
 
     def _rows(self, block: SampleBlock, weights: NDArray[np.int64], starts: NDArray[np.intp]) -> SampleBlock:
         lasts = np.append(starts[1:], len(block)) - 1
@@ -363,6 +365,8 @@ class Decimate:
 
 
 def _with_floats(takes: Capabilities) -> Capabilities:
+    # What is computed from infinities may be no number.
+    takes = evolve(takes, not_numbers=takes.not_numbers or takes.infinities)
     if ValueType.INTEGER not in takes.value_types:
         return takes
     return evolve(takes, value_types=takes.value_types | {ValueType.FLOAT})

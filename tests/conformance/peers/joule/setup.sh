@@ -267,7 +267,7 @@ rm -f "$CONF/event_stream_configs/locked.conf"
 if [ "${JOULE_CONFIGURED_EVENTS:-0}" = 1 ]; then
 cat > "$CONF/event_stream_configs/locked.conf" <<EOF
 [Main]
-name = locked events
+name = events
 path = /configured
 keep = all
 description = a statically configured event stream
