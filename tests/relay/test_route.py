@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from tests.contract.outbox import batch_of
 from tests.support.deferreds import fired, waits
-from tests.support.relay import ScriptedSink, ScriptedSource, hang
+from tests.support.relay import ScriptedLedger, ScriptedSink, ScriptedSource, hang
 from txbridge.errors import (
     AuthError,
     Closed,
@@ -36,11 +36,10 @@ class Bench:
 
     def __init__(self, source, sinks, *, outbox_options=None, destination_options=None, **options):
         self.clock = Clock()
-        self.lost = []
+        self.ledger = ScriptedLedger()
         self.source = source
         self.sinks = sinks
-        ledger = lambda where, gap: self.lost.append((where, gap))  # noqa: E731
-        self.outbox = MemoryOutbox(tuple(sinks), self.clock, ledger=ledger, **(outbox_options or {}))
+        self.outbox = MemoryOutbox(tuple(sinks), self.clock, ledger=self.ledger, **(outbox_options or {}))
         self.route = RelayService(
             "garden",
             source,
@@ -51,9 +50,13 @@ class Bench:
             self.outbox,
             clock=self.clock,
             random=lambda: 0.5,
-            ledger=ledger,
+            ledger=self.ledger,
             **options,
         )
+
+    @property
+    def lost(self):
+        return self.ledger.lost
 
     @property
     def status(self):

@@ -11,7 +11,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.contract.outbox import batch_of
 from tests.support.deferreds import fired, waits
-from tests.support.relay import EVERYTHING, ScriptedSink, hang
+from tests.support.relay import EVERYTHING, ScriptedLedger, ScriptedSink, hang
 from txbridge.errors import (
     AuthError,
     ConnectError,
@@ -40,7 +40,7 @@ class Bench:
 
     def __init__(self, sink, *, start=True, policy=None, **options):
         self.clock = Clock()
-        self.lost = []
+        self.ledger = ScriptedLedger()
         self.sink = sink
         self.outbox = MemoryOutbox(("a",), self.clock)
         self.sender = Sender(
@@ -50,11 +50,15 @@ class Bench:
             plan=plan_route(EVERYTHING, sink.capabilities, policy or RoutePolicy()),
             clock=self.clock,
             random=lambda: 0.5,
-            ledger=lambda where, gap: self.lost.append((where, gap)),
+            ledger=self.ledger,
             **options,
         )
         if start:
             self.sender.start()
+
+    @property
+    def lost(self):
+        return self.ledger.lost
 
     def put(self, *batches):
         for batch in batches:

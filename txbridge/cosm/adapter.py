@@ -102,6 +102,11 @@ class CosmSink:
         return SINK_CAPABILITIES
 
     @property
+    def skew(self) -> float | None:
+        """How many seconds the server's clock is ahead of this machine's; None when that is not known."""
+        return None
+
+    @property
     def feed_id(self) -> Id:
         """The feed; None until it was made."""
         return self._feed_id

@@ -252,6 +252,11 @@ class JouleSink:
         """What a node can hold."""
         return SINK_CAPABILITIES
 
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the node's clock is ahead of this machine's; None when that is not known."""
+        return None
+
     @deferred
     async def deliver(self, batch: Batch) -> Receipt:
         """Write a batch, stream by stream.

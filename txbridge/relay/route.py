@@ -30,7 +30,7 @@ from txbridge.net.deferred import deferred
 from txbridge.relay.link import Link
 from txbridge.relay.loop import Loop
 from txbridge.relay.plan import Plan, RoutePolicy, plan_route
-from txbridge.relay.roles import Ledger, Outbox, Selection, Sink, Source, Subscription
+from txbridge.relay.roles import Ledger, Loss, LossKind, Outbox, Selection, Sink, Source, Subscription
 from txbridge.relay.sender import Sender, SendLimits
 from txbridge.relay.status import LinkState, RouteStatus, describe_error
 from txbridge.relay.steps import Step, flush_steps, run_steps
@@ -227,9 +227,8 @@ class RelayService(Service):
         while not self._loop.stopping:
             batch = await subscription.next_batch()
             self._received += batch.points
-            if self._ledger is not None:
-                for gap in batch.gaps:
-                    self._ledger("", gap)
+            if batch.gaps and self._ledger is not None:
+                await self._ledger.record([Loss("", LossKind.SOURCE, gap) for gap in batch.gaps])
             passed, following = self._taken = run_steps(self._steps, batch)
             await self._append(passed)
             self._taken, self._steps = None, following
@@ -275,8 +274,7 @@ class RelayService(Service):
             if not accepted and self._ledger is not None:
                 # What was taken and not settled is given again by a source with a history.
                 lost = held if self._source.capabilities.history else rest
-                for gap in lost.lost(UNSAVED):
-                    self._ledger("", gap)
+                await self._ledger.record([Loss("", LossKind.STOPPED, gap) for gap in lost.lost(UNSAVED)])
 
     @deferred
     async def _flush(self) -> None:

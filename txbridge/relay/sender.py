@@ -42,7 +42,7 @@ from txbridge.net.deferred import deferred
 from txbridge.relay.link import Link
 from txbridge.relay.loop import Loop
 from txbridge.relay.plan import Plan
-from txbridge.relay.roles import Ledger, Outbox, Pending, Receipt, Sink
+from txbridge.relay.roles import Ledger, Loss, LossKind, Outbox, Pending, Receipt, Sink
 from txbridge.relay.status import DestinationStatus, LinkState, describe_error, one_line
 
 __all__ = ["SendLimits", "Sender"]
@@ -188,7 +188,7 @@ class Sender:
             try:
                 pending = await self._peek()
                 await self._send(pending.batch)
-                await self._outbox.settle(self._destination, pending.position)
+                await self._outbox.settle(self._destination, pending)
             except Closed:
                 return
             except BridgeError as error:
@@ -226,14 +226,16 @@ class Sender:
             except TooLarge as error:
                 self._max_bytes = max(SMALLEST_PART, part.nbytes // 2)
                 smaller = (
-                    part.split((part.points + 1) // 2) if part.points > 1 else self._isolate(part, error)
+                    part.split((part.points + 1) // 2)
+                    if part.points > 1
+                    else await self._isolate(part, error)
                 )
                 rest = [piece for one in list(parts)[1:] for piece in self._parts(one)]
                 parts = deque([*smaller, *rest])
             except BridgeError as error:
                 if error.advice is Advice.BURY:
                     parts.popleft()
-                    parts.extendleft(reversed(self._isolate(part, error)))
+                    parts.extendleft(reversed(await self._isolate(part, error)))
                 else:
                     delay = self._link.failed(error)
                     if isinstance(error, TimedOut) and part.points > 1:
@@ -243,7 +245,7 @@ class Sender:
                     await self._loop.wait(delay)
             else:
                 parts.popleft()
-                self._accepted(part, receipt)
+                await self._accepted(part, receipt)
 
     def _parts(self, batch: Batch) -> list[Batch]:
         """Cut a batch to the sizes that the sink takes; nothing is sent of an empty one."""
@@ -254,7 +256,7 @@ class Sender:
             points = min(points, max(1, batch.points * self._max_bytes // batch.nbytes))
         return batch.split(points)
 
-    def _isolate(self, part: Batch, error: BridgeError) -> list[Batch]:
+    async def _isolate(self, part: Batch, error: BridgeError) -> list[Batch]:
         """The halves of a part that was refused as a whole; a single block is buried."""
         kinds = (Batch((), part.gaps, part.infos), Batch(part.blocks), Batch(notes=part.notes))
         there = [one for one in kinds if not one.empty]
@@ -266,19 +268,19 @@ class Sender:
         if len(part.notes) > 1:
             return [Batch(notes=(note,)) for note in part.notes]
         self._link.works()  # it answered, so it is there
-        self._reject(part, describe_error(error))
+        await self._reject(part, describe_error(error))
         return []
 
-    def _accepted(self, part: Batch, receipt: Receipt) -> None:
+    async def _accepted(self, part: Batch, receipt: Receipt) -> None:
         self._link.works()
         refused = {rejection.block: rejection.reason for rejection in receipt.rejections}
         for index, reason in refused.items():
-            self._reject(Batch((part.blocks[index],)), reason)
+            await self._reject(Batch((part.blocks[index],)), reason)
         if not refused:
             self._refuses = False
         self._delivered += part.points - sum(len(part.blocks[index]) for index in refused)
 
-    def _reject(self, part: Batch, reason: str) -> None:
+    async def _reject(self, part: Batch, reason: str) -> None:
         reason = one_line(reason)
         self._link.last_error = reason
         if not self._refuses:
@@ -286,5 +288,8 @@ class Sender:
         self._refuses = True
         self._rejected += part.points
         if self._ledger is not None:
-            for gap in part.lost(f"refused: {reason}"):
-                self._ledger(self._destination, gap)
+            losses = [
+                Loss(self._destination, LossKind.REFUSED, gap) for gap in part.lost(f"refused: {reason}")
+            ]
+            if losses:
+                await self._ledger.record(losses)
