@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.task import Clock
 
 from tests.support.deferreds import fired, result_of, waits
@@ -23,6 +24,18 @@ def batch_of(*ats, stream="s", cursor=None):
 
 def ats_of(batch, stream="s"):
     return [int(at) for block in batch.blocks if block.stream == stream for at in block.at]
+
+
+class ListLedger:
+    """A ledger that is a list of (destination, gap)."""
+
+    def __init__(self, lost):
+        self.lost = lost
+
+    def record(self, losses):
+        """Called by the outbox."""
+        self.lost.extend((loss.destination, loss.gap) for loss in losses)
+        return succeed(None)
 
 
 class OutboxContract:
@@ -44,9 +57,7 @@ class OutboxContract:
     @pytest.fixture
     def open_outbox(self, clock, lost):
         def make(*destinations, **options):
-            return self.make(
-                destinations or ("a",), clock, ledger=lambda where, gap: lost.append((where, gap)), **options
-            )
+            return self.make(destinations or ("a",), clock, ledger=ListLedger(lost), **options)
 
         return make
 
@@ -59,7 +70,7 @@ class OutboxContract:
         first = self.peek(outbox)
         assert ats_of(first.batch) == [1, 2]
         assert self.peek(outbox) == first
-        fired(outbox.settle("a", first.position))
+        fired(outbox.settle("a", first))
         waiting = outbox.peek("a", **PLENTY)
         assert waits(waiting)
         fired(outbox.append(batch_of(3)))
@@ -84,7 +95,7 @@ class OutboxContract:
         outbox = open_outbox()
         for at in range(4):
             fired(outbox.append(batch_of(at)))
-        fired(outbox.settle("a", self.peek(outbox, max_points=2).position))
+        fired(outbox.settle("a", self.peek(outbox, max_points=2)))
         assert ats_of(self.peek(outbox).batch) == [2, 3]
         assert outbox.state().points == 2
 
@@ -92,7 +103,7 @@ class OutboxContract:
         outbox = open_outbox("fast", "dead")
         for at in range(3):
             fired(outbox.append(batch_of(at)))
-            fired(outbox.settle("fast", self.peek(outbox, "fast").position))
+            fired(outbox.settle("fast", self.peek(outbox, "fast")))
         assert ats_of(self.peek(outbox, "dead").batch) == [0, 1, 2]
         state = outbox.state()
         assert (state.points, state.destinations["fast"].points, state.destinations["dead"].points) == (
@@ -147,8 +158,9 @@ class OutboxContract:
     def test_only_what_was_peeked_can_be_settled(self, open_outbox):
         outbox = open_outbox()
         fired(outbox.append(batch_of(1)))
+        pending = self.peek(outbox)
         with pytest.raises(ValueError, match="'a'"):
-            result_of(outbox.settle("a", self.peek(outbox).position + 1))
+            result_of(outbox.settle("a", evolve(pending, position=pending.position + 1)))
 
     def test_nobody_else_may_read(self, open_outbox):
         with pytest.raises(KeyError):
@@ -162,7 +174,7 @@ class OutboxContract:
         fired(outbox.append(batch_of(2)))
         clock.advance(2)
         assert outbox.state().destinations["a"].oldest_age == 7
-        fired(outbox.settle("a", self.peek(outbox, max_points=1).position))
+        fired(outbox.settle("a", self.peek(outbox, max_points=1)))
         assert outbox.state().destinations["a"].oldest_age == 2
 
     def test_block_makes_the_source_wait_until_there_is_room(self, open_outbox, lost):
@@ -172,11 +184,11 @@ class OutboxContract:
         third, fourth = outbox.append(batch_of(3, cursor=3)), outbox.append(batch_of(4))
         assert waits(third)
         assert (outbox.state().blocked, outbox.cursor) == (True, None)
-        fired(outbox.settle("a", self.peek(outbox, max_points=1).position))
+        fired(outbox.settle("a", self.peek(outbox, max_points=1)))
         fired(third)
         assert outbox.cursor == Cursor(3)
         assert waits(fourth)
-        fired(outbox.settle("a", self.peek(outbox).position))
+        fired(outbox.settle("a", self.peek(outbox)))
         fired(fourth)
         assert ats_of(self.peek(outbox).batch) == [4]
         assert lost == []
@@ -208,7 +220,7 @@ class OutboxContract:
         outbox = open_outbox("fast", "dead", max_points=3, on_full=OnFull.DROP_OLDEST)
         for at in (1, 2, 3):
             fired(outbox.append(batch_of(at)))
-        fired(outbox.settle("fast", self.peek(outbox, "fast", max_points=1).position))
+        fired(outbox.settle("fast", self.peek(outbox, "fast", max_points=1)))
         fired(outbox.append(batch_of(4, 5)))
         assert [(where, gap.start_ns, gap.end_ns, gap.points) for where, gap in lost] == [
             ("dead", 1, 1, 1),
@@ -218,7 +230,7 @@ class OutboxContract:
         dead = self.peek(outbox, "dead")
         assert ats_of(dead.batch) == [3, 4, 5]
         assert [(gap.start_ns, gap.end_ns, gap.points) for gap in dead.batch.gaps] == [(1, 2, 2)]
-        fired(outbox.settle("dead", dead.position))
+        fired(outbox.settle("dead", dead))
         fired(outbox.append(batch_of(6)))
         assert self.peek(outbox, "dead").batch.gaps == ()
         assert outbox.state().destinations["dead"].dropped == 2
@@ -232,7 +244,7 @@ class OutboxContract:
         assert [gap.start_ns for _, gap in lost] == [3]
         fired(outbox.append(batch_of(5, 6)))
         assert [gap.start_ns for _, gap in lost] == [3, 5]
-        fired(outbox.settle("a", sending.position))
+        fired(outbox.settle("a", sending))
         assert ats_of(self.peek(outbox).batch) == [4]
 
     def test_drop_newest_keeps_what_is_there(self, open_outbox, lost):
@@ -248,10 +260,10 @@ class OutboxContract:
         fired(outbox.append(batch_of(1)))
         first = self.peek(outbox)
         fired(outbox.append(batch_of(2)))
-        fired(outbox.settle("a", first.position))
+        fired(outbox.settle("a", first))
         pending = self.peek(outbox)
         assert (pending.batch.points, pending.batch.gaps[0].start_ns) == (0, 2)
-        fired(outbox.settle("a", pending.position))
+        fired(outbox.settle("a", pending))
         waiting = outbox.peek("a", **PLENTY)
         assert waits(waiting)
         waiting.cancel()
@@ -301,7 +313,7 @@ class OutboxContract:
             Clock(),
             max_points=6,
             on_full=on_full,
-            ledger=lambda where, gap: lost.append((where, range(gap.start_ns, gap.end_ns + 1))),
+            ledger=ListLedger(lost),
         )
         appended = 0
         appends = []
@@ -311,7 +323,7 @@ class OutboxContract:
         def settle(name):
             pending, peeked[name] = peeked[name], None
             arrived[name].extend(ats_of(pending.batch))
-            fired(outbox.settle(name, pending.position))
+            fired(outbox.settle(name, pending))
 
         for action, *arguments in actions:
             if action == "append":
@@ -339,7 +351,9 @@ class OutboxContract:
         for one in appends:
             fired(one)
         for name in ("a", "b"):
-            missing = [at for where, ats in lost if where == name for at in ats]
+            missing = [
+                at for where, gap in lost if where == name for at in range(gap.start_ns, gap.end_ns + 1)
+            ]
             assert arrived[name] == sorted(arrived[name])
             assert sorted([*arrived[name], *missing]) == list(range(appended))
             assert outbox.state().destinations[name].dropped == len(missing)

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
@@ -46,7 +46,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from txbridge.errors import Closed
 from txbridge.model.samples import Batch, Cursor, Gap, StreamInfo
-from txbridge.relay.roles import Ledger, OnFull, OutboxState, Pending, PendingState
+from txbridge.relay.roles import (
+    Durability,
+    Ledger,
+    Loss,
+    LossKind,
+    OnFull,
+    OutboxState,
+    Pending,
+    PendingState,
+    Stamp,
+)
 
 __all__ = ["MemoryOutbox"]
 
@@ -63,6 +73,7 @@ class _Entry:
     points: int
     nbytes: int
     accepted_at: float
+    stamp: Stamp
 
 
 @define
@@ -176,7 +187,7 @@ class MemoryOutbox:
         """
         return self._settled_cursor if self._entries else self._cursor
 
-    def append(self, batch: Batch) -> Deferred[None]:
+    def append(self, batch: Batch, only: Collection[str] | None = None) -> Deferred[None]:
         """Accept a batch; waits for room with `OnFull.BLOCK`, and cancelling then appends nothing.
 
         Raises:
@@ -195,7 +206,9 @@ class MemoryOutbox:
             self._refuse(batch)
         return succeed(None)
 
-    def peek(self, destination: str, *, max_points: int, max_bytes: int) -> Deferred[Pending]:
+    def peek(
+        self, destination: str, *, max_points: int, max_bytes: int, newest: bool = False
+    ) -> Deferred[Pending]:
         """The oldest things that are not settled for a destination.
 
         Raises:
@@ -219,7 +232,7 @@ class MemoryOutbox:
         self._serve(reader)
         return waiting
 
-    def settle(self, destination: str, position: int) -> Deferred[None]:
+    def settle(self, destination: str, pending: Pending) -> Deferred[None]:
         """The destination has everything up to this position.
 
         Raises:
@@ -227,6 +240,7 @@ class MemoryOutbox:
             KeyError: There is no such destination.
         """
         reader = self._readers[destination]
+        position = pending.position
         if position > reader.peeked:
             return fail(ValueError(f"{destination!r} has peeked up to {reader.peeked}, not {position}"))
         for kept in self._positions[bisect_right(self._positions, reader.settled) :]:
@@ -250,7 +264,9 @@ class MemoryOutbox:
             oldest = self._entries[self._positions[first]] if first < len(self._positions) else None
             age = None if oldest is None else now - oldest.accepted_at
             pending[name] = PendingState(reader.points, reader.nbytes, age, reader.dropped)
-        return OutboxState(self._points, self._nbytes, bool(self._blocked), pending)
+        return OutboxState(
+            self._points, self._nbytes, bool(self._blocked), pending, self._max_bytes, Durability.NONE
+        )
 
     def close(self) -> Deferred[None]:
         """Stop; what was not settled is lost, and the ledger is told."""
@@ -260,7 +276,7 @@ class MemoryOutbox:
         for name, reader in self._readers.items():
             for entry in self._entries.values():
                 if reader.needs(entry):
-                    self._report(name, entry.batch, STOPPED)
+                    self._report(name, entry.batch, LossKind.STOPPED, STOPPED)
         while self._blocked:
             self._blocked.popleft()[1].errback(Closed("the outbox"))
         for reader in self._readers.values():
@@ -292,7 +308,9 @@ class MemoryOutbox:
         if batch.empty:
             return
         self._last_position += 1
-        entry = _Entry(self._last_position, batch, batch.points, batch.nbytes, self._clock.seconds())
+        now = int(self._clock.seconds() * 1e9)
+        stamp = Stamp(now, now, "")
+        entry = _Entry(self._last_position, batch, batch.points, batch.nbytes, self._clock.seconds(), stamp)
         self._entries[entry.position] = entry
         self._positions.append(entry.position)
         self._points += entry.points
@@ -346,14 +364,13 @@ class MemoryOutbox:
 
     def _drop_for(self, name: str, reader: _Reader, batch: Batch) -> None:
         reader.dropped += batch.points
-        gaps = self._report(name, batch, FULL)
+        gaps = self._report(name, batch, LossKind.OVERFLOW, FULL)
         reader.remember([*batch.gaps, *gaps], batch.infos)
 
-    def _report(self, name: str, batch: Batch, reason: str) -> list[Gap]:
+    def _report(self, name: str, batch: Batch, kind: LossKind, reason: str) -> list[Gap]:
         gaps = batch.lost(reason)
         if self._ledger is not None:
-            for gap in gaps:
-                self._ledger(name, gap)
+            self._ledger.record([Loss(name, kind, gap) for gap in gaps])
         return gaps
 
     def _remove(self, entry: _Entry) -> None:
@@ -393,4 +410,7 @@ class MemoryOutbox:
         reader.told_with = position
         reader.peeked = max(reader.peeked, position)
         waiting, reader.waiting = reader.waiting, None
-        waiting.callback(Pending(position, Batch.merge(batches)))
+        stamp = (
+            self._entries[self._positions[first]].stamp if first < len(self._positions) else Stamp(0, 0, "")
+        )
+        waiting.callback(Pending(reader.settled, position, Batch.merge(batches), stamp))
