@@ -128,6 +128,8 @@ class Capabilities:
             since; a sink keeps every point, not only the latest of a stream.
         acknowledges: A source waits for `Subscription.settled`; a sink's receipt comes from the
             other platform and not from the local network stack.
+        any_order: A sink may be given older rows of a stream after newer ones.
+        local_clock: A source's instants come from the clock of this machine.
         max_batch_points: The most points in one batch, or None.
         max_batch_bytes: The most `Batch.nbytes` of one batch, or None.
     """
@@ -142,6 +144,8 @@ class Capabilities:
     notes: bool = False
     history: bool = True
     acknowledges: bool = True
+    any_order: bool = False
+    local_clock: bool = False
     max_batch_points: int | None = None
     max_batch_bytes: int | None = None
 
@@ -326,12 +330,15 @@ class PendingState:
         oldest_age: Seconds since the oldest of it was accepted, or None when nothing waits.
         dropped: How many points were dropped for this destination since the outbox was opened: because
             it was full, too old, or unreadable.
+        live: Whether something was accepted after everything that is settled, so that a peek for the
+            newest has something to give.
     """
 
     points: int = 0
     nbytes: int = 0
     oldest_age: float | None = None
     dropped: int = 0
+    live: bool = False
 
 
 @frozen
