@@ -828,7 +828,7 @@ def test_the_repr_shows_the_host_only() -> None:
 
 def test_the_parts_are_what_twisted_looks_for() -> None:
     network = MemoryNetwork()
-    exchange = http._Exchange("x", "h:80", network.reactor, http._Pool(network.reactor, 1), None)
+    exchange = http._Exchange("x", "h:80", network.reactor, http._Pool(network.reactor, 1), None, float)
     assert verifyObject(IAgent, exchange)
     assert verifyObject(IAgentEndpointFactory, exchange)
     assert verifyObject(IStreamClientEndpoint, exchange)

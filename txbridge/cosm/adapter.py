@@ -55,6 +55,7 @@ SINK_CAPABILITIES = Capabilities(
     value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER, ValueType.TEXT}),
     not_numbers=False,
     infos=True,
+    any_order=True,
     max_batch_points=MAX_POINTS,
 )
 
@@ -104,7 +105,7 @@ class CosmSink:
     @property
     def skew(self) -> float | None:
         """How many seconds the server's clock is ahead of this machine's; None when that is not known."""
-        return None
+        return self._client.skew
 
     @property
     def feed_id(self) -> Id:
@@ -125,6 +126,9 @@ class CosmSink:
             RemoteProtocolError: Something answered that is no server of this API.
             BridgeError: Nothing is known about the batch.
         """
+        if batch.empty:
+            await self._greet()
+            return Receipt()
         if self._feed_id is None:
             self._feed_id = await self._client.create_feed(data=Environment(title=self._title))
         if await self._refusal(batch.blocks, batch.infos) is None:
@@ -144,6 +148,14 @@ class CosmSink:
     @deferred
     async def close(self) -> None:
         """Nothing is held: the client is its owner's."""
+
+    async def _greet(self) -> None:
+        try:
+            await self._client.list_feeds(parameters={"per_page": 1, "content": "summary"})
+        except RequestRejected as error:
+            if error.advice is Advice.RETRY:
+                raise
+            # A key for writing only may not ask this, but it was the server that said so.
 
     async def _refusal(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> str | None:
         """Write, and give the reason if the server will never take it."""

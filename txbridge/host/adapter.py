@@ -38,6 +38,7 @@ CAPABILITIES = Capabilities(
     infos=True,
     history=False,
     acknowledges=False,
+    local_clock=True,
 )
 
 SHORTEST_INTERVAL = 0.1  # the kernel counts processor time in hundredths of a second

@@ -255,7 +255,7 @@ class JouleSink:
     @property
     def skew(self) -> float | None:
         """How many seconds the node's clock is ahead of this machine's; None when that is not known."""
-        return None
+        return self._node.skew
 
     @deferred
     async def deliver(self, batch: Batch) -> Receipt:
@@ -268,6 +268,9 @@ class JouleSink:
             ConfigError: A stream is deleted as soon as it is made.
             BridgeError: Nothing is known about the batch.
         """
+        if batch.empty:
+            await self._node.info()
+            return Receipt()
         self._infos.update((info.name, info) for info in batch.infos)
         rejections: list[Rejection] = []
         for index, block in enumerate(batch.blocks):

@@ -248,7 +248,8 @@ class Sink(Protocol):
         Blocks that the platform refuses for good are rejections in the receipt; an error speaks
         of the whole batch, and nothing is known about which part was written.  Descriptions in
         ``batch.infos`` come before the first points they are about, but not again after a
-        restart: a sink takes points of a stream it was never told about.
+        restart: a sink takes points of a stream it was never told about.  An empty batch asks whether
+        the platform is there: it changes nothing, and the skew may be known afterwards.
 
         Raises:
             TooLarge: The caller tries again with smaller batches.
