@@ -11,7 +11,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.contract.outbox import batch_of
 from tests.support.deferreds import fired, waits
-from tests.support.relay import EVERYTHING, ScriptedLedger, ScriptedSink, hang
+from tests.support.relay import EVERYTHING, ScriptedDeadLetters, ScriptedLedger, ScriptedSink, hang
 from txbridge.errors import (
     AuthError,
     ConnectError,
@@ -26,7 +26,7 @@ from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, Stre
 from txbridge.net.backoff import Backoff
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import RoutePolicy, plan_route
-from txbridge.relay.roles import Capabilities, Receipt, Rejection
+from txbridge.relay.roles import Capabilities, Loss, LossKind, Receipt, Rejection
 from txbridge.relay.sender import Sender, SendLimits
 from txbridge.relay.status import LinkState
 
@@ -41,6 +41,7 @@ class Bench:
     def __init__(self, sink, *, start=True, policy=None, **options):
         self.clock = Clock()
         self.ledger = ScriptedLedger()
+        self.dead_letters = ScriptedDeadLetters()
         self.sink = sink
         self.outbox = MemoryOutbox(("a",), self.clock)
         self.sender = Sender(
@@ -51,6 +52,7 @@ class Bench:
             clock=self.clock,
             random=lambda: 0.5,
             ledger=self.ledger,
+            dead_letters=self.dead_letters,
             **options,
         )
         if start:
@@ -59,6 +61,10 @@ class Bench:
     @property
     def lost(self):
         return self.ledger.lost
+
+    @property
+    def letters(self):
+        return self.dead_letters.letters
 
     def put(self, *batches):
         for batch in batches:
@@ -102,6 +108,21 @@ def logged():
     globalLogPublisher.removeObserver(observe)
 
 
+def reject(stream, *ats):
+    """A sink's answer: it rejects blocks of a stream with one of these instants."""
+
+    def answer(batch):
+        return Receipt(
+            tuple(
+                Rejection(index, "not a number")
+                for index, block in enumerate(batch.blocks)
+                if block.stream == stream and set(block.at.tolist()) & set(ats)
+            )
+        )
+
+    return answer
+
+
 def several(*streams):
     return Batch(tuple(SampleBlock.scalar(stream, (1, 2), (1, 2)) for stream in streams))
 
@@ -131,7 +152,7 @@ def test_the_capabilities_of_the_sink_bound_a_delivery(bench):
 def test_bytes_bound_a_delivery_too(bench):
     one = bench(limits=SendLimits(nbytes=batch_of(*range(1000)).nbytes // 4))
     one.put(batch_of(*range(1000)))
-    assert one.sink.sizes() == [250] * 4
+    assert 200 <= max(one.sink.sizes()) <= 250
     assert one.sink.ats() == list(range(1000))
 
 
@@ -172,7 +193,7 @@ def test_a_destination_that_is_away_is_tried_for_ever_and_logged_twice(bench, lo
     )
     one.clock.pump([30.0] * 500)
     assert one.sink.ats() == [1, 2]
-    assert len(one.sink.tried) == 502
+    assert (len(one.sink.tried), one.status.retries) == (501, 500)
     assert logged == ["a is away: ConnectError: cannot connect to cloud.example: refused", "a is back"]
 
 
@@ -221,7 +242,7 @@ def test_what_a_slow_link_cannot_carry_in_time_is_cut_smaller(bench):
     one.put(batch_of(*range(10)))
     one.clock.pump([5, 1] * 5)
     assert one.sink.ats() == list(range(10))
-    assert one.sink.sizes()[:3] == [10, 5, 3]
+    assert one.sink.sizes()[:3] == [10, 5, 2]
 
 
 def test_a_wrong_key_asks_for_a_person_and_goes_on_by_itself(bench, logged):
@@ -244,11 +265,15 @@ def test_somebody_who_mended_it_need_not_wait(bench):
 
 
 def test_a_rejected_block_is_recorded_and_the_others_are_delivered(bench, logged):
-    one = bench(Receipt((Rejection(1, "not a number"),)))
+    one = bench(always=reject("b", 2))
     one.put(several("a", "b", "c"))
     assert [block.stream for block in one.sink.taken[0].blocks] == ["a", "c"]
-    assert one.lost == [("a", Gap("b", 1, 2, "refused: not a number", 2))]
-    assert (one.status.delivered, one.status.rejected, one.status.last_error) == (4, 2, "not a number")
+    assert (one.sink.ats("a"), one.sink.ats("b"), one.sink.ats("c")) == ([1, 2], [1], [1, 2])
+    assert one.ledger.losses == [
+        Loss("a", LossKind.REFUSED, Gap("b", 2, 2, "refused: not a number", 1)),
+    ]
+    assert one.letters == [("a", Batch((SampleBlock.scalar("b", (2,), (2,)),)), "not a number")]
+    assert (one.status.delivered, one.status.rejected, one.status.last_error) == (5, 1, "not a number")
     assert logged == ["a refuses some data: not a number"]
     assert one.status.state is LinkState.WORKING
 
@@ -260,8 +285,10 @@ def test_a_block_that_poisons_its_batch_is_found_and_left(bench):
     one = bench(always=refuse)
     one.put(several("a", "b", "bad", "c", "d"), several("e"))
     assert [block.stream for batch in one.sink.taken for block in batch.blocks] == ["a", "b", "c", "d", "e"]
-    assert [(gap.stream, gap.points) for _, gap in one.lost] == [("bad", 2)]
-    assert one.lost[0][1].reason == "refused: RequestRejected: write: 422 Invalid: no such unit"
+    assert [(gap.stream, gap.start_ns, gap.points) for _, gap in one.lost] == [("bad", 1, 1), ("bad", 2, 1)]
+    words = "RequestRejected: write: 422 Invalid: no such unit"
+    assert one.lost[0][1].reason == f"refused: {words}"
+    assert one.letters == [("a", several("bad"), words)]
     assert one.status.rejected == 2
 
 
@@ -362,10 +389,13 @@ def test_a_failing_outbox_is_tried_again(bench):
     one.outbox.settle = lambda *arguments: answers.pop() if answers else real(*arguments)
     one.sender.start()
     one.put(batch_of(1))
-    assert one.status.last_error == "OutboxError: the disk is full"
+    assert (one.status.storage, one.status.storage_error) == (
+        LinkState.AWAY,
+        "OutboxError: the disk is full",
+    )
     one.clock.advance(1)
-    assert one.sink.ats() == [1, 1]
-    assert one.status.pending_points == 0
+    assert one.sink.ats() == [1]
+    assert (one.status.pending_points, one.status.storage) == (0, LinkState.WORKING)
 
 
 def test_closing_the_outbox_ends_the_sender(bench):

@@ -43,12 +43,29 @@ class Link:
         backoff: Backoff | None = None,
     ) -> None:
         self.name = name
-        self.state = LinkState.STARTING
         self.last_error: str | None = None
         self._clock = clock
+        self._state = LinkState.STARTING
+        self._state_since = clock.seconds()
         self._random = random
         self._passing = backoff if backoff is not None else Backoff()
         self._lasting = Backoff(initial=ATTENTION_INITIAL, maximum=ATTENTION_MAXIMUM)
+
+    @property
+    def state(self) -> LinkState:
+        """How it goes."""
+        return self._state
+
+    @state.setter
+    def state(self, state: LinkState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._state_since = self._clock.seconds()
+
+    @property
+    def state_age(self) -> float:
+        """For how many seconds it has gone like that."""
+        return max(0.0, self._clock.seconds() - self._state_since)
 
     @property
     def in_trouble(self) -> bool:

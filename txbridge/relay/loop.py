@@ -15,10 +15,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txbridge.errors import OutboxError
 from txbridge.net.backoff import Backoff
 from txbridge.net.deferred import deferred
+from txbridge.relay.link import Link
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "keep"]
 
 
 class Loop:
@@ -104,3 +106,28 @@ class Loop:
         if not self.stopping:
             delay = self._backoff.next_delay(self._random(), self._clock.seconds())
             self._restart = self._clock.callLater(delay, self.start)
+
+
+async def keep(loop: Loop, link: Link, write: Callable[[], Deferred[None]]) -> None:
+    """Write something down here, however long it takes until that works: a disk may be full for days.
+
+    Args:
+        loop: Where the waiting is done.
+        link: How it goes with what is written to.
+        write: Does it.
+
+    Raises:
+        OutboxError: It did not work, and the loop is stopping.
+        Closed: What is written to is closed.
+    """
+    while True:
+        try:
+            await write()
+        except OutboxError as error:
+            delay = link.failed(error)
+            if loop.stopping:
+                raise
+            await loop.wait(delay)
+        else:
+            link.works()
+            return
