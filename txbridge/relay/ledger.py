@@ -344,8 +344,8 @@ class _Book:
         """
         if self._rows > self._max_rows:
             self._replace(_PAIRED)
-        if self._rows > self._max_rows * 9 // 10:
-            self._replace(_NAMELESS)
+            if self._rows > self._max_rows * 9 // 10:
+                self._replace(_NAMELESS)
 
     def _replace(self, thinned: str) -> None:
         (upto,) = self.connection.execute(
