@@ -50,13 +50,14 @@ def lost(
 
 
 class TickingClock:
-    """A second passes whenever somebody looks."""
+    """Some time passes whenever somebody looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = 1) -> None:
         self.now = NOW
+        self._step = seconds * 10**9
 
     def __call__(self) -> int:
-        self.now += 10**9
+        self.now += self._step
         return self.now
 
 
@@ -221,6 +222,50 @@ def test_recording_nothing_is_done_at_once(ledger):
     assert result_of(ledger.read()) == []
 
 
+# -------------------------------------------------------------------------------------- joined
+
+
+def spans(ledger) -> list[tuple[int, int, int | None, int]]:
+    rows = result_of(ledger.read(newest_first=False))
+    return [(row.start_ns, row.end_ns, row.points, row.losses) for row in rows]
+
+
+def test_a_loss_that_goes_on_is_one_row_for_a_minute(ledger):
+    for number in range(70):
+        fired(ledger.route("r").record([lost("t", number, number, 1)]))
+    assert spans(ledger) == [(0, 59, 60, 60), (60, 69, 10, 10)]
+    (oldest,) = result_of(ledger.read(limit=1, newest_first=False))
+    assert oldest.recorded_ns == NOW + 60 * 10**9
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lost(start=3, destination="cloud", end=4),
+        lost(start=3, kind=LossKind.AGE, end=4),
+        lost("u", 3, 4),
+        lost(start=3, reason="late", end=4),
+        lost(start=3, points=None, end=4),
+        lost(start=1, end=4),  # not after the first: what lies between is not said to be lost
+    ],
+    ids=repr,
+)
+def test_another_loss_is_a_row_of_its_own(ledger, other):
+    fired(ledger.route("r").record([lost(), other]))
+    assert len(spans(ledger)) == 2
+
+
+def test_each_refusal_is_a_row_of_its_own(ledger):
+    fired(ledger.route("r").record([lost("t", n, n, 1, kind=LossKind.REFUSED) for n in range(3)]))
+    assert len(spans(ledger)) == 3
+
+
+@pytest.mark.parametrize("kind", [LossKind.CONVERTED, LossKind.CLOCK])
+def test_what_changes_all_the_time_is_one_row_a_minute_in_whatever_order(ledger, kind):
+    fired(ledger.route("r").record([lost("t", n, n, 1, kind=kind) for n in (5, 1, 9)]))
+    assert spans(ledger) == [(1, 9, 3, 3)]
+
+
 # ------------------------------------------------------------------------------- bounded, exact
 
 
@@ -273,7 +318,7 @@ def test_old_rows_are_put_together_and_nothing_is_forgotten(groups):
 
 
 def test_the_newest_rows_stay_as_fine_as_they_were_written():
-    ledger = MemoryLedger(max_rows=100)
+    ledger = MemoryLedger(now_ns=TickingClock(60), max_rows=100)
     for number in range(1000):
         fired(ledger.route("r").record([lost("t", number, number, 1)]))
     rows = result_of(ledger.read(limit=40))

@@ -4,10 +4,11 @@ One file holds the losses of all routes of a process; each route writes through 
 is a row, and a row is written and synced before the data is let go.  While one commit runs, what is
 recorded meanwhile gathers and shares the next one.
 
-*Bounded, and exact.*  Above a number of rows the older half is thinned: neighbouring rows of one route,
-destination, kind and stream become one, which covers both and has the sum of their counts.  So the sums
-stay exact whatever happens, and what is recent stays as fine as it was written.  Should streams be so many
-that this does not help, the older half forgets their names: those rows say ``"*"``.
+*Bounded, and exact.*  A loss that follows another of the same route, destination, kind, stream and reason
+within a minute continues its row.  Above a number of rows the older half is thinned: neighbouring rows of
+one route, destination, kind and stream become one, which covers both and has the sum of their counts.  So
+the sums stay exact whatever happens, and what is recent stays as fine as it was written.  Should streams be
+so many that this does not help, the older half forgets their names: those rows say ``"*"``.
 
 *A full disk* is when losses happen, so it must not keep them from being written down.  A file of no use
 lies beside the ledger, its *ballast*; it is made smaller, step by step, when there is no room for a row,
@@ -30,7 +31,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from attrs import frozen
+from attrs import astuple, evolve, fields, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -58,6 +59,8 @@ MAX_ROWS = 100_000  # about 20 MB
 BALLAST = 1 << 20
 BALLAST_STEP = 1 << 16  # what is let go of at once; somebody else may take it before we do
 BUSY_SECONDS = 5.0  # somebody with the sqlite3 shell may hold the file for a moment
+JOIN_NS = 60 * 10**9  # how long a row is continued
+MAX_JOINED = 10_000  # rows that may be continued
 JOURNAL_PAGES = 64  # taken into the file when there are more: on a full disk a journal must not grow
 MAX_REASON = 500
 MAX_COUNT = 1 << 50  # of points in one row, so that no sum overflows
@@ -78,7 +81,6 @@ CREATE TABLE losses (
     losses INTEGER NOT NULL
 )
 """
-_COLUMNS = "recorded_ns, route, destination, kind, stream, start_ns, end_ns, points, reason, losses"
 
 # Two neighbours become one.  What was not counted is no part of a sum that was.
 _PAIRED = f"""
@@ -136,6 +138,9 @@ class LedgerRow:
     points: int | None
     reason: str
     losses: int = 1
+
+
+_COLUMNS = ", ".join(member.name for member in fields(LedgerRow))
 
 
 @frozen(kw_only=True)
@@ -233,19 +238,18 @@ def _integer(number: int) -> int:
     return max(-(2**63), min(number, 2**63 - 1))
 
 
-def _row_of(recorded_ns: int, route: str, loss: Loss) -> tuple[Any, ...]:
+def _row_of(recorded_ns: int, route: str, loss: Loss) -> LedgerRow:
     gap = loss.gap
-    return (
-        recorded_ns,
-        _text(route),
-        _text(loss.destination),
-        loss.kind.value,
-        _text(gap.stream),
-        _integer(gap.start_ns),
-        _integer(gap.end_ns),
-        None if gap.points is None else min(gap.points, MAX_COUNT),
-        _text(gap.reason)[:MAX_REASON],
-        1,
+    return LedgerRow(
+        recorded_ns=recorded_ns,
+        route=_text(route),
+        destination=_text(loss.destination),
+        kind=loss.kind.value,
+        stream=_text(gap.stream),
+        start_ns=_integer(gap.start_ns),
+        end_ns=_integer(gap.end_ns),
+        points=None if gap.points is None else min(gap.points, MAX_COUNT),
+        reason=_text(gap.reason)[:MAX_REASON],
     )
 
 
@@ -309,6 +313,15 @@ def _damage(words: str) -> sqlite3.DatabaseError:
     return error
 
 
+@frozen
+class _Last:
+    """The last row of a kind, which may be continued."""
+
+    id: int
+    began_ns: int
+    end_ns: int
+
+
 class _Book:
     """The rows, in an open database.  Used by one thread at a time."""
 
@@ -316,25 +329,52 @@ class _Book:
         _bring_up(connection)
         self.connection = connection
         self._max_rows = max_rows
-        (self._rows,) = connection.execute("SELECT count(*) FROM losses").fetchone()
+        self._last: dict[tuple[Any, ...], _Last] = {}
+        self._rows = self._count()
 
-    def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    def write(self, rows: Iterable[LedgerRow]) -> None:
         """Add rows durably.
 
         Raises:
             sqlite3.Error: None of them was added.
         """
+        added = 0
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            self.connection.executemany(
-                f"INSERT INTO losses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-            )
+            for row in rows:
+                added += self._add(row)
             self.connection.execute("COMMIT")
         except sqlite3.Error:
+            self._last.clear()
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
-        self._rows += len(rows)
+        self._rows += added
+
+    def _add(self, row: LedgerRow) -> int:
+        """How many rows there are more."""
+        key = (row.route, row.destination, row.kind, row.stream, row.reason, row.points is None)
+        last = self._last.get(key)
+        if last is not None and _continues(row, last):
+            self.connection.execute(
+                "UPDATE losses SET recorded_ns = ?, start_ns = min(start_ns, ?), end_ns = max(end_ns, ?),"
+                " points = points + ?, losses = losses + ? WHERE id = ?",
+                (row.recorded_ns, row.start_ns, row.end_ns, row.points, row.losses, last.id),
+            )
+            self._last[key] = evolve(last, end_ns=max(last.end_ns, row.end_ns))
+            return 0
+        cursor = self.connection.execute(
+            f"INSERT INTO losses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row)
+        )
+        if len(self._last) >= MAX_JOINED:
+            self._last.clear()
+        assert cursor.lastrowid is not None
+        self._last[key] = _Last(cursor.lastrowid, row.recorded_ns, row.end_ns)
+        return 1
+
+    def _count(self) -> int:
+        (rows,) = self.connection.execute("SELECT count(*) FROM losses").fetchone()
+        return int(rows)
 
     def thin(self) -> None:
         """Put old rows together if there are too many.
@@ -351,6 +391,7 @@ class _Book:
         (upto,) = self.connection.execute(
             "SELECT id FROM losses ORDER BY id LIMIT 1 OFFSET ?", (self._rows // 2,)
         ).fetchone()
+        self._last.clear()
         self.connection.execute("DROP TABLE IF EXISTS temp.thinned")
         self.connection.execute("BEGIN IMMEDIATE")
         try:
@@ -364,7 +405,15 @@ class _Book:
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
-        (self._rows,) = self.connection.execute("SELECT count(*) FROM losses").fetchone()
+        self._rows = self._count()
+
+
+def _continues(row: LedgerRow, last: _Last) -> bool:
+    if row.kind == LossKind.REFUSED.value:  # each has a letter of its own
+        return False
+    # A conversion or a correction goes on and on; of what is dropped a row must say from where to where.
+    goes_on = row.kind in (LossKind.CONVERTED.value, LossKind.CLOCK.value)
+    return 0 <= row.recorded_ns - last.began_ns < JOIN_NS and (goes_on or row.start_ns >= last.end_ns)
 
 
 # ------------------------------------------------------------------------------------- the file
@@ -426,7 +475,7 @@ class _LedgerFile:
         self._max_rows = max_rows
         self._ballast = _Ballast(path.with_name(path.name + ".ballast"), disk, ballast)
         self._book: _Book | None = None
-        self._owed: list[tuple[Any, ...]] = []  # what is to be said of files that were set aside
+        self._owed: list[LedgerRow] = []  # what is to be said of files that were set aside
 
     def open(self) -> None:
         """Open the file, or make it.
@@ -437,7 +486,7 @@ class _LedgerFile:
         self._persist(lambda book: None)
         self._ballast.keep()
 
-    def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    def write(self, rows: Sequence[LedgerRow]) -> None:
         """Add rows durably.
 
         Raises:
@@ -569,7 +618,7 @@ class SqliteLedger:
         self._file = file
         self._worker = worker
         self._now_ns = now_ns
-        self._rows: list[tuple[Any, ...]] = []
+        self._rows: list[LedgerRow] = []
         self._waiting: list[Deferred[None]] = []
         self._writing = False
         self._closed = False
