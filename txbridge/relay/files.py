@@ -64,6 +64,9 @@ class Files(Protocol):
     def open(self, path: Path, *, writing: bool = False) -> File:
         """Open a file that is there."""
 
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name, in one step."""
+
     def remove(self, path: Path) -> None:
         """Take a file away; one that is not there is fine."""
 
@@ -157,6 +160,10 @@ class RealFiles:
     def open(self, path: Path, *, writing: bool = False) -> File:
         """Open a file that is there."""
         return _RealFile(os.open(path, (os.O_RDWR if writing else os.O_RDONLY) | os.O_CLOEXEC))
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name."""
+        old.rename(new)
 
     def remove(self, path: Path) -> None:
         """Take a file away."""

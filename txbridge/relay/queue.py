@@ -46,7 +46,7 @@ from txbridge.relay.segments import Addressees, Head, Index, PlaceOf, Places, Sp
 from txbridge.relay.thinning import Thinning
 from txbridge.relay.worker import Worker
 
-__all__ = ["Caps", "Content", "Item", "Segment", "SegmentQueue", "Shelf", "ShelfFull"]
+__all__ = ["Caps", "Content", "Item", "Reader", "Segment", "SegmentQueue", "Shelf", "ShelfFull"]
 
 FULL = "the outbox was full"
 TOO_OLD = "it waited too long in the outbox"
@@ -98,6 +98,7 @@ class Segment:
         kept: How many of its points somebody needs.
         sealed: Whether nothing more will be written to it.
         doomed: Whether it is about to go.
+        thinnest: Whether thinning it would not make it smaller.
     """
 
     first: int
@@ -113,6 +114,7 @@ class Segment:
     kept: int = 0
     sealed: bool = False
     doomed: bool = False
+    thinnest: bool = False
 
     @property
     def needed(self) -> bool:
@@ -262,7 +264,7 @@ class _Peeked:
 
 
 @define(eq=False)
-class _Reader:
+class Reader:
     """A destination's place, and what comes with its next peek."""
 
     name: str
@@ -374,8 +376,8 @@ class SegmentQueue:
         if not destinations or len(set(destinations)) != len(destinations):
             raise ValueError(f"an outbox needs destinations with different names, not {list(destinations)}")
         self._shelf = shelf
-        self._readers = {name: _Reader(name) for name in destinations}
-        self._removed: dict[str, _Reader] = {}
+        self._readers = {name: Reader(name) for name in destinations}
+        self._removed: dict[str, Reader] = {}
         self._clock = clock
         self._stamp = stamp
         self._caps = caps
@@ -390,6 +392,7 @@ class SegmentQueue:
         self._nbytes = 0
         self._places_number = 0
         self._unsaved = False
+        self._owed: list[Loss] = []  # what the ledger has yet to be told
         self._failures: dict[int, int] = {}  # position -> reads that failed
         self._appends: deque[_Append] = deque()
         self._committing: list[_Append] = []
@@ -589,6 +592,8 @@ class SegmentQueue:
         try:
             if self._due:
                 self._due = False
+                await self._record(self._owed)
+                self._owed = []
                 await self._expire()
                 if self._unsaved:
                     await self._save()
@@ -829,7 +834,7 @@ class SegmentQueue:
                 break
             group.append(self._appends.popleft())
         losses: list[Loss] = []
-        told: list[tuple[_Reader, list[Gap], Batch]] = []
+        told: list[tuple[Reader, list[Gap], Batch]] = []
         for append in group:
             item = append.item
             gaps = item.batch.lost(FULL)
@@ -1009,13 +1014,10 @@ class SegmentQueue:
 
     async def _thin(self) -> bool:
         """Thin the oldest of the segments that were thinned least; whether there was one."""
-        found = [one for one in self._droppable() if one.generation < MOST_THINNED and not one.doomed]
+        found = [one for one in self._droppable() if one.generation < MOST_THINNED and not one.thinnest]
         if not found:
             return False
         old = min(found, key=lambda segment: segment.generation)
-        return await self._thin_one(old)
-
-    async def _thin_one(self, old: Segment) -> bool:
         old.doomed = True
         try:
             if old is self._active:
@@ -1023,20 +1025,24 @@ class SegmentQueue:
             needs = {name: reader.settled.copy() for name, reader in self._readers.items()}
             new, accounts = await self._writing.run(lambda: self._rewrite(old, needs))
             if new is None:
-                old.generation = MOST_THINNED
-                return True
-            await self._record(
-                [
+                old.thinnest = True
+            else:
+                losses = [
                     Loss(name, LossKind.OVERFLOW, gap)
                     for name, one in accounts.items()
                     for gap in one.lost(THINNED)
                 ]
-            )
-            await self._writing.run(lambda: self._shelf.replace(old, new))
+                await self._record(losses)
+                await self._writing.run(lambda: self._shelf.replace(old, new))
+                self._take_in(new, old)
         finally:
             old.doomed = False
             for reader in list(self._readers.values()):
                 self._serve(reader)
+        return True
+
+    def _take_in(self, new: Segment, old: Segment) -> None:
+        """A segment was thinned."""
         self._segments[self._segments.index(old)] = new
         self._nbytes += new.nbytes - old.nbytes
         self._points += new.kept - old.kept
@@ -1046,7 +1052,6 @@ class SegmentQueue:
                 after.records - before.records, after.points - before.points, after.nbytes - before.nbytes
             )
             reader.dropped += before.points - after.points
-        return True
 
     def _rewrite(
         self, old: Segment, needs: Mapping[str, Positions]
@@ -1108,14 +1113,14 @@ class SegmentQueue:
 
     # Reading.
 
-    def _serve(self, reader: _Reader) -> None:
+    def _serve(self, reader: Reader) -> None:
         """Read for a peek that waits, if there is something for it."""
         if reader.ask is not None and not reader.reading and reader.has(reader.ask.newest):
             reader.reading = True
             self._read(reader).addErrback(lambda failure: self._log.failure("an outbox broke", failure))
 
     @deferred
-    async def _read(self, reader: _Reader) -> None:
+    async def _read(self, reader: Reader) -> None:
         try:
             while (ask := reader.ask) is not None and reader.has(ask.newest):
                 segments = [
@@ -1143,7 +1148,7 @@ class SegmentQueue:
         finally:
             reader.reading = False
 
-    def _give(self, reader: _Reader, ask: _Ask, found: _Found) -> None:
+    def _give(self, reader: Reader, ask: _Ask, found: _Found) -> None:
         """Fire a peek with what was found, without what is settled or doomed by now."""
         entries = [
             (head, batch) for head, batch in found.entries
@@ -1288,7 +1293,7 @@ class SegmentQueue:
                     )
         return {name: span for name, span in left.items() if span.points > 0}
 
-    def _settle_one(self, reader: _Reader, head: Head) -> None:
+    def _settle_one(self, reader: Reader, head: Head) -> None:
         """Count a record as done for a destination that had not settled it."""
         if head.position in reader.settled or not head.is_for(reader.name):
             return
@@ -1306,7 +1311,7 @@ class SegmentQueue:
         index = bisect_right(self._segments, position, key=lambda segment: segment.first) - 1
         return self._segments[index] if index >= 0 else _GONE
 
-    def _oldest_age(self, reader: _Reader, now: Stamp) -> float | None:
+    def _oldest_age(self, reader: Reader, now: Stamp) -> float | None:
         if reader.records == 0:
             return None
         if reader.oldest is not None:

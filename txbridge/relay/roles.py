@@ -69,6 +69,8 @@ class LossKind(Enum):
     """Its instants were corrected, or refused, by the policy about clocks."""
     SOURCE = "source"
     """The source could not give it."""
+    REMOVED = "removed"
+    """The route has its destination no more."""
     STOPPED = "stopped"
     """The process ended, and what kept it does not outlive the process."""
 

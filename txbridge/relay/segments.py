@@ -76,6 +76,7 @@ _ALIGNED = 8
 # CRC of the body, extras, position, wall, boot, points, weight
 _PREFIX = struct.Struct("<4sIIIIIQqqII")
 _MAX_HEAD = 1 << 24
+_EXTRAS, _CURSOR = 1, 2
 
 Addressees = frozenset[str] | None
 """Whom a record is for: None is every destination of the route."""
@@ -144,6 +145,7 @@ class Head:
         size: What it takes in the segment.
         spans: What it has of each stream.
         extras: Whether there is more in it than samples and a cursor.
+        has_cursor: Whether there is a cursor.
         body_at: Where its body begins in the segment.
         body_size: How long that is.
         body_crc: The checksum that it must have.
@@ -162,6 +164,7 @@ class Head:
     body_at: int = 0
     body_size: int = 0
     body_crc: int = 0
+    has_cursor: bool = False
     damaged: bool = False
     last: int = 0
 
@@ -174,8 +177,9 @@ def encode_record(position: int, head: Head, body: bytes) -> list[bytes]:
     """A record as pieces of bytes; its length is a multiple of 8."""
     rest = encode_rest(head)
     size = _PREFIX.size + len(rest)
+    flags = _EXTRAS * head.extras | _CURSOR * head.has_cursor
     fixed = _PREFIX.pack(
-        RECORD_MARK, 0, size, len(body), crc32(body), head.extras, position,
+        RECORD_MARK, 0, size, len(body), crc32(body), flags, position,
         head.stamp.wall_ns, head.stamp.boot_ns, head.points, head.weight,
     )[8:]  # fmt: skip
     crc = crc32(rest, crc32(fixed))
@@ -208,7 +212,7 @@ def read_head(data: bytes, at: int = 0, base: int = 0) -> Head:
     """
     if len(data) - at < _PREFIX.size:
         raise DecodeError("record", "", "short")
-    mark, crc, size, body_size, body_crc, extras, position, wall, boot, points, weight = _PREFIX.unpack_from(
+    mark, crc, size, body_size, body_crc, flags, position, wall, boot, points, weight = _PREFIX.unpack_from(
         data, at
     )
     if mark != RECORD_MARK or not _PREFIX.size <= size <= _MAX_HEAD:
@@ -222,7 +226,7 @@ def read_head(data: bytes, at: int = 0, base: int = 0) -> Head:
     whole = size + body_size
     return Head(
         position, Stamp(wall, boot, rest.boot_id), only, points, weight, whole + -whole % _ALIGNED,
-        rest.spans, bool(extras), base + at + size, body_size, body_crc,
+        rest.spans, bool(flags & _EXTRAS), base + at + size, body_size, body_crc, bool(flags & _CURSOR),
     )  # fmt: skip
 
 
