@@ -26,6 +26,13 @@ def ats_of(batch, stream="s"):
     return [int(at) for block in batch.blocks if block.stream == stream for at in block.at]
 
 
+ACTIONS = st.one_of(
+    st.tuples(st.just("append"), st.integers(1, 4)),
+    st.tuples(st.just("peek"), st.sampled_from("ab"), st.integers(1, 6)),
+    st.tuples(st.just("settle"), st.sampled_from("ab")),
+)
+
+
 class ListLedger:
     """A ledger that is a list of (destination, gap)."""
 
@@ -43,8 +50,10 @@ class OutboxContract:
 
     Attributes:
         few_bytes: A cap on bytes that a few hundred points come up to.
+        examples: How many stories are told of it.
     """
 
+    examples = 60
     few_bytes = 1 << 16
 
     def make(self, destinations, clock, **options):
@@ -311,19 +320,16 @@ class OutboxContract:
         with pytest.raises(Closed):
             result_of(waiting)
 
-    @settings(max_examples=60)
-    @given(
-        st.sampled_from(OnFull),
-        st.lists(
-            st.one_of(
-                st.tuples(st.just("append"), st.integers(1, 4)),
-                st.tuples(st.just("peek"), st.sampled_from("ab"), st.integers(1, 6)),
-                st.tuples(st.just("settle"), st.sampled_from("ab")),
-            ),
-            max_size=40,
-        ),
-    )
-    def test_every_point_arrives_in_order_or_is_in_the_ledger(self, on_full, actions):
+    def test_every_point_arrives_in_order_or_is_in_the_ledger(self):
+        # Made here: pytest-twisted takes a test of Hypothesis only once, and this one is inherited.
+        @settings(max_examples=self.examples)
+        @given(st.sampled_from(OnFull), st.lists(ACTIONS, max_size=40))
+        def check(on_full, actions):
+            self.check_every_point(on_full, actions)
+
+        check()
+
+    def check_every_point(self, on_full, actions):
         """Beside a plain model: what was appended, what arrived, what was told as lost."""
         lost = []
         outbox = self.make(
