@@ -17,14 +17,14 @@ from txbridge.cosm.adapter import (
     CosmSource,
 )
 from txbridge.cosm.paws import PAWSClient
-from txbridge.errors import Advice, Closed, ConfigError, RemoteProtocolError
+from txbridge.errors import Advice, Closed, ConfigError, RemoteProtocolError, ServerFailed
 from txbridge.model.instants import to_nanoseconds
 from txbridge.model.samples import Batch, Cursor, SampleBlock, StreamInfo, ValueType
 from txbridge.model.structures import Datastream, Environment, Unit
 from txbridge.net.http1 import Response
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.relay.plan import RoutePolicy, plan_route
-from txbridge.relay.roles import Selection
+from txbridge.relay.roles import Receipt, Selection
 
 AT = to_nanoseconds(datetime(2013, 6, 3, 8, 44, 50, tzinfo=UTC))
 SECOND = 10**9
@@ -101,6 +101,42 @@ class TestSink:
         assert [rejection.block for rejection in receipt.rejections] == [1]
         assert "422" in receipt.rejections[0].reason
         assert (history(hub, feed_id, "a"), history(hub, feed_id, "b")) == ([(0, "1.0")], [(0, "2.0")])
+
+    def test_of_many_blocks_the_refused_ones_are_found_by_halves(self, hub, feed_id):
+        good = [block(f"s{number}", [1.0]) for number in range(128)]
+        bad = SampleBlock.scalar("bad", [AT], np.array(["x" * 300], object))
+        blocks = (*good[:50], bad, *good[50:])
+        asked = []
+        client = hub.client()
+        update, client.update_feed = (
+            client.update_feed,
+            lambda **wanted: (asked.append(1), update(**wanted))[1],
+        )
+        receipt = hub.run(CosmSink(client, feed_id=feed_id).deliver(Batch(blocks)))
+        assert [rejection.block for rejection in receipt.rejections] == [50]
+        assert len(asked) <= 2 * 8 + 2
+        assert all(history(hub, feed_id, one.stream) == [(0, "1.0")] for one in good[::10])
+
+    def test_an_empty_batch_asks_for_the_server_and_its_clock_and_changes_nothing(self, hub):
+        sink = CosmSink(hub.client(), title="New")
+        assert sink.skew is None
+        assert hub.run(sink.deliver(Batch())) == Receipt()
+        assert sink.skew == pytest.approx(0.0, abs=0.6)
+        assert hub.run(hub.client().list_feeds()).feeds == []
+
+    def test_a_key_that_may_not_ask_gets_the_clock_all_the_same(self, hub):
+        sink = CosmSink(hub.client("no-such-key"), feed_id=7)
+        assert hub.run(sink.deliver(Batch())) == Receipt()
+        assert sink.skew is not None
+
+    def test_a_greeting_that_the_server_cannot_answer_is_an_error(self, hub):
+        broken = HttpServerFactory(lambda request: Response(503), clock=hub.network.clock)
+        hub.network.listen("broken.test", 80, broken)
+        with pytest.raises(ServerFailed):
+            hub.run(CosmSink(hub.client(url="http://broken.test/v2"), feed_id=7).deliver(Batch()))
+
+    def test_over_a_socket_the_clock_of_the_server_is_not_known(self, hub, paws):
+        assert CosmSink(paws, feed_id=7).skew is None
 
     def test_a_refused_description_does_not_take_its_points_with_it(self, hub, feed_id):
         infos = (StreamInfo("t", unit_type="metric"), StreamInfo("u", unit_symbol="V"))
