@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -235,6 +235,31 @@ class TestSource:
         hub.run(hub.client().update_feed(feed_id=feed_id, data=document))
         flow = hub.run(source.open(EVERYTHING, None))
         assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["1"]
+        hub.run(flow.close())
+
+    def test_a_relay_that_is_restarted_before_its_first_point_loses_none(self, hub, paws, feed_id):
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, None))
+        first = hub.run(flow.next_batch())
+        assert first.empty
+        hub.run(flow.close())
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("t", [1.0, 2.0]),))))
+        flow = hub.run(CosmSource(paws, feed_id=feed_id).open(EVERYTHING, first.cursor))
+        assert hub.run(flow.next_batch()).blocks[0].values.tolist() == ["1.0", "2.0"]
+        hub.run(flow.close())
+
+    def test_what_was_recorded_late_while_it_was_away_comes_if_one_expects_it(self, hub, paws, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        hub.run(sink.deliver(Batch((block("t", [1.0], 0), block("u", [9.0], 0)))))
+        cursor = Cursor({"t": AT // 1000 + 60_000_000, "u": AT // 1000})
+        hub.run(sink.deliver(Batch((block("t", [2.0], 30), block("t", [3.0], 60)))))
+        source = CosmSource(paws, feed_id=feed_id, late=timedelta(seconds=45))
+        flow = hub.run(source.open(EVERYTHING, cursor))
+        came = {}
+        while len(came) < 2:
+            for one in hub.run(flow.next_batch()).blocks:
+                came.setdefault(one.stream, []).extend(one.values.tolist())
+        assert came == {"t": ["2.0", "3.0"], "u": ["9.0"]}
         hub.run(flow.close())
 
     def test_a_stream_without_new_points_stays_as_it_was_for_a_flow_that_goes_on(self, hub, paws, feed_id):

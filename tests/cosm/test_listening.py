@@ -281,3 +281,29 @@ def test_a_reader_may_end_it_while_waiting_pushes_are_handed_out():
     push(listening, "a", 3)
     answers.release()
     assert notes.points == [("a", 2)]
+
+
+def test_what_is_recorded_late_is_read_as_far_back_as_one_said_and_given_once():
+    answers = Answers(a=[10, 20], b=[5])
+    listening, notes, _ = make(answers, since=AT, late=15 * SECOND)
+    listening.confirmed()
+    notes.points.clear()
+    listening.lost()
+    answers.history = {"a": [1, 10, 15, 19, 20], "b": [3, 5, 30]}
+    listening.confirmed()
+    assert sorted(notes.points) == [("a", 15), ("a", 19), ("b", 3), ("b", 30)]
+
+
+def test_a_listener_that_goes_on_reads_back_no_further_than_where_it_began():
+    answers = Answers(a=[1, 10, 20], b=[2])
+    began = AT + 5 * SECOND
+    listening, notes, _ = make(answers, since=began, seen={"a": AT + 20 * SECOND}, late=timedelta(days=1))
+    listening.confirmed()
+    assert notes.points == [("a", 10), ("a", 20)]
+
+
+def test_reading_back_ends_at_1970():
+    answers = Answers(a=[1])
+    listening, notes, _ = make(answers, seen={"a": AT + SECOND}, late=timedelta(days=365 * 100))
+    listening.confirmed()
+    assert notes.points == [("a", 1)]
