@@ -522,6 +522,8 @@ class _Connection(HTTP11ClientProtocol):
 class _ConnectionFactory(_HTTP11ClientFactory):
     """Makes them for the pool."""
 
+    noisy = False
+
     def buildProtocol(self, addr: IAddress | None) -> _Connection:
         """Called when there is a transport."""
         return _Connection(self._quiescentCallback)  # type: ignore[no-untyped-call]  # Twisted's own
