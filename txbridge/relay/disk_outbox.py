@@ -51,7 +51,17 @@ from txbridge.net.deferred import deferred
 from txbridge.relay.clock import machine_clock
 from txbridge.relay.files import File, Files, Lock, RealFiles
 from txbridge.relay.positions import Positions
-from txbridge.relay.queue import PARTS, Caps, Content, Item, Reader, Segment, SegmentQueue, ShelfFull
+from txbridge.relay.queue import (
+    PARTS,
+    Caps,
+    Content,
+    Item,
+    Reader,
+    Segment,
+    SegmentGone,
+    SegmentQueue,
+    ShelfFull,
+)
 from txbridge.relay.records import decode_batch, encode_batch
 from txbridge.relay.roles import Durability, Ledger, Loss, LossKind, OnFull, Stamp
 from txbridge.relay.segments import (
@@ -84,6 +94,8 @@ LEAST_BYTES = 4 * SMALLEST_SEGMENT
 PLACES_ROOM = 64 << 10  # of each of the two files; more than most ever need
 WINDOW = 256 << 10  # bytes read at once
 CACHED = 4  # summaries that are kept for the next read
+READ_ATTEMPTS = 3  # of a part of the disk that does not answer, before it counts as lost
+PIECE = 4096  # bytes that are lost together when a part of the disk does not answer
 FIGURES = 4096  # bytes of a summary that have its figures, mostly
 
 
@@ -103,6 +115,7 @@ class _Recovered:
     segments: list[tuple[Segment, Summary]] = field(factory=list)
     places: Places = field(factory=Places)
     places_lost: bool = False
+    unused: int = 0  # the first position of a segment that was begun and has nothing in it
 
 
 class _DiskShelf:
@@ -123,6 +136,7 @@ class _DiskShelf:
         self._cache = ThreadLock()  # the writer and the reader both use the summaries
         self._lock: Lock | None = None
         self._places_rooms = [0, 0]
+        self._attempts: dict[tuple[int, int], int] = {}  # segment and row -> reads that failed
 
     # Opening.
 
@@ -185,6 +199,8 @@ class _DiskShelf:
             recovered = self._recover_segment(number, newest[number], there)
             if recovered is not None:
                 found.segments.append(recovered)
+            elif "seg" in there:
+                found.unused = number
 
     def _recover_segment(
         self, first: int, generation: int, there: set[str]
@@ -238,10 +254,7 @@ class _DiskShelf:
         """The summary of a segment that has none, from what can be read of it."""
         path = (self._folder / _name(first, generation)).with_suffix(".seg")
         summary = Summary(first, first - 1, generation, len(SEGMENT_HEAD), Stamp(0, 0, ""), Stamp(0, 0, ""))
-        try:
-            data = self._read_file(path)
-        except OSError:
-            data = b""
+        data = self._read_what_answers(path)
         unread = None
         for one in scan(data):
             head = one.head
@@ -277,6 +290,24 @@ class _DiskShelf:
         file = self._files.open(path)
         try:
             return file.read(0, file.size())
+        finally:
+            file.close()
+
+    def _read_what_answers(self, path: Path) -> bytes:
+        """A file, with zeros for the pieces that cannot be read."""
+        file = self._files.open(path)
+        try:
+            size = file.size()
+            try:
+                return file.read(0, size)
+            except OSError:
+                pieces = []
+                for offset in range(0, size, PIECE):
+                    try:
+                        pieces.append(file.read(offset, min(PIECE, size - offset)))
+                    except OSError:
+                        pieces.append(bytes(min(PIECE, size - offset)))
+                return b"".join(pieces)
         finally:
             file.close()
 
@@ -421,11 +452,27 @@ class _DiskShelf:
             try:
                 summary = self._read_summary(path, whole=True)
             except (OSError, DecodeError):
-                summary = self._scan(*key)
+                try:
+                    summary = self._scan(*key)
+                except FileNotFoundError:
+                    raise SegmentGone("a segment and its summary are gone") from None
+                except OSError as error:
+                    self._try_again(segment, -1, error)
+                    raise SegmentGone("a segment and its summary cannot be read") from error
                 if not len(summary.index):
-                    raise OutboxError("a segment and its summary are gone") from None
+                    raise SegmentGone("there is nothing in a segment") from None
             self._remember(segment, summary)
         return summary
+
+    def _try_again(self, segment: Segment, row: int, error: OSError) -> None:
+        """Fail for now, unless it has been tried often enough.
+
+        Raises:
+            OutboxError: It is to be tried again.
+        """
+        attempts = self._attempts[(segment.first, row)] = self._attempts.get((segment.first, row), 0) + 1
+        if attempts < READ_ATTEMPTS:
+            raise _failed("a segment of the outbox cannot be read", error) from error
 
     def remove(self, segments: Sequence[Segment]) -> None:
         try:
@@ -434,6 +481,9 @@ class _DiskShelf:
                     self._summaries.pop((segment.first, segment.generation), None)
                 self._uncut = [one for one in self._uncut if one[0].stem != _name(segment.first, 0)]
                 self._remove_files(segment.first, segment.generation)
+                self._attempts = {
+                    key: tries for key, tries in self._attempts.items() if key[0] != segment.first
+                }
             if segments and self._sync:
                 self._files.sync_folder(self._folder)
         except OSError as error:
@@ -456,9 +506,10 @@ class _DiskShelf:
         try:
             file = self._files.open(path)
         except FileNotFoundError:
-            raise OutboxError("a segment of the outbox is gone") from None
+            raise SegmentGone("a segment of the outbox is gone") from None
         except OSError as error:
-            raise _failed("a segment of the outbox cannot be opened", error) from error
+            self._try_again(segment, -1, error)
+            raise SegmentGone("a segment of the outbox cannot be opened") from error
         try:
             yield from self._read_rows(file, index, row, segment)
         finally:
@@ -476,7 +527,8 @@ class _DiskShelf:
                 except OSError:
                     try:
                         window, base = file.read(offset, size), offset
-                    except OSError:
+                    except OSError as error:
+                        self._try_again(segment, row, error)
                         window, base = b"", offset
             yield self._row(index, row, window, offset - base, base, segment)
 
@@ -594,7 +646,8 @@ class DiskOutbox(SegmentQueue):
         """Go on where the folder says."""
         places = found.places
         self._places_number = places.number
-        self._last = max([places.last, *(segment.last for segment, _ in found.segments)])
+        last = places.last - 1 if found.unused and places.last == found.unused else places.last
+        self._last = max([last, *(segment.last for segment, _ in found.segments)])
         at = -1 if places.cursor is None else places.cursor_at
         self._cursor = places.cursor if places.cursor is not None else self._cursor
         for _, summary in found.segments:
@@ -656,13 +709,9 @@ class DiskOutbox(SegmentQueue):
             }  # fmt: skip
             segment.pending = {name: Total() for name in self._readers}
             if any(reader.settled.last_below(segment.last + 1) >= segment.first for reader in needy.values()):
-                self._count_rows(segment, needy)
+                self._count_rows(segment, summary, needy)
             else:
-                for only, total in summary.totals.items():
-                    concerned = [name for name in needy if only is None or name in only]
-                    for name in concerned:
-                        segment.pending[name].add(total.records, total.points, total.nbytes)
-                    segment.kept += total.points if concerned else 0
+                self._count_all(segment, summary, needy)
         for name, reader in self._readers.items():
             waiting = [segment for segment, _ in segments if segment.pending[name].records]
             for segment in waiting:
@@ -672,13 +721,19 @@ class DiskOutbox(SegmentQueue):
                 reader.latest = waiting[-1].last
                 reader.oldest = self._first_stamp(waiting[0], reader)
 
-    def _count_rows(self, segment: Segment, needy: Mapping[str, Reader]) -> None:
+    def _count_all(self, segment: Segment, summary: Summary, needy: Mapping[str, Reader]) -> None:
+        for only, total in summary.totals.items():
+            concerned = [name for name in needy if only is None or name in only]
+            for name in concerned:
+                segment.pending[name].add(total.records, total.points, total.nbytes)
+            segment.kept += total.points if concerned else 0
+
+    def _count_rows(self, segment: Segment, summary: Summary, needy: Mapping[str, Reader]) -> None:
         """Count record by record what is needed of a segment that is partly settled."""
         try:
             index = self._shelf.index(segment)
-        except OutboxError:  # it is gone; whoever reads it finds that out
-            for name in needy:
-                segment.pending[name].add(1, 0, 0)
+        except OutboxError:  # whoever reads it finds that out; until then it is too many
+            self._count_all(segment, summary, needy)
             return
         for row in range(len(index)):
             position, only = index.positions[row], index.only(row)

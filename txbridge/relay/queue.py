@@ -46,7 +46,17 @@ from txbridge.relay.segments import Addressees, Head, Index, PlaceOf, Places, Sp
 from txbridge.relay.thinning import Thinning
 from txbridge.relay.worker import Worker
 
-__all__ = ["Caps", "Content", "Item", "Reader", "Segment", "SegmentQueue", "Shelf", "ShelfFull"]
+__all__ = [
+    "Caps",
+    "Content",
+    "Item",
+    "Reader",
+    "Segment",
+    "SegmentGone",
+    "SegmentQueue",
+    "Shelf",
+    "ShelfFull",
+]
 
 FULL = "the outbox was full"
 TOO_OLD = "it waited too long in the outbox"
@@ -59,7 +69,6 @@ MAX_GROUP = 4 << 20  # bytes in one commit
 MAX_ITEMS = 1000  # in one commit
 TICK = 5.0  # seconds: how late a settle may reach the disk, or something too old be noticed
 MOST_THINNED = 6  # times; one row in 64 is left then
-READ_ATTEMPTS = 3  # of a part of the disk that does not answer, before it counts as lost
 
 Content = bytes | Batch
 """What a record has, as its shelf keeps it."""
@@ -69,6 +78,10 @@ _NEVER = Stamp(0, 0, "")
 
 class ShelfFull(OutboxError):
     """The disk has no room, though the caps would allow it."""
+
+
+class SegmentGone(OutboxError):
+    """A segment cannot be read at all, and never will be."""
 
 
 @frozen
@@ -167,14 +180,16 @@ class Shelf(Protocol):
         """Where the records of a segment are.
 
         Raises:
-            OutboxError: The segment cannot be read at all.
+            SegmentGone: The segment cannot be read at all.
+            OutboxError: It cannot be read now.
         """
 
     def records(self, segment: Segment, after: int = 0) -> Iterator[tuple[Head, Content]]:
         """The records of a segment beyond a position; damaged heads are among them.
 
         Raises:
-            OutboxError: The segment cannot be read at all.
+            SegmentGone: The segment cannot be read at all.
+            OutboxError: It cannot be read now.
         """
 
     def open(self, head: Head, content: Content) -> Batch:
@@ -393,7 +408,6 @@ class SegmentQueue:
         self._places_number = 0
         self._unsaved = False
         self._owed: list[Loss] = []  # what the ledger has yet to be told
-        self._failures: dict[int, int] = {}  # position -> reads that failed
         self._appends: deque[_Append] = deque()
         self._committing: list[_Append] = []
         self._working = False
@@ -547,8 +561,9 @@ class SegmentQueue:
         await self._writing.close()
 
     async def _last_words(self) -> None:
-        if self._unsaved:
-            await self._save()
+        if self._active is not None:
+            await self._retire(self._active)
+        await self._save()
 
     # Appending.
 
@@ -794,6 +809,9 @@ class SegmentQueue:
         self._segments.append(segment)
         self._nbytes += segment.nbytes
         self._active = segment
+        if self._is_durable:
+            # Should the segment be deleted before anything else says what is in it, this says that it was.
+            await self._save()
 
     async def _retire(self, segment: Segment) -> None:
         """Write no more to a segment."""
@@ -948,7 +966,7 @@ class SegmentQueue:
                     merge_spans(head.spans, accounts[name].spans)
                     if batch is not None:
                         _add_extras(accounts[name], batch, reason)
-        except OutboxError:
+        except SegmentGone:
             accounts = {name: _Account() for name in needs}
             damaged = [_whole(segment)]
         for name, settled in needs.items():
@@ -1093,7 +1111,7 @@ class SegmentQueue:
         readers = {**self._removed, **self._readers}
         return Places(
             self._places_number,
-            self._last,
+            self._last if self._active is None else max(self._last, self._active.first),
             self._cursor,
             self._last,
             {
@@ -1144,11 +1162,32 @@ class SegmentQueue:
                         reader.ask = None
                         ask.done.errback(error)
                     continue
-                self._give(reader, ask, found)
+                if not self._give(reader, ask, found) and not found.entries:
+                    if ask.newest:
+                        reader.latest = reader.settled.last if self._last == last else reader.latest
+                    else:
+                        self._recount(reader, segments, last)
         finally:
             reader.reading = False
 
-    def _give(self, reader: Reader, ask: _Ask, found: _Found) -> None:
+    def _recount(self, reader: Reader, segments: Sequence[Segment], last: int) -> None:
+        """All that there is was read, and nothing of it is for this destination: the count was wrong.
+
+        That happens when a damaged summary was made again from a segment that is damaged itself.
+        """
+        if self._last > last:
+            return
+        for segment in segments:
+            total = segment.pending.get(reader.name)
+            if total is not None and not segment.doomed:
+                reader.count(-total.records, -total.points, -total.nbytes)
+                segment.pending[reader.name] = Total()
+                if not segment.needed:
+                    self._points -= segment.kept
+                    segment.kept = 0
+        self._wake()
+
+    def _give(self, reader: Reader, ask: _Ask, found: _Found) -> bool:
         """Fire a peek with what was found, without what is settled or doomed by now."""
         entries = [
             (head, batch) for head, batch in found.entries
@@ -1156,7 +1195,7 @@ class SegmentQueue:
         ]  # fmt: skip
         told = reader.told()
         if not entries and told.empty:
-            return
+            return False
         if entries:
             first, position, stamp = entries[0][0].position, entries[-1][0].position, entries[0][0].stamp
             since = reader.settled.last_below(first)
@@ -1175,6 +1214,7 @@ class SegmentQueue:
         )
         reader.ask = None
         ask.done.callback(pending)
+        return True
 
     def _collect(
         self, name: str, segments: Sequence[Segment], settled: Positions, last: int, ask: _Ask
@@ -1212,8 +1252,12 @@ class SegmentQueue:
                         found.entries.append((head, self._shelf.open(head, content)))
                     except DecodeError:
                         found.damaged.append((segment, head))
-            except OutboxError:
+            except SegmentGone:
                 found.gone.append(segment)
+            except OutboxError:
+                if not found.entries and not found.gone and not found.damaged:
+                    raise
+                break  # the next peek comes to it again
         return found
 
     def _newest_after(
@@ -1225,7 +1269,10 @@ class SegmentQueue:
         for segment in reversed(segments):
             if segment.last <= after:
                 break
-            index = self._shelf.index(segment)
+            try:
+                index = self._shelf.index(segment)
+            except SegmentGone:
+                return segment.first - 1
             for row in range(len(index) - 1, -1, -1):
                 position = index.positions[row]
                 if position <= after:
@@ -1284,7 +1331,7 @@ class SegmentQueue:
     def _missing(self, segment: Segment) -> dict[str, Span]:
         """What a segment has that cannot be read of it.  Runs in a thread."""
         left = dict(self._shelf.spans(segment))
-        for head, _ in self._shelf.records(segment):
+        for head, _ in self._shelf.records(segment) if left else ():
             for span in head.spans:
                 known = left.get(span.stream)
                 if known is not None:

@@ -545,7 +545,7 @@ class Places:
 
     Attributes:
         number: Grows with each time they are written.
-        last: The last position that was given to a record by then.
+        last: The last position that was given to a record by then, or the first of a segment that was begun.
         cursor: The last cursor that was accepted by then.
         cursor_at: The position up to which that holds.
         destinations: Name -> where it is.
