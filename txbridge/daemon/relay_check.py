@@ -36,7 +36,7 @@ from txbridge.daemon.relay_config import (
 )
 from txbridge.daemon.relay_files import load_relay_config, read_secrets, secret_warnings
 from txbridge.daemon.relay_state import LOCK_FILE
-from txbridge.daemon.render import json_text
+from txbridge.daemon.render import byte_size, json_text
 from txbridge.daemon.running import DONE, MISCONFIGURED
 from txbridge.daemon.service import read_endpoint
 from txbridge.daemon.tables import Secret
@@ -182,10 +182,12 @@ def _look_at_state(config: RelayConfig, findings: _Findings) -> None:
     free = shutil.disk_usage(there).free + used
     if wanted > free:
         findings.warning(
-            "state", f"the outboxes may take {_bytes(wanted)}, and {_bytes(free)} of the disk are free"
+            "state", f"the outboxes may take {byte_size(wanted)}, and {byte_size(free)} of the disk are free"
         )
     else:
-        findings.ok("state", f"the outboxes may take {_bytes(wanted)} of the {_bytes(free)} that are free")
+        findings.ok(
+            "state", f"the outboxes may take {byte_size(wanted)} of the {byte_size(free)} that are free"
+        )
     if (state / LOCK_FILE).exists():
         findings.ok("state", "a relay has used it before; what waits there will be sent")
 
@@ -315,12 +317,12 @@ def _tell(terminal: Terminal, path: str, config: RelayConfig | None, findings: _
 
 
 def _route_text(route: RouteConfig) -> str:
-    box = route.outbox
+    box, most = route.outbox, byte_size(route.outbox.max_bytes)
     lines = [
         f"route {route.name}",
         f"  from    {end_words(route.source)}",
         *(f"  step    {type(step).__name__.lower()}" for step in route.steps),
-        f"  outbox  {box.durability.value}, at most {_bytes(box.max_bytes)}, {box.on_full.value} when full",
+        f"  outbox  {box.durability.value}, at most {most}, {box.on_full.value} when full",
     ]
     ways = {way.destination: way for way in plan_ways(route)}
     for one in route.destinations:
@@ -364,11 +366,3 @@ def _members(path: str, config: RelayConfig | None, findings: _Findings) -> dict
         "routes": routes,
         "findings": [{"what": one.what, "level": one.level, "words": one.words} for one in findings.found],
     }
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TiB"

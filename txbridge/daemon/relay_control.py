@@ -10,9 +10,10 @@ import os
 from errno import ECONNREFUSED, ENOENT
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError as TwistedConnectError
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -43,6 +44,8 @@ async def ask_relay(reactor: Any, state: str) -> dict[str, Any]:
     factory.noisy = False
     try:
         ask = await UNIXClientEndpoint(reactor, path).connect(factory)
+    except ConnectingCancelledError:
+        raise CancelledError from None
     except (TwistedConnectError, OSError) as error:
         reason = getattr(error, "osError", None)
         if isinstance(reason, int) and reason not in (ENOENT, ECONNREFUSED):

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from txbridge.daemon.relay_metrics import Family
+from txbridge.daemon.render import length_of_time
 from txbridge.relay.roles import LossKind
 from txbridge.relay.status import DestinationStatus, LinkState, RouteStatus
 
@@ -61,7 +62,7 @@ class RouteReport:
             if state is LinkState.NEEDS_ATTENTION:
                 yield f"route {self.name}: {who} needs attention: {error}"
             elif state is LinkState.AWAY and age > away:
-                yield f"route {self.name}: {who} is away for {age:.0f} s: {error}"
+                yield f"route {self.name}: {who} is away for {length_of_time(age)}: {error}"
         storages = [
             ("the outbox", status.outbox, status.outbox_error),
             *(

@@ -19,14 +19,14 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from txbridge.daemon.relay_control import ask_relay
-from txbridge.daemon.render import clean, json_text
+from txbridge.daemon.render import clean, json_text, length_of_time
 from txbridge.daemon.render import table as text_table
 from txbridge.daemon.running import DONE, UNREACHABLE
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import BridgeError, ConnectError
 from txbridge.net.deferred import deferred
 
-__all__ = ["Top", "relay_status", "relay_top", "span", "status_text"]
+__all__ = ["Top", "relay_status", "relay_top", "status_text"]
 
 REDRAWN_EVERY = 1.0  # seconds
 BAR = 10  # cells
@@ -39,16 +39,6 @@ _STYLES = {
     "stopped": "dim",
 }
 _HEADER = ("route", "state", "rate", "outbox", "waits", "oldest", "delivered", "lost", "last error")
-
-
-def span(seconds: float | None) -> str:
-    """A length of time in a few cells; empty for None."""
-    if seconds is None:
-        return ""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @define
@@ -125,7 +115,7 @@ class Top:
                     self._rate(name, one["name"]),
                     "",
                     str(one["pending_points"]),
-                    span(one["oldest_age"]),
+                    "" if one["oldest_age"] is None else length_of_time(one["oldest_age"]),
                     str(one["delivered"]),
                     str(lost[one["name"]]) if lost.get(one["name"]) else "",
                     (error or "") if in_trouble or one["storage"] == "away" or one["rejected"] else "",
@@ -139,7 +129,7 @@ class Top:
         title = ""
         if report is not None:
             ready = "ready" if report["ready"] else "NOT READY"
-            title = f"txbridge relay {report['pid']}, up {span(report['uptime'])}, {ready}"
+            title = f"txbridge relay {report['pid']}, up {length_of_time(report['uptime'])}, {ready}"
         drawn = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
         for name in _HEADER:
             to_right = name in ("rate", "waits", "oldest", "delivered", "lost")
@@ -175,10 +165,8 @@ def status_text(report: Mapping[str, Any]) -> str:
     rows = [
         tuple(cell for name, cell in zip(_HEADER, row, strict=True) if name != "rate") for row in top.rows()
     ]
-    said = [
-        f"{'ready' if report['ready'] else 'NOT ready'}, up {span(report['uptime'])}, process {report['pid']}"
-    ]
-    said += report["reasons"]
+    ready, up = ("ready" if report["ready"] else "NOT ready"), length_of_time(report["uptime"])
+    said = [f"{ready}, up {up}, process {report['pid']}", *report["reasons"]]
     said += [f"the last reload changed nothing: {problem}" for problem in report["reload_problems"]]
     to_right = [header.index(name) for name in ("waits", "oldest", "delivered", "lost")]
     return text_table(header, rows, right=to_right) + "\n" + "".join(f"{clean(line)}\n" for line in said)
