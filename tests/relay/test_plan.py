@@ -248,6 +248,18 @@ def test_what_is_only_said_otherwise_is_no_loss_to_be_told():
     sink = Capabilities(time_resolution_ns=1000, value_types=frozenset({ValueType.TEXT}), gaps=True)
     names = ("time ns -> us", "breaks dropped", "descriptions dropped")
     plan = plan_route(ANYTHING, sink, accept(*names))
-    block = SampleBlock("s", (1, 2), {"a": (1, 2), "b": (True, False)}, (1,))
+    block = SampleBlock("s", (1000, 2500), {"a": (1, 2), "b": (True, False)}, (1,))
     batch, gaps = plan.convert_and_tell(Batch((block,), infos=(StreamInfo("s"),)))
     assert (batch.points, gaps) == (4, [])
+
+
+def test_rows_that_get_one_instant_are_counted_because_only_the_last_will_be_there():
+    sink = evolve(ANYTHING, time_resolution_ns=1000)
+    plan = plan_route(ANYTHING, sink, accept("time ns -> us"))
+    blocks = (
+        SampleBlock.scalar("s", (1, 500, 1000, 2000, 2000, 2999), (1, 2, 3, 4, 5, 6)),
+        SampleBlock.scalar("t", (1000, 1000, 2000), (1, 2, 3)),
+    )
+    batch, gaps = plan.convert_and_tell(Batch(blocks))
+    assert batch.points == 9
+    assert gaps == [Gap("s", 1, 2000, "time ns -> us: one instant", 2)]

@@ -483,6 +483,16 @@ def test_an_account_s_pace_is_kept_and_what_comes_meanwhile_goes_along(bench):
     one.finish()
 
 
+def test_waiting_for_the_account_s_pace_is_not_taken_for_a_slow_delivery():
+    clock = Clock()
+    one = Bench(ScriptedSink(), clock=clock, pace=Pace(PaceLimits(requests=0.01, burst=1), clock))
+    for start in range(0, 1000, 50):
+        one.put(batch_of(*range(start, start + 50)))
+    clock.pump([100] * 4)
+    assert one.sink.sizes() == [50, 50, 150, 300, 450]
+    one.finish()
+
+
 def test_draining_does_not_wait_for_a_platform_that_wants_to_be_left_alone(bench):
     one = bench(RateLimited("write", 429, retry_after=3000))
     one.put(batch_of(1))
@@ -628,6 +638,11 @@ class TestClocks:
         one.put(batch_of(machine.shown))
         assert one.sink.sizes() == [0, 0, 1, 1]
 
+    def test_a_platform_that_cannot_be_greeted_gets_its_data_all_the_same(self, make, machine):
+        one = make(ClockPolicy.CORRECT, RequestRejected("version", 404))
+        one.put(batch_of(machine.shown))
+        assert one.sink.sizes() == [0, 1]
+
     def test_a_platform_that_never_tells_the_time_is_greeted_once_and_that_is_in_the_ledger(
         self, make, machine
     ):
@@ -755,8 +770,9 @@ def test_a_bug_in_a_sink_does_not_end_the_sending(bench, flushed_errors):
     one = bench(bug)
     one.put(batch_of(1))
     assert [type(failure.value) for failure in flushed_errors(KeyError)] == [KeyError]
+    assert (one.status.state, one.status.last_error) == (LinkState.NEEDS_ATTENTION, "KeyError")
     one.clock.advance(0.5)
-    assert one.sink.ats() == [1]
+    assert (one.sink.ats(), one.status.state) == ([1], LinkState.WORKING)
 
 
 def test_a_failing_outbox_is_tried_again(bench):

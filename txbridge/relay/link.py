@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txbridge.errors import Advice, BridgeError, RateLimited, ServerFailed
-from txbridge.net.backoff import Backoff
+from txbridge.net.backoff import MAX_RETRY_AFTER, Backoff
 from txbridge.relay.status import LinkState, describe_error
 
 __all__ = ["Link"]
@@ -80,6 +80,11 @@ class Link:
             self._log.info("{link} is back", link=self.name)
         self.state = LinkState.WORKING
 
+    def crashed(self, error: BaseException) -> None:
+        """Called when what asks the end failed with an error that nobody foresaw, and starts over."""
+        self.last_error = describe_error(error)
+        self.state = LinkState.NEEDS_ATTENTION
+
     def failed(self, error: BridgeError) -> float:
         """Called when it did not; returns the seconds to wait before the next attempt."""
         lasting = error.advice is Advice.STOP
@@ -93,4 +98,6 @@ class Link:
         self.state = state
         backoff = self._lasting if lasting else self._passing
         wished = error.retry_after if isinstance(error, RateLimited | ServerFailed) else None
+        if wished is not None:
+            wished = min(wished, MAX_RETRY_AFTER)
         return backoff.next_delay(self._random(), self._clock.seconds(), at_least=wished)

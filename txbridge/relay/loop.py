@@ -31,6 +31,7 @@ class Loop:
         body: The coroutine function; it may return when its work is done.
         clock: For delays.
         random: Gives fresh random numbers, 0 <= random < 1.
+        crashed: Told of each error that nobody foresaw, or None.
     """
 
     _log = Logger()
@@ -42,11 +43,13 @@ class Loop:
         *,
         clock: IReactorTime,
         random: Callable[[], float],
+        crashed: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._name = name
         self._body = body
         self._clock = clock
         self._random = random
+        self._crashed = crashed
         self._backoff = Backoff(initial=1.0)
         self._running: Deferred[None] | None = None
         self._restart: IDelayedCall | None = None
@@ -103,6 +106,8 @@ class Loop:
         if self.stopping and failure.check(CancelledError):
             return
         self._log.failure("{loop} failed and starts over", failure, loop=self._name)
+        if self._crashed is not None and failure.value is not None:
+            self._crashed(failure.value)
         if not self.stopping:
             delay = self._backoff.next_delay(self._random(), self._clock.seconds())
             self._restart = self._clock.callLater(delay, self.start)

@@ -7,7 +7,7 @@ out before the data is needed.  The names are:
 
 ``time ns -> us``
     Instants are cut off at the sink's resolution (any two of ns, us, ms, s; other resolutions are
-    written as a number of nanoseconds).  A loss.
+    written as a number of nanoseconds).  Of rows that get one instant the last will be there.  A loss.
 ``columns -> streams``
     Each column of a stream becomes a stream of its own, ``stream.column``.
 ``boolean -> integer``, ``boolean -> float``, ``boolean -> text``
@@ -112,13 +112,15 @@ class Plan:
         """The batch as the sink can take it, and what is not in it any more.
 
         Returns:
-            The batch, and one gap for each stream and conversion that has dropped rows or notes of it.
+            The batch, and one gap for each stream and conversion that has dropped rows or notes of it, or
+            given rows one instant, so that only the last of them will be there.
         """
         gaps: list[Gap] = []
         for conversion in self.conversions:
             converted = conversion.apply(batch)
             if conversion.loss:
                 gaps += _dropped(batch, converted, conversion.name)
+                gaps += _merged(batch, converted, conversion.name)
             batch = converted
         return batch, gaps
 
@@ -138,6 +140,17 @@ def _dropped(before: Batch, after: Batch, reason: str) -> Iterable[Gap]:
         for gap in Batch(notes=before.notes).lost(reason):
             gaps[gap.stream] = gaps[gap.stream].merge(gap) if gap.stream in gaps else gap
         yield from gaps.values()
+
+
+def _merged(before: Batch, after: Batch, reason: str) -> Iterable[Gap]:
+    if before.points != after.points or len(before.blocks) != len(after.blocks):
+        return
+    for old, new in zip(before.blocks, after.blocks, strict=True):
+        same = new.at[1:] == new.at[:-1]
+        points = int(np.count_nonzero(same)) - int(np.count_nonzero(old.at[1:] == old.at[:-1]))
+        if points > 0:
+            first, last = np.flatnonzero(same)[[0, -1]]
+            yield Gap(new.stream, int(old.at[first]), int(old.at[last]), f"{reason}: one instant", points)
 
 
 def _instants(batch: Batch) -> dict[str, Instants]:

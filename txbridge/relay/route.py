@@ -159,7 +159,9 @@ class RelayService(Service):
         self._taken: tuple[Batch, tuple[Step, ...]] | None = None
         self._link = Link(f"the source of {name}", clock=clock, random=random, backoff=backoff())
         self._outbox_link = Link(f"the outbox of {name}", clock=clock, random=random, backoff=backoff())
-        self._loop = Loop(f"the reading of {name}", self._read, clock=clock, random=random)
+        self._loop = Loop(
+            f"the reading of {name}", self._read, clock=clock, random=random, crashed=self._link.crashed
+        )
         self._senders = {
             destination.name: Sender(
                 destination.name,

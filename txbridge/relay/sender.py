@@ -30,7 +30,7 @@ What was peeked is settled when all its parts are done, and when everything that
 written down: refused rows in the dead letters and the ledger, rows that a conversion dropped, instants
 that were moved.  If that cannot be written, nothing is settled, the sender waits and tries again, and the
 status says so.  If the process dies before that, everything is sent once more, which changes nothing in
-a history.
+a history; a refused row may then be a letter twice.
 
 Retries are here and in the route's reading of its source, and nowhere else: not in the carriers,
 not in the sinks.
@@ -202,7 +202,13 @@ class Sender:
         self._stamp = stamp if stamp is not None else machine_clock(clock)
         self._link = Link(destination, clock=clock, random=random, backoff=backoff)
         self._storage = Link(f"what is kept for {destination}", clock=clock, random=random)
-        self._loop = Loop(f"the sender to {destination}", self._run, clock=clock, random=random)
+        self._loop = Loop(
+            f"the sender to {destination}",
+            self._run,
+            clock=clock,
+            random=random,
+            crashed=self._link.crashed,
+        )
         takes = sink.capabilities
         self._any_order = takes.any_order
         self._size = BatchSize(
@@ -365,9 +371,10 @@ class Sender:
             try:
                 await self._deliver(Batch())
             except BridgeError as error:
-                await self._failed(error, Batch())
-                return False
-            self._asked = True
+                if error.advice is not Advice.BURY or isinstance(error, DecodeError):
+                    await self._failed(error, Batch())
+                    return False
+            self._asked = True  # one that refuses to be greeted may know the time or not
         parts = deque([self._prepare(pending, account)])
         while parts:
             part = parts.popleft()
@@ -375,7 +382,6 @@ class Sender:
                 continue
             part, *rest = _cut(part, self._size)
             parts.extendleft(rest)
-            started_at = self._clock.seconds()
             try:
                 receipt = await self._deliver(part)
             except TooLarge as error:
@@ -391,7 +397,6 @@ class Sender:
                     return False
                 parts.appendleft(part)
             else:
-                self._size.worked(part.points, part.nbytes, self._clock.seconds() - started_at)
                 parts.extendleft(reversed(self._accepted(part, receipt, account)))
         self._hopeless.update(stream for stream, taken in account.searched.items() if not taken)
         if len(self._hopeless) > MOST_HOPELESS:
@@ -423,6 +428,7 @@ class Sender:
             self._paced = False
         if self._loop.stopping:  # the sink answered all the same when it was cancelled
             raise CancelledError
+        started_at = self._clock.seconds()
         receipt = await with_deadline(
             self._clock,
             maybeDeferred(self._sink.deliver, part),
@@ -430,6 +436,8 @@ class Sender:
             operation=f"deliver to {self._destination}",
             phase="receipt",
         )
+        if not part.empty:
+            self._size.worked(part.points, part.nbytes, self._clock.seconds() - started_at)
         self._link.works()
         return receipt
 
