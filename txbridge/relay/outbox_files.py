@@ -107,12 +107,12 @@ class OutboxFiles:
 
     @cached_property
     def waiting(self) -> Mapping[str, Waiting]:
-        """Destination -> what it has not settled.
+        """Destination -> what it has not settled, by name.
 
         Raises:
             OutboxError: A segment cannot be read.
         """
-        return {name: self._waiting(name) for name in self.places.destinations}
+        return {name: self._waiting(name) for name in sorted(self.places.destinations)}
 
     def records(self, destination: str | None = None) -> Iterator[tuple[int, Stamp, Batch | DecodeError]]:
         """Everything that waits for a destination, or everything that is kept, in order.
