@@ -859,3 +859,33 @@ def test_every_point_is_delivered_once_more_or_recorded(batches, script, limit, 
         assert sorted(at for _, batch, _ in one.letters for at in ats_of(batch, stream)) == sorted(missing)
     assert one.status.delivered + one.status.rejected == at
     one.finish()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from([0, 0, 1, 7])), min_size=1, max_size=20),
+    st.lists(answers, max_size=12),
+    st.integers(1, 12),
+)
+def test_live_first_delivers_every_point_once_in_two_lanes_that_keep_their_order(batches, script, limit):
+    limits = SendLimits(points=limit, deadline=5, order=SendOrder.LIVE_FIRST)
+    sink = ScriptedSink(*script, capabilities=evolve(EVERYTHING, any_order=True))
+    one = Bench(sink, limits=limits)
+    at = 0
+    for points, pause in batches:
+        one.put(batch_of(*range(at, at + points)))
+        at += points
+        one.clock.advance(pause)
+    while one.status.pending_points:
+        one.clock.advance(5)
+    arrived = sink.ats()
+    refused = [at for _, batch, _ in one.letters for at in ats_of(batch)]
+    assert sorted(arrived + refused) == list(range(at))
+    assert sum(gap.points for _, gap in one.lost) == len(refused)
+    lanes = [-1, -1]
+    for instant in arrived:
+        lanes.sort(reverse=True)
+        lane = 0 if instant > lanes[0] else 1
+        assert instant > lanes[lane]
+        lanes[lane] = instant
+    one.finish()
