@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -307,3 +309,46 @@ def test_reading_back_ends_at_1970():
     listening, notes, _ = make(answers, seen={"a": AT + SECOND}, late=timedelta(days=365 * 100))
     listening.confirmed()
     assert notes.points == [("a", 1)]
+
+
+STEPS = st.lists(
+    st.tuples(st.just("write"), st.sampled_from("abc"), st.integers(-20, 3))
+    | st.sampled_from([("lose",), ("find",), ("restart",)]),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_every_point_comes_and_none_comes_twice_to_one_listener(steps):
+    """What the feed has minus what was handed out is what is handed out, however links and listeners end."""
+    answers = Answers()
+    options = {"since": AT, "late": 25 * SECOND}
+    listening, notes, _ = make(answers, **options)
+    linked = False
+    handed_out = set()
+
+    def look():
+        assert len(notes.points) == len(set(notes.points))
+        handed_out.update(notes.points)
+
+    for what, *how in [*steps, ("lose",), ("find",)]:
+        if what == "write":
+            name, step = how
+            recorded = answers.history.setdefault(name, [])
+            second = max(max(recorded, default=30) + step, 1)
+            if second not in recorded:
+                recorded.append(second)
+                recorded.sort()
+                if linked:
+                    push(listening, name, second)
+        elif what == "find" and not linked:
+            listening.confirmed()
+            linked = True
+        elif linked or what == "restart":
+            listening.lost()
+            linked = False
+            look()
+            if what == "restart":
+                listening, notes, _ = make(answers, seen=dict(listening.seen), **options)
+    look()
+    assert handed_out == {(name, second) for name, seconds in answers.history.items() for second in seconds}
