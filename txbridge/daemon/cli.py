@@ -44,6 +44,7 @@ from txbridge.daemon.history import HistoryRequest, history
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.keys import key_text, local_key_text
 from txbridge.daemon.logs import log_observer, start_logging
+from txbridge.daemon.outbox_words import add_ledger, add_outbox
 from txbridge.daemon.readings import read_argument
 from txbridge.daemon.relay_check import check
 from txbridge.daemon.relay_config import relay_state_dir
@@ -114,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     _add_history(subparsers)
     _add_joule(subparsers)
     _add_relay(subparsers)
+    add_outbox(subparsers)
     return top
 
 
@@ -877,6 +879,7 @@ exit status:
         action.add_argument("--state", metavar="DIR", help="the relay's state directory, instead of --config")
     for action in (run, look, status, top):
         _add_verbose(action)
+    add_ledger(actions)
 
 
 _RELAY_STATE = """\
