@@ -163,3 +163,32 @@ def waits_for_nothing(outbox):
     waiting.cancel()
     waiting.addErrback(lambda failure: failure.trap(CancelledError))
     return waits_now
+
+
+def test_what_comes_while_the_places_are_written_is_not_forgotten():
+    writer = StepWorker()
+    bench = Bench(writer=writer)
+    bench.append(1)
+    bench.settle()
+    writer.hold()
+    bench.clock.advance(5)
+    assert writer.waiting == 1
+    appended = bench.outbox.append(batch_of(2))
+    writer.release()
+    fired(appended)
+
+
+async def test_threads_answer_at_once(tmp_path):
+    from twisted.internet import reactor, task
+
+    outbox = await DiskOutbox.open(tmp_path, ["a"], reactor)
+    started = reactor.seconds()
+    for at in range(5):
+        peeked = outbox.peek("a", **PLENTY)
+        await outbox.append(batch_of(at))
+        pending = await peeked
+        assert ats_of(pending.batch) == [at]
+        await outbox.settle("a", pending)
+        await task.deferLater(reactor, 0)
+    await outbox.close()
+    assert reactor.seconds() - started < 4  # far less than the time after which it looks anyway

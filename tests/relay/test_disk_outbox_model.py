@@ -24,7 +24,7 @@ from tests.relay.test_disk_outbox import Bench
 from tests.support.deferreds import result_of
 from txbridge.errors import Closed, OutboxError
 from txbridge.model.samples import Batch, Cursor, SampleBlock, StreamInfo
-from txbridge.relay.roles import LossKind, OnFull
+from txbridge.relay.roles import OnFull
 
 EXAMPLES = int(os.environ.get("TXBRIDGE_EXAMPLES", "60"))
 NAMES = ("a", "b")
@@ -194,7 +194,7 @@ class OutboxStory(RuleBasedStateMachine):
     @rule(share=st.floats(0, 0.999), kind=st.sampled_from(["*.seg", "*.sum", "places-*"]))
     def delete(self, share, kind):
         paths = self.bench.files.paths(kind)
-        if paths:
+        if len(paths) > (kind == "places-*"):  # with both of them gone it is a new outbox
             self.bench.files.delete(paths[int(share * len(paths))])
             self.damaged = True
 
@@ -213,7 +213,7 @@ class OutboxStory(RuleBasedStateMachine):
         result_of(self.outbox().close())
         for name in NAMES:
             missing = set(self.accepted[name]) - self.arrived[name]
-            losses = [loss for loss in self.bench.ledger.losses if loss.destination == name]
+            losses = [loss for loss in self.bench.ledger.losses if loss.destination in (name, "")]
             for at in missing:
                 assert any(covers(loss, at, self.accepted[name][at]) for loss in losses), (name, at, losses)
 

@@ -22,7 +22,8 @@ A segment, or its summary, was deleted
     The one is accounted for by the other, or written again from it.  If both are gone the hole in the
     positions shows that something was there.
 The places cannot be read
-    Everything that is kept is sent again.
+    Everything that is kept is sent again, and the ledger gets a line without a number: whether a segment
+    before it is missing nobody can tell.
 The disk is full, or a write fails
     The append fails, and nothing of it remains; the route keeps the batch and tries again.  With
     `OnFull.DROP_OLDEST` and `OnFull.DECIMATE` a full disk is one more cap.
@@ -88,6 +89,7 @@ from txbridge.relay.worker import Worker, WorkerThread
 
 __all__ = ["DiskOutbox"]
 
+PLACES_LOST = "its places could not be read: what is kept is sent again, what came before is not known"
 SMALLEST_SEGMENT = 64 << 10
 LARGEST_SEGMENT = 16 << 20
 LEAST_BYTES = 4 * SMALLEST_SEGMENT
@@ -670,7 +672,7 @@ class DiskOutbox(SegmentQueue):
             self._nbytes += segment.nbytes
             self._points += segment.kept
         if found.places_lost:
-            gap = Gap("*", 0, 0, "its places could not be read: what is kept is sent again", 0)
+            gap = Gap("*", 0, max(0, self._stamp().wall_ns), PLACES_LOST)
             self._owed.append(Loss("", LossKind.CORRUPTION, gap))
         self._unsaved = self._due = True
         self._wake()

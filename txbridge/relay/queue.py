@@ -411,6 +411,7 @@ class SegmentQueue:
         self._appends: deque[_Append] = deque()
         self._committing: list[_Append] = []
         self._working = False
+        self._woken = False
         self._idle: list[Deferred[None]] = []
         self._closed = False
         self._closing: Deferred[None] | None = None
@@ -573,6 +574,7 @@ class SegmentQueue:
 
     def _wake(self) -> None:
         """Go on working; called whenever there may be something to do."""
+        self._woken = True
         if not self._working:
             self._working = True
             self._work().addErrback(lambda failure: self._log.failure("an outbox broke", failure))
@@ -580,8 +582,10 @@ class SegmentQueue:
     @deferred
     async def _work(self) -> None:
         try:
-            while await self._step():
-                pass
+            while self._woken:
+                self._woken = False  # whoever wakes while a step waits wants another one
+                while await self._step():
+                    pass
         finally:
             self._working = False
             waiting, self._idle = self._idle, []
