@@ -128,7 +128,7 @@ class TestSink:
         )
         receipt = hub.run(CosmSink(client, feed_id=feed_id).deliver(Batch(blocks)))
         assert [rejection.block for rejection in receipt.rejections] == [50]
-        assert len(asked) <= 2 * 8 + 2
+        assert len(asked) <= 2 * 8
         assert all(history(hub, feed_id, one.stream) == [(0, "1.0")] for one in good[::10])
 
     def test_an_empty_batch_asks_for_the_server_and_its_clock_and_changes_nothing(self, hub):
@@ -151,6 +151,17 @@ class TestSink:
 
     def test_over_a_socket_the_clock_of_the_server_is_not_known(self, hub, paws):
         assert CosmSink(paws, feed_id=7).skew is None
+
+    def test_a_block_that_is_alone_is_asked_for_once(self, hub, feed_id):
+        asked = []
+        client = hub.client()
+        update, client.update_feed = (
+            client.update_feed,
+            lambda **wanted: (asked.append(1), update(**wanted))[1],
+        )
+        bad = SampleBlock.scalar("bad", [AT], np.array(["x" * 300], object))
+        receipt = hub.run(CosmSink(client, feed_id=feed_id).deliver(Batch((bad,))))
+        assert ([rejection.block for rejection in receipt.rejections], len(asked)) == ([0], 1)
 
     def test_a_refused_description_does_not_take_its_points_with_it(self, hub, feed_id):
         infos = (StreamInfo("t", unit_type="metric"), StreamInfo("u", unit_symbol="V"))

@@ -11,12 +11,14 @@ Values are text there: a number is written as the shortest text that reads back 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txbridge.cosm.client import Client, Verbs
@@ -40,6 +42,8 @@ from txbridge.net.deferred import deferred
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
 __all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "CosmHistorySource", "CosmSink", "CosmSource"]
+
+T = TypeVar("T")
 
 MAX_POINTS = 500
 """The most points of one request.  Source: Cosm API v2, "Usage limits"."""
@@ -132,26 +136,21 @@ class CosmSink:
             return Receipt()
         if self._feed_id is None:
             self._feed_id = await self._client.create_feed(data=Environment(title=self._title))
-        if await self._refusal(batch.blocks, batch.infos) is None:
-            return Receipt()
-        # One part was refused, and with it all: find out which, by halves.
-        for info in batch.infos:
-            reason = await self._refusal([], [info])
-            if reason is not None:
-                self._log.warn(
-                    "the description of {stream} is refused: {reason}", stream=info.name, reason=reason
-                )
-        return Receipt(tuple(await self._search(list(enumerate(batch.blocks)))))
-
-    async def _search(self, blocks: Sequence[tuple[int, SampleBlock]]) -> list[Rejection]:
-        """Write blocks, and give those that the server will never take."""
-        reason = await self._refusal([block for _, block in blocks], [])
+        reason = await self._refusal(batch.blocks, batch.infos)
         if reason is None:
-            return []
-        if len(blocks) == 1:
-            return [Rejection(blocks[0][0], reason)]
-        middle = len(blocks) // 2
-        return [*await self._search(blocks[:middle]), *await self._search(blocks[middle:])]
+            return Receipt()
+        # One part was refused, and with it all: find out which.
+        infos = await _search(
+            batch.infos, lambda infos: self._refusal([], infos), None if batch.blocks else reason
+        )
+        for info, why in infos:
+            self._log.warn("the description of {stream} is refused: {reason}", stream=info.name, reason=why)
+        blocks = await _search(
+            tuple(enumerate(batch.blocks)),
+            lambda blocks: self._refusal([block for _, block in blocks], []),
+            None if batch.infos else reason,
+        )
+        return Receipt(tuple(Rejection(index, why) for (index, _), why in blocks))
 
     @deferred
     async def close(self) -> None:
@@ -205,6 +204,25 @@ class CosmSink:
                 reason = f"it answered {error.status} without a reason"
                 raise RemoteProtocolError(error.operation, reason) from error
             raise
+
+
+async def _search(
+    items: Sequence[T],
+    refusal: Callable[[Sequence[T]], Coroutine[Deferred[Any], Any, str | None]],
+    reason: str | None,
+) -> list[tuple[T, str]]:
+    """Those of some items that are refused, by halves; ``reason`` is why all were, if they were tried."""
+    if not items:
+        return []
+    if reason is None:
+        reason = await refusal(items)
+    if reason is None:
+        return []
+    if len(items) == 1:
+        return [(items[0], reason)]
+    middle = len(items) // 2
+    first = await _search(items[:middle], refusal, None)
+    return first + await _search(items[middle:], refusal, None)
 
 
 def describe(stream: Datastream, info: StreamInfo) -> None:
