@@ -63,6 +63,18 @@ def test_when_our_clock_is_set_the_skew_is_right_at_once() -> None:
     assert world.skew.value == pytest.approx(0.0, abs=0.6)
 
 
+def test_after_an_hour_without_an_answer_nothing_is_known_any_more() -> None:
+    world = World(10.0)
+    world.ask()
+    world.steady += 1800.0
+    world.ask()
+    world.steady += 3000.0
+    assert world.skew.value == pytest.approx(10.0, abs=0.6)
+    world.steady += 601.0
+    assert world.skew.value is None
+    assert world.ask() == pytest.approx(10.0, abs=0.6)
+
+
 def test_a_server_whose_clock_was_set_is_believed_after_a_few_answers() -> None:
     world = World(100.0)
     for _ in range(5):

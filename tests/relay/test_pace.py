@@ -57,6 +57,11 @@ def test_more_points_than_can_be_saved_up_leave_a_debt_and_are_not_kept_for_ever
     assert times(make(points=100, burst=1), clock, [1000, 1, 100]) == [0, 9.5, 10.5]
 
 
+def test_nobody_needs_to_ask_for_more_than_can_be_saved_up(make):
+    assert (make(points=0.5, burst=60).most_points, make(points=0.1, burst=1).most_points) == (30, 1)
+    assert make(requests=1).most_points is None
+
+
 def test_both_limits_hold(make, clock):
     assert times(make(requests=1, points=10, burst=1), clock, [1, 30, 1]) == [0, 1, 3.5]
 

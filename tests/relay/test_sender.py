@@ -493,6 +493,16 @@ def test_waiting_for_the_account_s_pace_is_not_taken_for_a_slow_delivery():
     one.finish()
 
 
+def test_no_delivery_has_more_points_than_the_account_may_send_at_once():
+    clock = Clock()
+    one = Bench(ScriptedSink(), clock=clock, pace=Pace(PaceLimits(points=0.5, burst=60), clock))
+    one.put(batch_of(*range(100)))
+    assert (one.sink.sizes(), one.status.batch_points) == ([30], 30)
+    clock.pump([30] * 5)
+    assert one.sink.sizes() == [30, 30, 30, 10]
+    one.finish()
+
+
 def test_draining_does_not_wait_for_a_platform_that_wants_to_be_left_alone(bench):
     one = bench(RateLimited("write", 429, retry_after=3000))
     one.put(batch_of(1))
@@ -637,6 +647,15 @@ class TestClocks:
         assert (one.sink.sizes(), one.sink.ats()) == ([0, 0, 1], [NOW])
         one.put(batch_of(machine.shown))
         assert one.sink.sizes() == [0, 0, 1, 1]
+
+    def test_a_platform_that_has_not_said_the_time_for_long_is_greeted_again(self, make, machine):
+        one = make(ClockPolicy.CORRECT, start=False)
+        one.sink.skew = 0.0
+        one.sender.start()
+        one.put(batch_of(machine.shown))
+        one.sink.skew = None
+        one.put(batch_of(machine.shown))
+        assert one.sink.sizes() == [1, 0, 1]
 
     def test_a_platform_that_cannot_be_greeted_gets_its_data_all_the_same(self, make, machine):
         one = make(ClockPolicy.CORRECT, RequestRejected("version", 404))

@@ -3,8 +3,9 @@
 A platform counts the requests and points of an account, not of a route.  So all senders to one account
 share one `Pace`: each asks it for leave before a delivery and gets it in the order of asking.  Two
 buckets decide, one of requests and one of points; each fills at its rate and holds a few seconds'
-worth.  A delivery of more points than the bucket can ever hold waits until it is full, and leaves a
-debt that the next one waits for: nothing is too large to be sent.
+worth.  Whoever asks should not ask for more points than the bucket can ever hold (`Pace.most_points`): the
+platform would refuse them too.  If they cannot be cut that small they wait until it is full, and leave a
+debt that the next one waits for.
 
 When the platform names a time to wait (``Retry-After``), `Pace.hold` keeps all of them back, because
 the one that asks a second later would be refused too, and would make the wait longer.  What a
@@ -103,6 +104,11 @@ class Pace:
     def held(self) -> float:
         """For how many seconds more the platform wants nothing; 0 when it said no such thing."""
         return min(max(0.0, self._held_until - self._clock.seconds()), MAX_RETRY_AFTER)
+
+    @property
+    def most_points(self) -> int | None:
+        """The most points that one delivery should have; None for no limit."""
+        return None if self._points is None else max(1, int(self._points.room))
 
     @property
     def waiting(self) -> int:

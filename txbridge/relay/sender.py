@@ -225,7 +225,7 @@ class Sender:
         self._last_success: float | None = None
         self._step_at: float | None = None
         self._paced = False
-        self._asked = False
+        self._tells_no_time = False
         self._refuses = False
         self._hopeless: set[str] = set()
         self._draining: list[Deferred[None]] | None = None
@@ -286,7 +286,7 @@ class Sender:
             last_success=self._last_success,
             retries=self._retries,
             last_error=self._link.last_error,
-            batch_points=self._size.points,
+            batch_points=self._most_points,
             batch_bytes=self._size.nbytes,
             paced=self._paced,
             held=self._pace.held,
@@ -352,12 +352,17 @@ class Sender:
             waits = self._outbox.state().destinations[self._destination]
             newest = waits.live or not waits.nbytes
         return self._outbox.peek(
-            self._destination, max_points=self._size.points, max_bytes=self._size.nbytes, newest=newest
+            self._destination, max_points=self._most_points, max_bytes=self._size.nbytes, newest=newest
         )
+
+    @property
+    def _most_points(self) -> int:
+        """The most points to deliver now."""
+        return _smaller(self._size.points, self._pace.most_points)
 
     def _could_gather(self, pending: Pending) -> bool:
         points = self._outbox.state().destinations[self._destination].points
-        return points <= pending.batch.points < self._size.points
+        return points <= pending.batch.points < self._most_points
 
     # -- delivering
 
@@ -367,20 +372,21 @@ class Sender:
         Peeking again is better than holding on to it: what waits for hours takes no memory, what is live
         is found anew, and by then it may be known how wrong a clock was.
         """
-        if self._clock_rule.policy is not ClockPolicy.TRUST and not self._asked and self._sink.skew is None:
+        if self._clock_rule.policy is not ClockPolicy.TRUST and not self._tells_no_time:
             try:
-                await self._deliver(Batch())
+                if self._sink.skew is None:
+                    await self._deliver(Batch())
             except BridgeError as error:
                 if error.advice is not Advice.BURY or isinstance(error, DecodeError):
                     await self._failed(error, Batch())
                     return False
-            self._asked = True  # one that refuses to be greeted may know the time or not
+            self._tells_no_time = self._sink.skew is None
         parts = deque([self._prepare(pending, account)])
         while parts:
             part = parts.popleft()
             if part.empty:
                 continue
-            part, *rest = _cut(part, self._size)
+            part, *rest = _cut(part, self._most_points, self._size.nbytes)
             parts.extendleft(rest)
             try:
                 receipt = await self._deliver(part)
@@ -559,11 +565,10 @@ class Sender:
         await keep(self._loop, self._storage, lambda: write().addErrback(no_use_waiting))
 
 
-def _cut(batch: Batch, size: BatchSize) -> list[Batch]:
-    """A batch in one part of the size and the rest, if it is larger."""
-    points = size.points
-    if batch.nbytes > size.nbytes:
-        points = min(points, max(1, batch.points * size.nbytes // batch.nbytes))
+def _cut(batch: Batch, points: int, nbytes: int) -> list[Batch]:
+    """A batch in one part of about a size and the rest, if it is larger."""
+    if batch.nbytes > nbytes:
+        points = min(points, max(1, batch.points * nbytes // batch.nbytes))
     return [batch] if batch.points <= points else _split(batch, points)
 
 
