@@ -39,7 +39,8 @@ from txbridge.daemon.relay_report import Lost, ProcessReport, RelayReport, Route
 from txbridge.daemon.relay_state import StateDirectory
 from txbridge.daemon.service import Door, address_of, read_endpoint
 from txbridge.daemon.tables import Secret
-from txbridge.errors import BridgeError, ConfigError
+from txbridge.errors import BridgeError, ConfigError, TimedOut
+from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.relay.ledger import SqliteLedger
@@ -52,6 +53,7 @@ from txbridge.relay.worker import Worker, WorkerThread
 
 __all__ = ["RelayDaemon"]
 
+TRY_SECONDS = 10.0  # that starting waits for the first attempts of the routes
 LOOK_EVERY = 1.0  # seconds between looks at what has changed
 SECRETS_EVERY = 30.0  # seconds between looks at secrets that are refused
 DRAIN_SECONDS = 1.0  # for answers to those who look after the relay
@@ -85,7 +87,12 @@ class _Wanted:
 
 
 class _Route:
-    """One route: made, made again when that fails, and stopped."""
+    """One route: made, made again when that fails, and stopped.
+
+    Attributes:
+        wanted: What it is made of.
+        tried: Fires when it runs, or has failed once.
+    """
 
     _log = Logger(namespace="txbridge.relay")
 
@@ -97,6 +104,7 @@ class _Route:
         self._owner = owner
         self._built: BuiltRoute | None = None
         self._began: set[str] = set()
+        self.tried: Deferred[None] = Deferred()
         clock = owner.reactor
         self._link = Link(f"route {self.name}", clock=clock, random=random)
         self._loop = Loop(f"the making of route {self.name}", self._make, clock=clock, random=random)
@@ -148,11 +156,18 @@ class _Route:
             try:
                 self._built = await self._try()
             except BridgeError as error:
-                await self._loop.wait(self._link.failed(error))
+                delay = self._link.failed(error)
+                self._has_tried()
+                await self._loop.wait(delay)
             else:
                 self._link.works()
                 self._built.start()
+                self._has_tried()
                 return
+
+    def _has_tried(self) -> None:
+        if not self.tried.called:
+            self.tried.callback(None)
 
     async def _try(self) -> BuiltRoute:
         owner = self._owner
@@ -211,7 +226,7 @@ class RelayDaemon:
 
     @deferred
     async def start(self) -> None:
-        """Start; fires when the routes have begun, whether their ends are there or not.
+        """Start; fires when every route runs or has failed once, whether the ends are there or not.
 
         Raises:
             ConfigError: The state directory cannot be used, or the endpoint of ``admin`` cannot be
@@ -224,6 +239,7 @@ class RelayDaemon:
             await self._open_admin(self.config.admin.listen)
             for name in self.config.routes:
                 self._begin(self._wanted(self.config, name))
+            await self._all_tried()
             self._call(self._look, LOOK_EVERY)
             watchdog = watchdog_seconds(self.environ, os.getpid())
             if watchdog is not None:
@@ -345,6 +361,20 @@ class RelayDaemon:
         route = self._routes[wanted.route.name] = _Route(self, wanted)
         route.start()
 
+    async def _all_tried(self) -> None:
+        waiting: Deferred[None] = Deferred()
+
+        def done(_: object) -> None:
+            if not waiting.called:
+                waiting.callback(None)
+
+        # Giving up the waiting is not giving up the attempts.
+        DeferredList([route.tried for route in self._routes.values()]).addCallback(done)
+        try:
+            await with_deadline(self.reactor, waiting, TRY_SECONDS, operation="start")
+        except TimedOut:  # a disk that does not answer is no reason for others to wait longer
+            self._log.warn("some routes take long to begin")
+
     def _check_new(self, config: RelayConfig) -> Mapping[Secret, str]:
         """See that a configuration can be run in place of this one; gives its secrets."""
         problems: list[str] = []
@@ -384,6 +414,7 @@ class RelayDaemon:
                 continue
             self._begin(self._wanted(config, name))
             self._log.info("route {route}: {what}", route=name, what=names.get(name, "new"))
+        await self._all_tried()
         for name, what in names.items():
             if what == "stopped":
                 self._log.info("route {route}: stopped; its outbox stays where it is", route=name)
