@@ -53,6 +53,7 @@ from txbridge.relay.clock import machine_clock
 from txbridge.relay.files import File, Files, Lock, RealFiles
 from txbridge.relay.positions import Positions
 from txbridge.relay.queue import (
+    NEVER,
     PARTS,
     Caps,
     Content,
@@ -255,7 +256,7 @@ class _DiskShelf:
     def _scan(self, first: int, generation: int) -> Summary:
         """The summary of a segment that has none, from what can be read of it."""
         path = (self._folder / _name(first, generation)).with_suffix(".seg")
-        summary = Summary(first, first - 1, generation, len(SEGMENT_HEAD), Stamp(0, 0, ""), Stamp(0, 0, ""))
+        summary = Summary(first, first - 1, generation, len(SEGMENT_HEAD), NEVER, NEVER)
         data = self._read_what_answers(path)
         unread = None
         for one in scan(data):
@@ -264,13 +265,13 @@ class _DiskShelf:
                 unread = one if unread is None else unread
                 continue
             if head.position > summary.last + 1 and unread is not None:
-                self._add_unread(summary, unread.offset, one.offset, head.position - 1, head.stamp)
+                self._add_unread(summary, unread.offset, one.offset, head.position - 1)
             unread = None
             size = min(head.size, len(data) - one.offset)  # less when the file was cut off in the middle
             self._add_to(summary, evolve(head, size=size), one.offset, one.body)
         if unread is not None:
             end = unread.offset + unread.size
-            self._add_unread(summary, unread.offset, end, summary.last + 1, summary.ended)
+            self._add_unread(summary, unread.offset, end, summary.last + 1)
         return summary
 
     def _add_to(self, summary: Summary, head: Head, offset: int, body: bytes | None) -> None:
@@ -283,8 +284,8 @@ class _DiskShelf:
             if cursor is not None:
                 summary.cursor, summary.cursor_at = cursor, head.position
 
-    def _add_unread(self, summary: Summary, start: int, end: int, last: int, stamp: Stamp) -> None:
-        head = Head(summary.last + 1, stamp, None, 0, 0, end - start, (), extras=True)
+    def _add_unread(self, summary: Summary, start: int, end: int, last: int) -> None:
+        head = Head(summary.last + 1, NEVER, None, 0, 0, end - start, (), extras=True)
         summary.add(head, start, damaged=True)
         summary.last = last
 
@@ -365,7 +366,7 @@ class _DiskShelf:
             raise _failed("a segment of the outbox cannot be begun", error) from error
         self._active = file
         used = len(SEGMENT_HEAD)
-        self._summary = Summary(first, first - 1, 0, used, Stamp(0, 0, ""), Stamp(0, 0, ""))
+        self._summary = Summary(first, first - 1, 0, used, NEVER, NEVER)
         return Segment(first, first - 1, room, used, room)
 
     def write(self, segment: Segment, items: Sequence[Item], first: int) -> int:
@@ -681,26 +682,27 @@ class DiskOutbox(SegmentQueue):
         """Put a segment that cannot be read where one is missing that somebody needs."""
         filled: list[tuple[Segment, Summary]] = []
         expected = 1
-        before = Stamp(0, 0, "")
         for segment, summary in found.segments:
-            self._fill_hole(filled, expected, segment.first - 1, before, segment.begun)
+            self._fill_hole(filled, expected, segment.first - 1)
             filled.append((segment, summary))
-            expected, before = segment.last + 1, segment.ended
-        self._fill_hole(filled, expected, self._last, before, self._stamp())
+            expected = segment.last + 1
+        self._fill_hole(filled, expected, self._last)
         found.segments = filled
+        # Of what cannot be read it is not known when it was accepted, but between what.
+        at = NEVER
+        for segment, _ in filled:
+            segment.begun = at if segment.begun == NEVER else segment.begun
+            at = segment.begun if segment.ended == NEVER else segment.ended
+        at = self._stamp()
+        for segment, _ in reversed(filled):
+            segment.ended = at if segment.ended == NEVER else segment.ended
+            at = segment.ended if segment.begun == NEVER else segment.begun
 
-    def _fill_hole(
-        self,
-        filled: list[tuple[Segment, Summary]],
-        first: int,
-        last: int,
-        begun: Stamp,
-        ended: Stamp,
-    ) -> None:
+    def _fill_hole(self, filled: list[tuple[Segment, Summary]], first: int, last: int) -> None:
         first = min(reader.settled.next_missing(first) for reader in self._readers.values())
         if first <= last:
-            lost = Segment(first, last, 0, begun=begun, ended=ended, sealed=True)
-            filled.append((lost, Summary(first, last, 0, 0, begun, ended, {None: Total(1, 0, 0)})))
+            lost = Segment(first, last, 0, sealed=True)
+            filled.append((lost, Summary(first, last, 0, 0, NEVER, NEVER, {None: Total(1, 0, 0)})))
 
     def _count_up(self, segments: Sequence[tuple[Segment, Summary]]) -> None:
         """Find out what everybody needs.  Runs in a thread."""

@@ -73,7 +73,8 @@ MOST_THINNED = 6  # times; one row in 64 is left then
 Content = bytes | Batch
 """What a record has, as its shelf keeps it."""
 
-_NEVER = Stamp(0, 0, "")
+NEVER = Stamp(0, 0, "")
+"""When something was accepted of which that is not known."""
 
 
 class ShelfFull(OutboxError):
@@ -120,8 +121,8 @@ class Segment:
     used: int = 0
     nbytes: int = 0
     generation: int = 0
-    begun: Stamp = _NEVER
-    ended: Stamp = _NEVER
+    begun: Stamp = NEVER
+    ended: Stamp = NEVER
     points: int = 0
     pending: dict[str, Total] = field(factory=dict)
     kept: int = 0
@@ -1182,13 +1183,8 @@ class SegmentQueue:
         if self._last > last:
             return
         for segment in segments:
-            total = segment.pending.get(reader.name)
-            if total is not None and not segment.doomed:
-                reader.count(-total.records, -total.points, -total.nbytes)
-                segment.pending[reader.name] = Total()
-                if not segment.needed:
-                    self._points -= segment.kept
-                    segment.kept = 0
+            if reader.name in segment.pending and not segment.doomed:
+                self._settle_rest(reader, segment)
         self._wake()
 
     def _give(self, reader: Reader, ask: _Ask, found: _Found) -> bool:
@@ -1349,14 +1345,26 @@ class SegmentQueue:
         if head.position in reader.settled or not head.is_for(reader.name):
             return
         segment = self._segment_of(head.position)
-        segment.pending[reader.name].add(-1, -head.points, -head.size)
+        total = segment.pending[reader.name]
+        total.add(-1, -head.points, -head.size)
         reader.count(-1, -head.points, -head.size)
-        if all(
+        if total.records <= 0:  # with a damaged summary there may have been more or fewer
+            self._settle_rest(reader, segment)
+        elif all(
             other is reader or not head.is_for(other.name) or head.position in other.settled
             for other in self._readers.values()
         ):
             segment.kept -= head.points
             self._points -= head.points
+
+    def _settle_rest(self, reader: Reader, segment: Segment) -> None:
+        """A destination needs nothing of a segment any more."""
+        total = segment.pending[reader.name]
+        reader.count(-total.records, -total.points, -total.nbytes)
+        segment.pending[reader.name] = Total()
+        if not segment.needed:
+            self._points -= segment.kept
+            segment.kept = 0
 
     def _segment_of(self, position: int) -> Segment:
         index = bisect_right(self._segments, position, key=lambda segment: segment.first) - 1
