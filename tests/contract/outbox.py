@@ -6,13 +6,13 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, succeed
+from twisted.internet.defer import CancelledError, fail, succeed
 from twisted.internet.task import Clock
 
 from tests.support.deferreds import fired, result_of, waits
-from txbridge.errors import Closed
+from txbridge.errors import Closed, OutboxError
 from txbridge.model.samples import Batch, Cursor, Gap, Note, NoteKind, SampleBlock, StreamInfo
-from txbridge.relay.roles import OnFull, PendingState
+from txbridge.relay.roles import OnFull, PendingState, Stamp
 
 PLENTY = {"max_points": 1_000_000, "max_bytes": 1 << 30}
 
@@ -38,9 +38,12 @@ class ListLedger:
 
     def __init__(self, lost):
         self.lost = lost
+        self.error = None
 
     def record(self, losses):
         """Called by the outbox."""
+        if self.error is not None:
+            return fail(self.error)
         self.lost.extend((loss.destination, loss.gap) for loss in losses)
         return succeed(None)
 
@@ -302,6 +305,156 @@ class OutboxContract:
         for name in ("s", "t"):
             fired(outbox.append(Batch((SampleBlock.scalar(name, (1,), (1,)),), infos=(StreamInfo(name),))))
         assert {info.name for info in self.peek(outbox).batch.infos} == {"s", "t"}
+
+    def test_the_newest_comes_first_for_whoever_asks_for_it(self, open_outbox):
+        outbox = open_outbox()
+        for at in range(6):
+            fired(outbox.append(batch_of(at)))
+        assert outbox.state().destinations["a"].live
+        newest = self.peek(outbox, max_points=2, newest=True)
+        assert ats_of(newest.batch) == [4, 5]
+        fired(outbox.settle("a", newest))
+        assert not outbox.state().destinations["a"].live
+        fired(outbox.settle("a", self.peek(outbox, max_points=3)))
+        waiting = outbox.peek("a", **PLENTY, newest=True)
+        assert waits(waiting)
+        fired(outbox.append(batch_of(6)))
+        assert ats_of(result_of(waiting).batch) == [6]
+        assert ats_of(self.peek(outbox).batch) == [3, 6]
+        assert outbox.state().destinations["a"].points == 2
+
+    def test_what_was_settled_out_of_order_is_not_given_again(self, open_outbox):
+        outbox = open_outbox()
+        for at in range(6):
+            fired(outbox.append(batch_of(at)))
+        fired(outbox.settle("a", self.peek(outbox, max_points=2, newest=True)))
+        fired(outbox.append(batch_of(6)))
+        rest = self.peek(outbox)
+        assert ats_of(rest.batch) == [0, 1, 2, 3, 6]
+        fired(outbox.settle("a", rest))
+        assert outbox.state().destinations["a"] == PendingState()
+        assert self.keeps_nothing(outbox)
+
+    def test_the_two_lanes_of_a_destination_are_settled_each_by_itself(self, open_outbox):
+        outbox = open_outbox()
+        for at in range(4):
+            fired(outbox.append(batch_of(at)))
+        oldest, newest = self.peek(outbox, max_points=1), self.peek(outbox, max_points=1, newest=True)
+        fired(outbox.settle("a", newest))
+        fired(outbox.settle("a", oldest))
+        assert ats_of(self.peek(outbox).batch) == [1, 2]
+
+    def test_settling_twice_changes_nothing(self, open_outbox):
+        outbox = open_outbox()
+        fired(outbox.append(batch_of(1)))
+        pending = self.peek(outbox)
+        fired(outbox.settle("a", pending))
+        fired(outbox.settle("a", pending))
+        assert outbox.state().destinations["a"] == PendingState()
+
+    def test_a_batch_can_be_for_some_destinations_only(self, open_outbox):
+        outbox = open_outbox("a", "b")
+        fired(outbox.append(batch_of(1)))
+        fired(outbox.append(batch_of(2), only=["b"]))
+        fired(outbox.append(batch_of(3)))
+        assert [outbox.state().destinations[name].points for name in "ab"] == [2, 3]
+        a = self.peek(outbox, "a")
+        assert ats_of(a.batch) == [1, 3]
+        fired(outbox.settle("a", a))
+        assert outbox.state().points == 3
+        seen = []
+        for _ in range(3):  # what is for some comes from another time, so by itself
+            pending = self.peek(outbox, "b")
+            seen.append((ats_of(pending.batch), pending.stamp.boot_id))
+            fired(outbox.settle("b", pending))
+        assert seen == [([1], "memory"), ([2], ""), ([3], "memory")]
+        assert outbox.state().points == 0
+        with pytest.raises(KeyError):
+            result_of(outbox.append(batch_of(1), only=["c"]))
+
+    def test_only_who_would_have_got_it_loses_it(self, open_outbox, lost):
+        outbox = open_outbox("a", "b", max_points=1, on_full=OnFull.DROP_OLDEST)
+        fired(outbox.append(batch_of(1), only=["b"]))
+        fired(outbox.append(batch_of(2)))
+        assert [(where, gap.start_ns) for where, gap in lost] == [("b", 1)]
+
+    def test_what_waits_too_long_is_dropped_and_told(self, open_outbox, lost, clock):
+        outbox = open_outbox(max_age=60.0)
+        for at in (1, 2, 3):
+            fired(outbox.append(batch_of(at)))
+            clock.advance(25)
+        assert [(gap.start_ns, gap.points) for _, gap in lost] == [(1, 1)]
+        pending = self.peek(outbox)
+        assert ats_of(pending.batch) == [2, 3]
+        assert [gap.start_ns for gap in pending.batch.gaps] == [1]
+        assert outbox.state().destinations["a"].dropped == 1
+
+    def test_decimate_keeps_every_second_row_of_what_is_oldest(self, open_outbox, lost):
+        outbox = open_outbox(max_points=64, on_full=OnFull.DECIMATE)
+        for at in range(0, 64, 2):
+            fired(outbox.append(batch_of(at, at + 1)))
+        fired(outbox.append(batch_of(64, 65)))
+        assert [(gap.stream, gap.start_ns, gap.end_ns, gap.points) for _, gap in lost] == [
+            ("s", 1, 1, 1),
+            ("s", 3, 3, 1),
+        ]
+        kept = self.peek(outbox)
+        assert ats_of(kept.batch) == [0, 2, *range(4, 66)]
+        assert kept.batch.gaps == ()
+        assert outbox.state().destinations["a"].dropped == 2
+
+    def test_nothing_is_dropped_that_the_ledger_cannot_be_told(self, clock, lost):
+        ledger = ListLedger(lost)
+        outbox = self.make(("a",), clock, max_points=2, on_full=OnFull.DROP_OLDEST, ledger=ledger)
+        fired(outbox.append(batch_of(1)))
+        fired(outbox.append(batch_of(2)))
+        ledger.error = OutboxError("the ledger's disk is full")
+        with pytest.raises(OutboxError, match="ledger"):
+            result_of(outbox.append(batch_of(3, cursor=3)))
+        assert outbox.cursor is None
+        assert ats_of(self.peek(outbox, max_points=1).batch) == [1]
+        ledger.error = None
+        fired(outbox.append(batch_of(3)))
+        assert [gap.start_ns for _, gap in lost] == [2]  # what is being sent stays
+
+    def test_what_does_not_fit_is_not_let_go_before_the_ledger_has_it(self, clock, lost):
+        ledger = ListLedger(lost)
+        outbox = self.make(("a",), clock, max_points=1, on_full=OnFull.DROP_NEWEST, ledger=ledger)
+        fired(outbox.append(batch_of(1)))
+        ledger.error = OutboxError("the ledger's disk is full")
+        with pytest.raises(OutboxError, match="ledger"):
+            result_of(outbox.append(batch_of(2, cursor=2)))
+        assert outbox.cursor is None
+        ledger.error = None
+        fired(outbox.append(batch_of(2, cursor=2)))
+        assert outbox.cursor == Cursor(2)
+        assert [gap.start_ns for _, gap in lost] == [2]
+
+    def test_what_was_accepted_by_another_clock_comes_by_itself(self, clock):
+        now = [Stamp(10**18, 0, "boot")]
+        outbox = self.make(("a",), clock, stamp=lambda: now[0])
+        fired(outbox.append(batch_of(1)))
+        now[0] = Stamp(10**18 + 2 * 10**9, 10**9, "boot")  # set by exactly one second
+        fired(outbox.append(batch_of(2)))
+        now[0] = Stamp(10**18 + 3 * 10**9, 10**9, "another boot")
+        fired(outbox.append(batch_of(3)))
+        seen = []
+        for _ in range(3):
+            pending = self.peek(outbox)
+            seen.append((ats_of(pending.batch), pending.stamp.boot_id, pending.stamp.boot_ns))
+            fired(outbox.settle("a", pending))
+        assert seen == [([1], "boot", 0), ([2], "boot", 10**9), ([3], "another boot", 10**9)]
+
+    def test_what_the_newest_is_by_another_clock_comes_first_by_itself(self, clock):
+        now = [Stamp(10**18, 0, "boot")]
+        outbox = self.make(("a",), clock, stamp=lambda: now[0])
+        fired(outbox.append(batch_of(1)))
+        now[0] = Stamp(2 * 10**18, 0, "boot")
+        fired(outbox.append(batch_of(2)))
+        newest = self.peek(outbox, newest=True)
+        assert (ats_of(newest.batch), newest.stamp) == ([2], now[0])
+        fired(outbox.settle("a", newest))
+        assert ats_of(self.peek(outbox).batch) == [1]
 
     def test_closing_ends_everything_that_waits(self, open_outbox):
         outbox = open_outbox(max_points=1, on_full=OnFull.BLOCK)
