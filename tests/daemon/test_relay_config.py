@@ -140,6 +140,14 @@ def test_what_a_full_outbox_does_follows_from_whether_the_source_can_wait():
     assert read(LONG).routes["feed"].outbox.on_full is OnFull.BLOCK
 
 
+def test_the_hub_on_this_machine_needs_no_key_and_no_other_hub_is_given_its_key():
+    text = "[routes.a]\nfrom.lines.listen = 'tcp:1'\nto.hub.cosm = { feed = 1 }"
+    (hub,) = read(text, STATE_DIRECTORY="/var/lib/relay").routes["a"].destinations
+    assert hub.end.key == Secret("file", "/home/ann/.local/share/txbridge/owner.key")
+    elsewhere = text.replace("feed = 1", "feed = 1, url = 'http://127.0.0.1:8080'")
+    assert problems(elsewhere) == ["relay.toml: routes.a.to.hub.cosm.key: missing; it is a secret"]
+
+
 def test_all_problems_are_told_at_once_each_with_its_file_and_key():
     assert problems("""
         colour = "red"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
-from txbridge.daemon.config import DEFAULT_URL, api_base, state_dir
+from txbridge.daemon.config import DEFAULT_URL, KEY_FILE, api_base, data_dir, state_dir
 from txbridge.daemon.tables import (
     BOOLEAN,
     DURATION,
@@ -234,6 +234,11 @@ _JOULE = (
     Key("key", SECRET, None, "Its key, if there is a ``url``."),
 )
 
+_USUAL_KEY = (
+    "Without a ``url`` it need not be given: then it is the key of the hub that this user runs on this "
+    "machine with its usual settings."
+)
+
 HOST_FROM = Section(
     "routes.NAME.from.host",
     "The sensors of this machine: processor, memory, disks, network, temperatures.",
@@ -277,7 +282,7 @@ COSM_FROM = Section(
     (
         Key("url", TEXT, DEFAULT_URL, "Where the hub is."),
         Key("feed", WHOLE, REQUIRED, "The feed."),
-        Key("key", SECRET, REQUIRED, "A key that may read it."),
+        Key("key", SECRET, REQUIRED, f"A key that may read it.  {_USUAL_KEY}"),
         Key("since", SINCE, NOW, "Where a relay that was never run before begins."),
         Key("numbers", BOOLEAN, False, "Values as numbers; what is none is left out, and in the ledger."),
         Key(
@@ -312,7 +317,7 @@ COSM_TO = Section(
     (
         Key("url", TEXT, DEFAULT_URL, "Where the hub is."),
         Key("feed", WHOLE, REQUIRED, "The feed.  ``txbridge feeds create`` makes one."),
-        Key("key", SECRET, REQUIRED, "A key that may write to it."),
+        Key("key", SECRET, REQUIRED, f"A key that may write to it.  {_USUAL_KEY}"),
     ),
 )
 
@@ -762,8 +767,18 @@ class _Reader:
         if not isinstance(table[kind], dict):
             self.tables.problem(f"{path}.{kind}", f"it is a table, such as {kind} = {{}}")
             return None
-        values = self.tables.table(f"{path}.{kind}", table[kind], kinds[kind].keys)
+        section = kinds[kind]
+        values = self.tables.table(
+            f"{path}.{kind}", table[kind], section.keys, **self._usual_key(section, table[kind])
+        )
         return None if values is None else (kind, f"{path}.{kind}", values)
+
+    def _usual_key(self, section: Section, table: Mapping[str, Any]) -> dict[str, Any]:
+        """The key of the hub that this user runs here; no other hub is ever given that."""
+        usual = data_dir({name: text for name, text in self._environ.items() if name != "STATE_DIRECTORY"})
+        if section not in (COSM_FROM, COSM_TO) or "url" in table or usual is None:
+            return {}
+        return {"key": {"file": join(usual, KEY_FILE)}}
 
     def _cosm(self, path: str, values: dict[str, Any], make: Callable[..., Any]) -> Any:
         problems: list[str] = []
