@@ -12,7 +12,7 @@ from attrs import evolve
 from tests.daemon.test_outbox import AT, SECOND, State, loss, rows, settle
 from tests.support.deferreds import fired
 from tests.support.program import captured
-from txbridge.daemon.doctor import RouteLook, WaitingLook, advise, doctor, rate_of
+from txbridge.daemon.doctor import Caps, Rate, RouteLook, WaitingLook, advise, doctor, rate_of
 from txbridge.daemon.outbox import RelayPlace
 from txbridge.daemon.relay_config import read_relay_config
 from txbridge.model.samples import Batch, Gap, SampleBlock
@@ -30,9 +30,9 @@ WELL = RouteLook(
     name="kitchen",
     nbytes=10 * MEGABYTE,
     points=1000,
-    max_bytes=1000 * MEGABYTE,
+    caps=Caps(1000 * MEGABYTE),
     disk_free=2000 * MEGABYTE,
-    rate=1024.0,
+    rate=Rate(1024.0, 10.0),
     waiting=(WaitingLook(name="hub", points=10, nbytes=100, oldest_age=60.0),),
 )
 
@@ -66,11 +66,20 @@ def test_a_route_that_is_well_needs_nothing():
     assert said(WELL) == []
 
 
-def test_how_long_it_lasts_follows_from_the_rate():
-    assert WELL.holds == 1000 * 1024
-    assert WELL.full_in == 990 * 1024
-    assert evolve(WELL, rate=None).holds is None
-    assert evolve(WELL, max_bytes=None).holds is None
+@pytest.mark.parametrize(
+    ("caps", "holds", "full_in", "share"),
+    [
+        (Caps(1000 * MEGABYTE), 1000 * 1024, 990 * 1024, 0.01),
+        (Caps(1000 * MEGABYTE, points=10_000), 1000, 900, 0.1),
+        (Caps(1000 * MEGABYTE, points=10_000, age=60.0), 60, 900, 0.1),
+        (Caps(10 * MEGABYTE), 10 * 1024, 0, 1),
+        (None, None, None, None),
+    ],
+)
+def test_how_long_it_lasts_follows_from_the_rate_and_the_first_cap_that_is_met(caps, holds, full_in, share):
+    look = evolve(WELL, caps=caps)
+    assert (look.holds, look.full_in, look.share) == (holds, full_in, share)
+    assert evolve(look, rate=None).holds is None
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,7 @@ def test_how_long_it_lasts_follows_from_the_rate():
         ({"damaged": ["record 7: bad", "record 8: bad"]}, "2 parts cannot be read, the first: record 7: bad"),
         ({"nbytes": 900 * MEGABYTE}, "90% full and will be full in 1 d 4 h"),
         ({"nbytes": 900 * MEGABYTE, "rate": None}, "90% full: mend the destination"),
+        ({"caps": Caps(1000 * MEGABYTE, points=1000)}, "100% full and will be full in 0.0 s"),
         (
             {"disk_free": 100 * MEGABYTE},
             "the disk has only 100 MiB left, less than the outbox may still take",
@@ -128,7 +138,11 @@ def test_the_rate_is_that_of_what_is_kept(state):
     seen = look_at_outbox(state.folder / "kitchen/outbox", RealFiles())
     span = (seen.segments[-1].ended.wall_ns - seen.segments[0].begun.wall_ns) / 1e9
     assert 1000 < span <= 1200
-    assert rate_of(seen.segments) == pytest.approx(seen.nbytes / span)
+    rate = rate_of(seen.segments)
+    assert rate.points == pytest.approx(800 / span)
+    kept = sum(segment.summary.used for segment in seen.segments)
+    assert rate.nbytes == pytest.approx(kept / span)
+    assert kept < seen.nbytes  # the last segment has room that is not used yet
 
 
 def test_too_little_tells_no_rate(state):
@@ -231,7 +245,8 @@ async def test_programs_get_the_same_as_json(state):
     (route,) = found["routes"]
     assert status == 1
     assert found["runs"] is False
-    assert (route["name"], route["max_bytes"], route["letters"]) == ("kitchen", 100_000_000, {"hub": 1})
+    assert (route["name"], route["caps"]["nbytes"]) == ("kitchen", 100_000_000)
+    assert route["letters"] == {"hub": 1}
     assert route["holds"] > 0
     assert [one["name"] for one in route["waiting"]] == ["cloud", "hub"]
     assert route["losses"][0]["points"] == 3

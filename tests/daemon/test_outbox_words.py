@@ -99,7 +99,7 @@ outbox.max_bytes = "100MB"
 """
     (tmp_path / "other.toml").write_text(text)
     _, out = await said("outbox doctor --quick --json --config other.toml")
-    assert json.loads(out)["routes"][0]["max_bytes"] == 100_000_000
+    assert json.loads(out)["routes"][0]["caps"]["nbytes"] == 100_000_000
     (tmp_path / "other.toml").rename(tmp_path / "relay.toml")
     _, out = await said("relay ledger --json")
     assert json.loads(out)["stream"] == "t"

@@ -89,6 +89,13 @@ def test_a_letter_that_is_put_there_while_the_relay_runs_goes_back_soon(tmp_path
     office.stop()
 
 
+def test_the_folder_is_made_before_anybody_puts_a_letter_there(tmp_path):
+    office = Office(tmp_path)
+    office.requeue.start()
+    assert (tmp_path / "requeue").is_dir()
+    office.stop()
+
+
 def test_a_letter_stays_until_the_outbox_has_it(tmp_path):
     waiting = Deferred()
     office = Office(tmp_path, FailingOutbox(waiting))

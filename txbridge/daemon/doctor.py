@@ -26,7 +26,7 @@ from txbridge.relay.ledger import LedgerFilter, LedgerSum, read_ledger_sums
 from txbridge.relay.outbox_files import SegmentFile
 from txbridge.relay.roles import LossKind
 
-__all__ = ["Finding", "RouteLook", "advise", "doctor", "rate_of"]
+__all__ = ["Caps", "Finding", "Rate", "RouteLook", "WaitingLook", "advise", "doctor", "rate_of"]
 
 FULL = 0.8  # of its cap; an outbox that is so full needs somebody
 LONG = 3600.0  # seconds that something may wait before somebody should look
@@ -46,6 +46,34 @@ class Finding:
 
     text: str
     needs_help: bool = True
+
+
+@frozen
+class Rate:
+    """How fast data comes.
+
+    Attributes:
+        nbytes: Bytes in the outbox, each second.
+        points: Points, each second.
+    """
+
+    nbytes: float
+    points: float
+
+
+@frozen
+class Caps:
+    """What an outbox may keep; None is without end, or not known.
+
+    Attributes:
+        nbytes: Bytes.
+        points: Points.
+        age: Seconds.
+    """
+
+    nbytes: int
+    points: int | None = None
+    age: float | None = None
 
 
 @frozen(kw_only=True)
@@ -73,9 +101,9 @@ class RouteLook:
         name: Its name.
         nbytes: What its outbox takes; None when it has none on a disk.
         points: The points in it.
-        max_bytes: Its cap, when that is known.
+        caps: What it may keep, when that is known.
         disk_free: Bytes that the disk has left.
-        rate: Bytes per second that came lately, when that can be told.
+        rate: How fast data came, when that can be told.
         waiting: For whom what waits.
         letters: Destination -> how many dead letters it has.
         letters_bytes: What they take.
@@ -88,9 +116,9 @@ class RouteLook:
     name: str
     nbytes: int | None = None
     points: int = 0
-    max_bytes: int | None = None
+    caps: Caps | None = None
     disk_free: int | None = None
-    rate: float | None = None
+    rate: Rate | None = None
     waiting: Sequence[WaitingLook] = ()
     letters: Mapping[str, int] = field(factory=dict)
     letters_bytes: int = 0
@@ -101,24 +129,46 @@ class RouteLook:
 
     @property
     def holds(self) -> float | None:
-        """How many seconds of data the whole outbox holds at the rate that it has, when that is known."""
-        return None if self.max_bytes is None or not self.rate else self.max_bytes / self.rate
+        """How many seconds of data the outbox holds at the rate that it has, when that is known."""
+        if self.caps is None or self.rate is None:
+            return None
+        limits = [self.caps.nbytes / self.rate.nbytes]
+        if self.caps.points is not None:
+            limits.append(self.caps.points / self.rate.points)
+        if self.caps.age is not None:
+            limits.append(self.caps.age)
+        return min(limits)
+
+    @property
+    def share(self) -> float | None:
+        """How full it is, of 1, when that is known."""
+        if self.caps is None or self.nbytes is None:
+            return None
+        of_points = self.points / self.caps.points if self.caps.points is not None else 0.0
+        return max(self.nbytes / self.caps.nbytes, of_points)
 
     @property
     def full_in(self) -> float | None:
         """In how many seconds it is full if nothing is delivered, when that is known."""
-        if self.max_bytes is None or self.nbytes is None or not self.rate:
+        if self.caps is None or self.rate is None or self.nbytes is None:
             return None
-        return max(0.0, self.max_bytes - self.nbytes) / self.rate
+        limits = [(self.caps.nbytes - self.nbytes) / self.rate.nbytes]
+        if self.caps.points is not None:
+            limits.append((self.caps.points - self.points) / self.rate.points)
+        return max(0.0, min(limits))
 
 
-def rate_of(segments: Sequence[SegmentFile]) -> float | None:
-    """Bytes per second of what is kept; None when it is too little to tell."""
+def rate_of(segments: Sequence[SegmentFile]) -> Rate | None:
+    """How fast that came which is kept; None when it is too little to tell."""
     kept = [one for one in segments if one.points]
     if not kept:
         return None
     span = (kept[-1].ended.wall_ns - kept[0].begun.wall_ns) / 1e9
-    return sum(one.nbytes for one in kept) / span if span >= LEAST_SPAN else None
+    if span < LEAST_SPAN:
+        return None
+    # Not what a segment takes: the one that is written to has all its room already.
+    nbytes = sum(one.summary.used for one in kept)
+    return Rate(nbytes / span, sum(one.points for one in kept) / span)
 
 
 # ---------------------------------------------------------------------------------------- advice
@@ -172,18 +222,16 @@ def advise(look: RouteLook, now: datetime, *, runs: bool) -> Iterator[Finding]:
 
 
 def _about_room(look: RouteLook) -> Iterator[Finding]:
-    if look.nbytes is None or look.max_bytes is None:
+    if look.share is None or look.nbytes is None or look.caps is None:
         return
-    share = look.nbytes / look.max_bytes
-    if share >= FULL:
+    if look.share >= FULL:
         left = f" and will be full in {length_of_time(look.full_in)}" if look.full_in is not None else ""
-        yield Finding(
-            f"its outbox is {share:.0%} full{left}: mend the destination, or give it more max_bytes"
-        )
-    if look.disk_free is not None and look.disk_free < look.max_bytes - look.nbytes:
+        yield Finding(f"its outbox is {look.share:.0%} full{left}: mend the destination, or raise its caps")
+    more = look.caps.nbytes - look.nbytes
+    if look.disk_free is not None and look.disk_free < more:
         yield Finding(
             f"the disk has only {byte_size(look.disk_free)} left, less than the outbox may still take "
-            f"({byte_size(look.max_bytes - look.nbytes)}): make room, or lower max_bytes"
+            f"({byte_size(more)}): make room, or lower max_bytes"
         )
 
 
@@ -256,13 +304,14 @@ async def _ask(reactor: Any, place: RelayPlace) -> Mapping[str, Any] | None:
     return answer
 
 
-def _caps(config: RelayConfig | None, status: Mapping[str, Any] | None) -> dict[str, int]:
-    caps: dict[str, int] = {}
+def _caps(config: RelayConfig | None, status: Mapping[str, Any] | None) -> dict[str, Caps]:
+    caps: dict[str, Caps] = {}
     for route in (status or {}).get("routes", ()):
         if route.get("status") is not None and "outbox_max_bytes" in route["status"]:
-            caps[route["name"]] = route["status"]["outbox_max_bytes"]
+            caps[route["name"]] = Caps(route["status"]["outbox_max_bytes"])
     if config is not None:
-        caps |= {name: route.outbox.max_bytes for name, route in config.routes.items()}
+        for name, route in config.routes.items():
+            caps[name] = Caps(route.outbox.max_bytes, route.outbox.max_points, route.outbox.max_age)
     return caps
 
 
@@ -271,7 +320,7 @@ async def _look(
     terminal: Terminal,
     place: RelayPlace,
     name: str,
-    max_bytes: int | None,
+    caps: Caps | None,
     *,
     quick: bool,
     now: datetime,
@@ -311,7 +360,7 @@ async def _look(
         name=name,
         nbytes=None if outbox is None else outbox.nbytes,
         points=0 if outbox is None else outbox.points,
-        max_bytes=max_bytes,
+        caps=caps,
         disk_free=_free(place.state / name),
         rate=None if outbox is None else rate_of(outbox.segments),
         waiting=waiting,
@@ -362,11 +411,12 @@ def _about(look: RouteLook) -> Iterator[str]:
     if look.nbytes is None:
         yield "  no outbox on this disk"
     else:
-        cap = f" of {byte_size(look.max_bytes)}" if look.max_bytes is not None else ""
+        cap = f" of {byte_size(look.caps.nbytes)}" if look.caps is not None else ""
         yield f"  outbox: {byte_size(look.nbytes)}{cap}, {count(look.points, 'point')}"
         if look.holds is not None and look.rate is not None:
-            yield f"  at the current rate ({byte_size(look.rate)}/s) this holds {length_of_time(look.holds)}"
-        elif look.max_bytes is None:
+            rate = f"{byte_size(look.rate.nbytes)}/s, {look.rate.points:.3g} points/s"
+            yield f"  at the current rate ({rate}) this holds {length_of_time(look.holds)}"
+        elif look.caps is None:
             yield "  how long it lasts can be told when the relay runs, or with --config"
         else:
             yield "  how long it lasts can be told when some seconds of data have come"

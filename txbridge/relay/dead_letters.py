@@ -270,11 +270,16 @@ class LetterFiles:
             self._files.sync_folder(folder)
         return path
 
-    def requeue(self, path: Path) -> Path:
-        """Send a letter back to its destination; fires where it waits for that."""
-        there = self.requeue_folder / f"{path.parent.name}-{path.name}"
-        with _telling(f"the letter {path.name} cannot be sent back"):
+    def make_requeue_folder(self) -> None:
+        """Make the folder for letters that go back, if it is not there."""
+        with _telling("the folder for letters that go back cannot be made"):
             self._files.make_folder(self.requeue_folder)
+
+    def requeue(self, path: Path) -> Path:
+        """Send a letter back to its destination; gives where it waits for that."""
+        there = self.requeue_folder / f"{path.parent.name}-{path.name}"
+        self.make_requeue_folder()
+        with _telling(f"the letter {path.name} cannot be sent back"):
             self._files.rename(path, there)
             self._files.sync_folder(self.requeue_folder)
             self._files.sync_folder(path.parent)

@@ -8,6 +8,7 @@ changes nothing in a history.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -69,6 +70,9 @@ class Requeue:
         return self._loop.stop()
 
     async def _run(self) -> None:
+        with suppress(OutboxError):
+            # Made by us: a folder that somebody else makes, such as root, we might not be able to read.
+            await self._worker.run(self._letters.make_requeue_folder)
         while not self._loop.stopping:
             try:
                 await self._look()
