@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -13,8 +14,10 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from tests.contract.outbox import ats_of, batch_of
-from tests.support.deferreds import fired, waits
+from tests.support.deferreds import fired, result_of, waits
+from tests.support.files import FaultyFiles
 from tests.support.relay import EVERYTHING, ScriptedDeadLetters, ScriptedLedger, ScriptedSink, hang
+from tests.support.workers import StepWorker
 from txbridge.errors import (
     AuthError,
     ConnectError,
@@ -29,6 +32,7 @@ from txbridge.errors import (
 from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, StreamInfo
 from txbridge.net.backoff import Backoff
 from txbridge.relay.clock import ClockPolicy, ClockRule
+from txbridge.relay.disk_outbox import DiskOutbox
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.pace import Pace, PaceLimits
 from txbridge.relay.plan import RoutePolicy, plan_route
@@ -908,3 +912,63 @@ def test_live_first_delivers_every_point_once_in_two_lanes_that_keep_their_order
         assert instant > lanes[lane]
         lanes[lane] = instant
     one.finish()
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 9), st.sampled_from(["", "", "wait", "kill"])), min_size=1, max_size=20
+    ),
+    st.lists(answers, max_size=12),
+    st.sampled_from(SendOrder),
+)
+def test_over_a_disk_and_through_kills_nothing_is_missing_that_is_not_in_the_ledger(batches, script, order):
+    clock, files = Clock(), FaultyFiles()
+    sink = ScriptedSink(*script, capabilities=evolve(EVERYTHING, any_order=True))
+    ledger, dead_letters = ScriptedLedger(), ScriptedDeadLetters()
+
+    def start():
+        outbox = result_of(
+            DiskOutbox.open(
+                Path("/outbox"),
+                ("a",),
+                clock,
+                files=files,
+                ledger=ledger,
+                segment_bytes=4096,
+                writer=StepWorker(),
+                reader=StepWorker(),
+            )
+        )
+        sender = Sender(
+            "a",
+            sink,
+            outbox,
+            plan=plan_route(EVERYTHING, sink.capabilities, RoutePolicy()),
+            clock=clock,
+            random=lambda: 0.5,
+            limits=SendLimits(points=7, deadline=5, order=order),
+            ledger=ledger,
+            dead_letters=dead_letters,
+        )
+        sender.start()
+        return outbox, sender
+
+    outbox, sender = start()
+    at = 0
+    for points, happening in batches:
+        fired(outbox.append(batch_of(*range(at, at + points))))
+        at += points
+        if happening == "wait":
+            clock.advance(3)
+        elif happening == "kill":
+            fired(sender.stop())
+            files.kill()
+            outbox, sender = start()
+    while sender.status().pending_points:
+        clock.advance(5)
+    buried = {instant for _, batch, _ in dead_letters.letters for instant in ats_of(batch)}
+    assert set(sink.ats()) | buried == set(range(at))
+    assert buried <= {instant for _, gap in ledger.lost for instant in range(gap.start_ns, gap.end_ns + 1)}
+    fired(sender.stop())
+    fired(outbox.close())
