@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from tests.contract.outbox import ats_of, batch_of
 from tests.support.deferreds import fired, waits
@@ -493,3 +494,24 @@ def test_the_status_has_the_figures_of_the_outbox_and_of_time(bench):
     assert 0 < status.outbox_bytes < 12345
     assert (status.source_age, status.last_received, status.destinations[0].state_age) == (5.125, 5.0, 0.125)
     assert status.destinations[0].stalled == 0.125
+
+
+def test_the_log_names_a_destination_with_its_route(bench):
+    texts = []
+
+    def observe(event):
+        if event.get("log_namespace", "").startswith("txbridge.relay"):
+            texts.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        one = bench(sinks={"a": ScriptedSink(AWAY, always=lambda batch: RequestRejected("write", 422, "No"))})
+        one.source.give(batch_of(1))
+        one.clock.advance(1)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert texts == [
+        "a of garden is away: ConnectError: cannot connect to cloud.example: refused",
+        "a of garden is back",
+        "a of garden refuses some data: RequestRejected: write: 422 No",
+    ]

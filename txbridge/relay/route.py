@@ -177,6 +177,7 @@ class RelayService(Service):
                 pace=destination.pace,
                 clock_rule=destination.clock_rule,
                 stamp=stamp,
+                name=f"{destination.name} of {name}",
             )
             for destination, plan in zip(destinations, self._plan(destinations), strict=True)
         }

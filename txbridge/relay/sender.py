@@ -168,6 +168,7 @@ class Sender:
         pace: The pace of the account, shared with others; None is one of its own without limits.
         clock_rule: What is done about instants of a wrong clock.
         stamp: The clocks of this machine; None is `machine_clock` of the clock.
+        name: What the log calls it, such as ``"cloud of garden"``; None is the destination.
     """
 
     _log = Logger()
@@ -188,7 +189,9 @@ class Sender:
         pace: Pace | None = None,
         clock_rule: ClockRule | None = None,
         stamp: Callable[[], Stamp] | None = None,
+        name: str | None = None,
     ) -> None:
+        name = destination if name is None else name
         self._destination = destination
         self._sink = sink
         self._outbox = outbox
@@ -200,10 +203,10 @@ class Sender:
         self._pace = pace if pace is not None else Pace(PaceLimits(), clock)
         self._clock_rule = clock_rule if clock_rule is not None else ClockRule()
         self._stamp = stamp if stamp is not None else machine_clock(clock)
-        self._link = Link(destination, clock=clock, random=random, backoff=backoff)
-        self._storage = Link(f"what is kept for {destination}", clock=clock, random=random)
+        self._link = Link(name, clock=clock, random=random, backoff=backoff)
+        self._storage = Link(f"what is kept for {name}", clock=clock, random=random)
         self._loop = Loop(
-            f"the sender to {destination}",
+            f"the sender to {name}",
             self._run,
             clock=clock,
             random=random,
@@ -533,7 +536,7 @@ class Sender:
         reason = one_line(reason)
         self._link.last_error = reason
         if not self._refuses:
-            self._log.warn("{link} refuses some data: {error}", link=self._destination, error=reason)
+            self._log.warn("{link} refuses some data: {error}", link=self._link.name, error=reason)
         self._refuses = True
         self._rejected += part.points
         account.losses += self._losses(LossKind.REFUSED, part.lost(f"refused: {reason}"))
