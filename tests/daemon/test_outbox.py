@@ -288,9 +288,21 @@ def test_all_letters_of_a_destination_are_sent_back(state):
 
 def test_no_letter_moves_when_one_of_them_is_not_there(state):
     state.bury(rows())
-    with pytest.raises(ConfigError, match="there is no letter 7, 9; 'txbridge outbox ls kitchen' lists them"):
+    with pytest.raises(
+        ConfigError, match="there is no sound letter 7, 9; 'txbridge outbox ls kitchen' lists them"
+    ):
         sent_back(state, numbers=[1, 9, 7])
     assert letters_of(state, "dead") == ["00000001.letter"]
+
+
+def test_a_damaged_letter_is_not_sent_back(state):
+    state.bury(rows("a"))
+    state.bury(rows("b"))
+    (state.folder / "kitchen/dead/hub/00000001.letter").write_bytes(b"nothing")
+    sent_back(state)
+    assert letters_of(state, "requeue") == ["hub-00000002.letter"]
+    with pytest.raises(ConfigError, match="no sound letter 1"):
+        sent_back(state, numbers=[1])
 
 
 def test_a_route_without_letters_has_none_to_send_back(state):

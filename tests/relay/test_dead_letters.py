@@ -142,6 +142,16 @@ def test_each_part_is_a_file_in_the_folder_of_who_refused_it(tmp_path):
     assert desk.letters.size(path) == path.stat().st_size
 
 
+def test_what_somebody_keeps_beside_the_letters_is_left_alone(tmp_path):
+    desk = Desk(tmp_path, max_letters=1)
+    desk.bury(batch("a"))
+    copy = desk.letters.paths()[0].with_name("copy of 1.letter")
+    copy.write_bytes(b"mine")
+    desk.bury(batch("b"))
+    assert desk.names == ["dead/hub/00000002.letter"]
+    assert copy.exists()
+
+
 def test_a_name_of_a_destination_stays_within_the_folder(tmp_path):
     desk = Desk(tmp_path / "route")
     for destination in ("..", "../../etc", "a/b", "a.b", "ü 1"):

@@ -27,6 +27,7 @@ from txbridge.relay.ledger import (
     LedgerSum,
     MemoryLedger,
     SqliteLedger,
+    check_ledger,
     read_ledger,
     read_ledger_sums,
 )
@@ -167,6 +168,7 @@ def test_rows_are_given_newest_first_or_in_the_order_in_which_they_came(ledger):
         (LedgerFilter(destination="cloud"), "bc"),
         (LedgerFilter(kind="age"), "b"),
         (LedgerFilter(stream="[ad]"), "ad"),
+        (LedgerFilter(stream="[!ad]"), "bc"),
         (LedgerFilter(since_ns=NOW + 2 * 10**9), "d"),
         (LedgerFilter(route="kitchen", destination="hub", stream="?"), "ac"),
     ],
@@ -374,6 +376,19 @@ def test_another_process_reads_while_it_is_open_and_afterwards(tmp_path):
         desk.close = lambda: None
 
 
+def test_another_process_can_tell_whether_it_is_sound(tmp_path):
+    desk = Desk(tmp_path)
+    desk.record(*(lost(f"{number:04000}") for number in range(1000)))
+    check_ledger(desk.path)
+    desk.close()
+    check_ledger(desk.path)
+    with desk.path.open("r+b") as file:
+        file.seek(PAGE)
+        file.write(b"\xff" * 500 * PAGE)
+    with pytest.raises(OutboxError, match="cannot read the ledger"):
+        check_ledger(desk.path)
+
+
 def test_a_ledger_that_is_not_there_cannot_be_read(tmp_path):
     with pytest.raises(OutboxError, match="cannot read the ledger"):
         read_ledger(tmp_path / "none.sqlite", LedgerFilter())
@@ -417,6 +432,7 @@ def test_closing_writes_what_was_accepted(tmp_path):
     fired(closing)
     fired(recorded[0])
     assert [row.stream for row in read_ledger(desk.path, LedgerFilter(), newest_first=False)] == ["a", "b"]
+    fired(desk.ledger.close())
     for refused in (desk.ledger.route("r").record([lost()]), desk.ledger.read(), desk.ledger.sums()):
         with pytest.raises(Closed):
             result_of(refused)

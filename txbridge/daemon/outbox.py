@@ -26,7 +26,14 @@ from txbridge.model.samples import Batch, SampleBlock
 from txbridge.net.deferred import deferred
 from txbridge.relay.dead_letters import LetterFiles, LetterHead
 from txbridge.relay.files import RealFiles
-from txbridge.relay.ledger import LedgerFilter, LedgerRow, LedgerSum, read_ledger, read_ledger_sums
+from txbridge.relay.ledger import (
+    LedgerFilter,
+    LedgerRow,
+    LedgerSum,
+    check_ledger,
+    read_ledger,
+    read_ledger_sums,
+)
 from txbridge.relay.outbox_files import OutboxFiles, look_at_outbox
 
 __all__ = [
@@ -376,12 +383,12 @@ async def requeue(
         ConfigError: There are no such letters.
     """
     place.routes(route)
-    found = {int(one.path.stem): one for one in _letters(place, [route], destination)}
+    found = {int(one.path.stem): one for one in _letters(place, [route], destination) if one.head is not None}
     if numbers is not None:
         unknown = sorted(set(numbers) - set(found))
         if unknown:
             names = ", ".join(map(str, unknown))
-            raise ConfigError([f"there is no letter {names}; 'txbridge outbox ls {route}' lists them"])
+            raise ConfigError([f"there is no sound letter {names}; 'txbridge outbox ls {route}' lists them"])
         found = {number: found[number] for number in sorted(set(numbers))}
     letters = place.letters(route)
     for one in found.values():
@@ -497,7 +504,7 @@ async def verify(
         )
     try:
         if place.ledger.exists():
-            read_ledger_sums(place.ledger, LedgerFilter())
+            check_ledger(place.ledger)
     except OutboxError as error:
         found.damage.append(Damage("", "ledger", str(error)))
     if as_json:

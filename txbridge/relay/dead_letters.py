@@ -203,11 +203,11 @@ class LetterFiles:
         self._files = files
 
     def paths(self) -> list[Path]:
-        """The letters, the oldest first."""
+        """The letters, the oldest first; what somebody keeps beside them under another name is none."""
         with _telling("the dead letters cannot be listed"):
             folders = [self.dead / name for name in self._names(self.dead)]
             found = [folder / name for folder in folders for name in self._names(folder)]
-        return sorted((path for path in found if path.suffix == SUFFIX), key=_number)
+        return sorted((path for path in found if path.suffix == SUFFIX and path.stem.isdigit()), key=_number)
 
     def requeued(self) -> list[Path]:
         """The letters that go back, the oldest first."""

@@ -49,6 +49,7 @@ __all__ = [
     "LedgerSum",
     "MemoryLedger",
     "SqliteLedger",
+    "check_ledger",
     "read_ledger",
     "read_ledger_sums",
 ]
@@ -192,7 +193,7 @@ class LedgerFilter:
             ("route = ?", self.route),
             ("destination IN (?, '')", self.destination),
             ("kind = ?", self.kind),
-            ("stream GLOB ?", self.stream),
+            ("stream GLOB ?", None if self.stream is None else self.stream.replace("[!", "[^")),
             ("recorded_ns >= ?", self.since_ns),
         )
         held = [(text, value) for text, value in conditions if value is not None]
@@ -299,18 +300,23 @@ def _bring_up(connection: sqlite3.Connection) -> None:
         raise OutboxError("the file of the ledger is a database of somebody else")
     elif version > VERSION:
         raise OutboxError(f"the ledger was written by a newer program (version {version} of its form)")
-    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if said != "ok":
-        raise _damage(str(said))
+    _check(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _damage(words: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(words)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
+def _check(connection: sqlite3.Connection) -> None:
+    """Read every page.
+
+    Raises:
+        sqlite3.Error: One is damaged.
+    """
+    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        error = sqlite3.DatabaseError(str(said))
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
 
 
 @frozen
@@ -693,7 +699,9 @@ class SqliteLedger:
 
     @deferred
     async def close(self) -> None:
-        """Write what was accepted, then close."""
+        """Write what was accepted, then close; a second time does nothing."""
+        if self._closed:
+            return
         self._closed = True
         if self._writing:
             last: Deferred[None] = Deferred()
@@ -796,6 +804,20 @@ def read_ledger_sums(path: Path, filter: LedgerFilter) -> list[LedgerSum]:
         OutboxError: It cannot be read.
     """
     return _look(path, lambda connection: _sum(connection, filter))
+
+
+def check_ledger(path: Path) -> None:
+    """Read every page of a ledger that maybe somebody else has open.  Waits for the disk.
+
+    Raises:
+        OutboxError: It is damaged, or cannot be read.
+    """
+
+    def check(connection: sqlite3.Connection) -> list[LedgerRow]:
+        _check(connection)
+        return _select(connection, LedgerFilter(), 1, True)
+
+    _look(path, check)
 
 
 def _look(path: Path, work: Callable[[sqlite3.Connection], list[Any]]) -> list[Any]:
