@@ -68,6 +68,7 @@ class _File:
 
     def read(self, offset: int, size: int) -> bytes:
         self._files.may_fail("read")
+        self._files.bytes_read += min(size, len(self._node.data) - offset)
         return bytes(self._node.data[offset : offset + size])
 
     def write(self, offset, pieces) -> None:
@@ -89,6 +90,7 @@ class _File:
 
     def sync(self) -> None:
         self._files.may_fail("sync")
+        self._files.syncs += 1
         self._node.sync()
 
     def truncate(self, size: int) -> None:
@@ -114,12 +116,15 @@ class FaultyFiles:
     Attributes:
         capacity: How many bytes it has, or None for as many as are wanted.
         locked: The locks that are held.
-        syncs: How many files were synced.
+        syncs: How often a file was synced.
+        bytes_read: How many bytes were read.
     """
 
     def __init__(self, capacity: int | None = None) -> None:
         self.capacity = capacity
         self.locked: set[Path] = set()
+        self.syncs = 0
+        self.bytes_read = 0
         self._folders: set[Path] = set()
         self._names: dict[Path, _Node] = {}
         self._synced_names: dict[Path, _Node] = {}
@@ -226,6 +231,7 @@ class FaultyFiles:
             self._unsynced_names.append((path, node))
         node.resize(0)
         if size > self.room:
+            self.remove(path)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         node.resize(size)
         return _File(self, node)

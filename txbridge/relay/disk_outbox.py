@@ -614,24 +614,30 @@ class _DiskShelf:
         path = self._folder / f"places-{slot}"
         data = encode_places(places)
         try:
-            if len(data) > self._places_rooms[slot]:
-                room = max(PLACES_ROOM, 2 * len(data))
-                file = self._files.create(path, room)
-            else:
-                room = self._places_rooms[slot]
-                file = self._files.open(path, writing=True)
+            file, is_new = self._open_places(path, slot, len(data))
             try:
                 file.write(0, [data])
                 if self._sync:
                     file.sync()
             finally:
                 file.close()
-            if room != self._places_rooms[slot]:
-                self._places_rooms[slot] = room
-                if self._sync:
-                    self._files.sync_folder(self._folder)
+            if is_new and self._sync:
+                self._files.sync_folder(self._folder)
         except OSError as error:
             raise _failed("the places of the outbox cannot be written", error) from error
+
+    def _open_places(self, path: Path, slot: int, size: int) -> tuple[File, bool]:
+        """The file of a slot with enough room, and whether it was made."""
+        if size <= self._places_rooms[slot]:
+            try:
+                return self._files.open(path, writing=True), False
+            except FileNotFoundError:
+                pass
+        self._places_rooms[slot] = 0
+        room = max(PLACES_ROOM, 2 * size)
+        file = self._files.create(path, room)
+        self._places_rooms[slot] = room
+        return file, True
 
     def close(self) -> None:
         if self._active is not None:

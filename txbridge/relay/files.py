@@ -58,7 +58,8 @@ class Files(Protocol):
     def create(self, path: Path, size: int) -> File:
         """Make a file, or empty the one that is there, with room for so many bytes that are zero.
 
-        The room is the file's: writing there needs no more of the disk.
+        The room is the file's: writing there needs no more of the disk.  If there is no such room there
+        is no such file afterwards.
         """
 
     def open(self, path: Path, *, writing: bool = False) -> File:
@@ -153,7 +154,9 @@ class RealFiles:
             if size:
                 os.posix_fallocate(descriptor, 0, size)
         except OSError:
+            # It took what was there before it failed, and would keep it.
             os.close(descriptor)
+            path.unlink()
             raise
         return _RealFile(descriptor)
 

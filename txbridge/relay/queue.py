@@ -42,7 +42,17 @@ from txbridge.relay.roles import (
     PendingState,
     Stamp,
 )
-from txbridge.relay.segments import Addressees, Head, Index, PlaceOf, Places, Span, Total, merge_spans
+from txbridge.relay.segments import (
+    Addressees,
+    Head,
+    Index,
+    PlaceOf,
+    Places,
+    Span,
+    Total,
+    merge_spans,
+    missing_of,
+)
 from txbridge.relay.thinning import Thinning
 from txbridge.relay.worker import Worker
 
@@ -68,6 +78,7 @@ PARTS = 32  # of a cap in a segment, so that a drop takes no more than that
 MAX_GROUP = 4 << 20  # bytes in one commit
 MAX_ITEMS = 1000  # in one commit
 TICK = 5.0  # seconds: how late a settle may reach the disk, or something too old be noticed
+MAX_MERGED = 64 << 10  # bytes of records that become one when they are thinned
 MOST_THINNED = 6  # times; one row in 64 is left then
 
 Content = bytes | Batch
@@ -341,6 +352,30 @@ class _Account:
 
     def lost(self, reason: str) -> list[Gap]:
         return [*(span.gap(reason) for span in self.spans.values()), *self.gaps]
+
+
+@define
+class _Group:
+    """Records that are written as one when a segment is thinned; whoever needs one of them needs all."""
+
+    first: Head
+    concerned: Sequence[str]
+    position: int = 0
+    size: int = 0
+    batches: list[Batch] = field(factory=list)
+
+    def takes(self, head: Head, concerned: Sequence[str]) -> bool:
+        return (
+            self.concerned == concerned
+            and self.first.only == head.only
+            and _same_clock(self.first.stamp, head.stamp)
+            and self.size + head.size <= MAX_MERGED
+        )
+
+    def add(self, head: Head, batch: Batch) -> None:
+        self.position = head.position
+        self.size += head.size
+        self.batches.append(batch)
 
 
 @define
@@ -952,14 +987,16 @@ class SegmentQueue:
         """Count what each destination needs of a segment.  Runs in a thread."""
         accounts = {name: _Account() for name in needs}
         damaged: list[Head] = []
+        readable: list[Sequence[Span]] = []
         try:
             for head, content in self._shelf.records(segment):
                 if head.damaged:
                     damaged.append(head)
                     continue
+                readable.append(head.spans)
                 concerned = [
                     name for name, settled in needs.items()
-                    if head.is_for(name) and head.position not in settled
+                    if head.is_for(name) and not head.is_in(settled)
                 ]  # fmt: skip
                 if not concerned:
                     continue
@@ -973,11 +1010,12 @@ class SegmentQueue:
                         _add_extras(accounts[name], batch, reason)
         except SegmentGone:
             accounts = {name: _Account() for name in needs}
-            damaged = [_whole(segment)]
+            damaged, readable = [_whole(segment)], []
         for name, settled in needs.items():
-            unread = [head for head in damaged if head.is_for(name) and head.position not in settled]
+            unread = [head for head in damaged if head.is_for(name) and not head.is_in(settled)]
             if unread:
-                _add_unread(accounts[name], segment, self._shelf.spans(segment), unread, damaged, reason)
+                spans = missing_of(self._shelf.spans(segment), readable)
+                _add_unread(accounts[name], segment, spans, _all_of(damaged, settled), reason)
         return accounts
 
     async def _forget(self) -> None:
@@ -1082,14 +1120,12 @@ class SegmentQueue:
         """Write every second row of what is needed; None if that is no less.  Runs in a thread."""
         accounts = {name: _Account() for name in needs}
         thinning = Thinning()
-        items: list[tuple[int, Item]] = []
-        pending = {name: Total() for name in needs}
-        kept = lost = 0
+        groups: list[_Group] = []
+        lost = 0
         for head, content in self._shelf.records(old):
             concerned = [
-                name for name, settled in needs.items()
-                if head.is_for(name) and head.position not in settled
-            ]  # fmt: skip
+                name for name, settled in needs.items() if head.is_for(name) and not head.is_in(settled)
+            ]
             if not concerned:
                 continue
             try:
@@ -1098,18 +1134,30 @@ class SegmentQueue:
                 thinned, spans = thinning.thin(self._shelf.open(head, content))
             except DecodeError:
                 return None, accounts  # it goes as a whole, or whoever reads it finds out
-            item = self._shelf.measure(thinned, head.only, head.stamp)
-            items.append((head.position, item))
-            lost += head.points - item.head.points
-            kept += item.head.points
+            lost += head.points - thinned.points
             for name in concerned:
                 merge_spans(spans, accounts[name].spans)
-                pending[name].add(1, item.head.points, item.head.size)
+            if thinned.empty:
+                continue
+            if not groups or not groups[-1].takes(head, concerned):
+                groups.append(_Group(head, concerned))
+            groups[-1].add(head, thinned)
         if not lost:
             return None, accounts
+        return self._write_again(old, groups, needs), accounts
+
+    def _write_again(self, old: Segment, groups: Sequence[_Group], needs: Mapping[str, Positions]) -> Segment:
+        """Write groups of records in the place of a segment.  Runs in a thread."""
+        items: list[tuple[int, Item]] = []
+        pending = {name: Total() for name in needs}
+        for group in groups:
+            item = self._shelf.measure(Batch.merge(group.batches), group.first.only, group.first.stamp)
+            items.append((group.position, item))
+            for name in group.concerned:
+                pending[name].add(1, item.head.points, item.head.size)
         new = self._shelf.rewrite(old, items)
-        new.pending, new.kept = pending, kept
-        return new, accounts
+        new.pending, new.kept = pending, sum(item.head.points for _, item in items)
+        return new
 
     def _places(self) -> Places:
         self._places_number += 1
@@ -1191,7 +1239,7 @@ class SegmentQueue:
         """Fire a peek with what was found, without what is settled or doomed by now."""
         entries = [
             (head, batch) for head, batch in found.entries
-            if head.position not in reader.settled and not self._segment_of(head.position).doomed
+            if not head.is_in(reader.settled) and not self._segment_of(head.position).doomed
         ]  # fmt: skip
         told = reader.told()
         if not entries and told.empty:
@@ -1231,7 +1279,7 @@ class SegmentQueue:
                 for head, content in self._shelf.records(segment, start):
                     if head.position > last:
                         break
-                    if not head.is_for(name) or head.position in settled:
+                    if not head.is_for(name) or head.is_in(settled):
                         continue
                     if found.entries:
                         points += head.points
@@ -1298,51 +1346,66 @@ class SegmentQueue:
         if gone:
             await self._drop(gone, LossKind.CORRUPTION, UNREADABLE)
         for segment, head in found.damaged:
-            if segment in self._segments and not segment.doomed:
-                await self._lose_one(segment, head)
+            if segment not in self._segments or segment.doomed:
+                continue
+            if head.damaged:
+                await self._lose_heads(segment)
+            else:
+                await self._lose_body(segment, head)
         self._wake()
 
-    async def _lose_one(self, segment: Segment, head: Head) -> None:
-        readers = [
-            reader for reader in self._readers.values()
-            if head.is_for(reader.name) and head.position not in reader.settled
-        ]  # fmt: skip
-        account = _Account()
-        if head.damaged:
-            spans = await self._reading.run(lambda: self._missing(segment))
-            _add_unread(account, segment, spans, [head], [head], UNREADABLE)
-        else:
-            merge_spans(head.spans, account.spans)
-            if head.extras or not head.spans:
-                account.gaps.append(_nameless(head.stamp, head.stamp, UNREADABLE))
-        gaps = account.lost(UNREADABLE)
-        await self._record([Loss(one.name, LossKind.CORRUPTION, gap) for one in readers for gap in gaps])
-        for reader in readers:
-            if head.position in reader.settled or segment.doomed:
-                continue
-            reader.remember(gaps, ())
-            reader.dropped += head.points
-            self._settle_one(reader, head)
-            reader.settled.add(head.position, max(head.position, head.last))
-            if reader.records == 0:
-                reader.oldest = None
-        self._unsaved = True
+    async def _lose_body(self, segment: Segment, head: Head) -> None:
+        gaps = [span.gap(UNREADABLE) for span in head.spans]
+        if head.extras or not gaps:
+            gaps.append(_nameless(head.stamp, head.stamp, UNREADABLE))
+        await self._lose_records(segment, [head], {reader.name: gaps for reader in self._needing(head)})
 
-    def _missing(self, segment: Segment) -> dict[str, Span]:
-        """What a segment has that cannot be read of it.  Runs in a thread."""
-        left = dict(self._shelf.spans(segment))
-        for head, _ in self._shelf.records(segment) if left else ():
-            for span in head.spans:
-                known = left.get(span.stream)
-                if known is not None:
-                    left[span.stream] = Span(
-                        span.stream, known.start_ns, known.end_ns, known.points - span.points
-                    )
-        return {name: span for name, span in left.items() if span.points > 0}
+    async def _lose_heads(self, segment: Segment) -> None:
+        """Lose all records of a segment whose heads cannot be read: only together are they accounted for."""
+
+        def read() -> tuple[list[Head], list[Span]]:
+            heads = [head for head, _ in self._shelf.records(segment)]
+            readable = (head.spans for head in heads)
+            return [head for head in heads if head.damaged], missing_of(self._shelf.spans(segment), readable)
+
+        heads, spans = await self._reading.run(read)
+        lost: dict[str, list[Gap]] = {}
+        for reader in self._readers.values():
+            unread = [head for head in heads if reader in self._needing(head)]
+            if unread:
+                account = _Account()
+                _add_unread(account, segment, spans, _all_of(heads, reader.settled), UNREADABLE)
+                lost[reader.name] = account.gaps
+        await self._lose_records(segment, heads, lost)
+
+    def _needing(self, head: Head) -> list[Reader]:
+        return [
+            reader for reader in self._readers.values()
+            if head.is_for(reader.name) and not head.is_in(reader.settled)
+        ]  # fmt: skip
+
+    async def _lose_records(
+        self, segment: Segment, heads: Sequence[Head], lost: Mapping[str, Sequence[Gap]]
+    ) -> None:
+        await self._record(
+            [Loss(name, LossKind.CORRUPTION, gap) for name, gaps in lost.items() for gap in gaps]
+        )
+        for name, gaps in lost.items():
+            self._readers[name].remember(gaps, ())
+        if segment.doomed or segment not in self._segments:
+            return
+        for head in heads:
+            for reader in self._needing(head):
+                reader.dropped += head.points
+                self._settle_one(reader, head)
+                reader.settled.add(head.position, max(head.position, head.last))
+                if reader.records == 0:
+                    reader.oldest = None
+        self._unsaved = True
 
     def _settle_one(self, reader: Reader, head: Head) -> None:
         """Count a record as done for a destination that had not settled it."""
-        if head.position in reader.settled or not head.is_for(reader.name):
+        if head.is_in(reader.settled) or not head.is_for(reader.name):
             return
         segment = self._segment_of(head.position)
         total = segment.pending[reader.name]
@@ -1351,7 +1414,7 @@ class SegmentQueue:
         if total.records <= 0:  # with a damaged summary there may have been more or fewer
             self._settle_rest(reader, segment)
         elif all(
-            other is reader or not head.is_for(other.name) or head.position in other.settled
+            other is reader or not head.is_for(other.name) or head.is_in(other.settled)
             for other in self._readers.values()
         ):
             segment.kept -= head.points
@@ -1408,19 +1471,18 @@ def _add_extras(account: _Account, batch: Batch, reason: str) -> None:
         account.rest.append(Batch((), batch.gaps, batch.infos))
 
 
+def _all_of(damaged: Sequence[Head], settled: Positions) -> bool:
+    """Whether nothing of damaged records is settled."""
+    return all(settled.last_below(max(head.position, head.last) + 1) < head.position for head in damaged)
+
+
 def _add_unread(
-    account: _Account,
-    segment: Segment,
-    spans: Mapping[str, Span],
-    unread: Sequence[Head],
-    damaged: Sequence[Head],
-    reason: str,
+    account: _Account, segment: Segment, spans: Sequence[Span], all_of_it: bool, reason: str
 ) -> None:
     """Count what cannot be read: by stream if the summary tells."""
     if not spans:
         account.gaps.append(_nameless(segment.begun, segment.ended, reason))
-        return
-    for span in spans.values():
+    for span in spans:
         # How the points are spread over several damaged records is not known.
-        points = span.points if len(unread) == len(damaged) else None
+        points = span.points if all_of_it else None
         account.gaps.append(Gap(span.stream, span.start_ns, span.end_ns, reason, points))

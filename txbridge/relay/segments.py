@@ -37,6 +37,7 @@ from attrs import define, field, frozen
 
 from txbridge.errors import DecodeError
 from txbridge.model.samples import Batch, Cursor, Gap
+from txbridge.relay.positions import Positions
 from txbridge.relay.records import decode_batch, encode_batch
 from txbridge.relay.roles import Stamp
 
@@ -57,7 +58,6 @@ __all__ = [
     "encode_record",
     "encode_rest",
     "encode_summary",
-    "head_length",
     "merge_spans",
     "missing_of",
     "read_head",
@@ -172,6 +172,10 @@ class Head:
         """Whether a destination is among its addressees."""
         return self.only is None or destination in self.only
 
+    def is_in(self, settled: Positions) -> bool:
+        """Whether it is settled, all of it."""
+        return settled.has_all(self.position, max(self.position, self.last))
+
 
 def encode_record(position: int, head: Head, body: bytes) -> list[bytes]:
     """A record as pieces of bytes; its length is a multiple of 8."""
@@ -228,13 +232,6 @@ def read_head(data: bytes, at: int = 0, base: int = 0) -> Head:
         position, Stamp(wall, boot, rest.boot_id), only, points, weight, whole + -whole % _ALIGNED,
         rest.spans, bool(flags & _EXTRAS), base + at + size, body_size, body_crc, bool(flags & _CURSOR),
     )  # fmt: skip
-
-
-def head_length(data: bytes, at: int = 0) -> int:
-    """How long the head of a record is that `read_head` calls short; 0 when that is not known yet."""
-    if len(data) - at < _PREFIX.size:
-        return 0
-    return int.from_bytes(data[at + 8 : at + 12], "little")
 
 
 @define
