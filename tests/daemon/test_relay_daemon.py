@@ -99,6 +99,15 @@ async def test_a_route_that_cannot_be_made_stops_no_other_and_is_tried_again(tmp
             await relay.send("x,,1\n", "attic")
 
 
+async def test_routes_that_begin_at_once_share_one_ledger(tmp_path):
+    async with hub_here(tmp_path / "hub") as hub:
+        here = RelayHere(tmp_path)
+        names = [f"r{number}" for number in range(5)]
+        async with here.running("".join(here.route(hub, name) for name in names)) as relay:
+            assert [relay.report(name).problem for name in names] == [None] * 5
+            assert all(relay.report(name).status for name in names)
+
+
 async def test_a_reload_touches_nothing_but_what_has_changed(tmp_path):
     async with hub_here(tmp_path / "hub") as hub:
         for title in ("one", "two"):

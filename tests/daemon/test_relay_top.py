@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 from attrs import evolve
+from rich.console import Console
 from twisted.internet.defer import Deferred
 
 from tests.daemon.test_relay_report import BOILER, report, with_hub
@@ -23,8 +26,19 @@ def taken(*reports, seconds=2.0):
 
 def test_a_route_and_its_destinations_are_rows():
     route, hub = taken(report(BOILER)).rows()
-    assert route == ("boiler", "working", "", "█████░░░░░ 50 %", "5", "", "", "", "")
-    assert hub == ("  → hub", "working", "", "", "5", "12 s", "100", "3", "")
+    assert route == ("boiler", "working", "", "███░░░ 50 %", "5", "", "", "")
+    assert hub == ("  → hub", "working", "", "", "5", "12 s", "100", "3")
+
+
+def test_the_picture_fits_a_terminal_of_eighty_columns():
+    long = with_hub(state=LinkState.AWAY, last_error="word " * 50, oldest_age=90_000.0)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(taken(report(long), report(long)).picture())
+    lines = console.export_text().splitlines()
+    (hub,) = [line for line in lines if "→ hub  " in line]
+    assert hub.split() == ["→", "hub", "away", "0.0/s", "5", "1", "d", "1", "h", "100", "3"]
+    assert "NOT READY" not in lines[0]
+    assert any(line.startswith("boiler → hub: word word") for line in lines)
 
 
 def test_rates_are_of_two_answers():
@@ -38,36 +52,31 @@ def test_a_relay_that_was_started_again_has_no_rate_yet():
     assert taken(report(BOILER), later).rows()[0][2] == ""
 
 
-def test_what_is_wrong_is_the_last_column():
+def test_what_is_wrong_is_told_below():
+    def troubles(status):
+        return taken(report(status)).troubles()
+
+    assert troubles(BOILER) == ["boiler → hub: refused 1 points: None"]
     away = with_hub(state=LinkState.AWAY, last_error="ConnectError: refused")
-    assert taken(report(away)).rows()[1][-1] == "ConnectError: refused"
-    assert taken(report(evolve(BOILER, blocked=True))).rows()[0][-1] == "full; the source waits"
-    assert taken(report(None)).rows()[0][1::7] == ("needs_attention", "OutboxError: no disk")
-    gone = evolve(BOILER, source=LinkState.AWAY, source_error="x", outbox=LinkState.AWAY, outbox_error="y")
-    assert taken(report(gone)).rows()[0][-1] == "x"
-
-
-def test_an_error_that_is_over_is_not_shown():
-    assert taken(report(with_hub(last_error="old", rejected=0))).rows()[1][-1] == ""
+    assert troubles(away) == ["boiler → hub: ConnectError: refused"]
+    quiet = with_hub(rejected=0, last_error="an error that is over")
+    assert troubles(quiet) == []
+    assert troubles(evolve(quiet, blocked=True)) == ["boiler: the outbox is full, and the source waits"]
+    gone = evolve(quiet, source=LinkState.AWAY, source_error="x", outbox=LinkState.AWAY, outbox_error="y")
+    assert troubles(gone) == ["boiler, source: x", "boiler, outbox: y"]
+    assert troubles(with_hub(rejected=0, storage=LinkState.AWAY, storage_error="z")) == ["boiler → hub: z"]
+    assert troubles(None) == ["attic: OutboxError: no disk"]
+    assert taken(report(None)).rows()[0][:2] == ("attic", "needs attention")
 
 
 def test_the_status_of_a_relay_ends_with_what_is_to_be_done():
-    text = status_text(report(BOILER, None, reload_problems=("relay.toml: x",)).to_json())
+    quiet = with_hub(rejected=0)
+    text = status_text(report(quiet, None, reload_problems=("relay.toml: x",)).to_json())
     lines = text.splitlines()
-    assert lines[0].split() == [
-        "ROUTE",
-        "STATE",
-        "OUTBOX",
-        "WAITS",
-        "OLDEST",
-        "DELIVERED",
-        "LOST",
-        "LAST",
-        "ERROR",
-    ]
+    assert lines[0].split() == ["ROUTE", "STATE", "OUTBOX", "WAITS", "OLDEST", "DELIVERED", "LOST"]
     assert lines[-3:] == [
         "NOT ready, up 1 min, process 7",
-        "route attic does not run: OutboxError: no disk",
+        "attic: OutboxError: no disk",
         "the last reload changed nothing: relay.toml: x",
     ]
 

@@ -212,6 +212,7 @@ class RelayDaemon:
         self._state: StateDirectory | None = None
         self._routes: dict[str, _Route] = {}
         self._ledger: SqliteLedger | None = None
+        self._opening_ledger = DeferredLock()
         self._paces: dict[tuple[object, ...], Pace] = {}
         self._factory = HttpServerFactory(AdminSite(self.report).respond, clock=reactor, max_connections=50)
         self._control: IListeningPort | None = None
@@ -345,10 +346,14 @@ class RelayDaemon:
         Raises:
             OutboxError: It cannot be opened.
         """
-        assert self._state is not None
-        if self._ledger is None:
-            self._ledger = await open_ledger(self.reactor, self._state.path)
-        return self._ledger.route(route)
+        await self._opening_ledger.acquire()
+        try:
+            if self._ledger is None:
+                assert self._state is not None
+                self._ledger = await open_ledger(self.reactor, self._state.path)
+            return self._ledger.route(route)
+        finally:
+            self._opening_ledger.release()
 
     # -- routes
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +29,7 @@ from txbridge.net.deferred import deferred
 __all__ = ["Top", "relay_status", "relay_top", "status_text"]
 
 REDRAWN_EVERY = 1.0  # seconds
-BAR = 10  # cells
+BAR = 6  # cells
 _STYLES = {
     "working": "green",
     "starting": "dim",
@@ -38,7 +38,9 @@ _STYLES = {
     "ended": "dim",
     "stopped": "dim",
 }
-_HEADER = ("route", "state", "rate", "outbox", "waits", "oldest", "delivered", "lost", "last error")
+_TROUBLE = ("away", "needs_attention")
+_HEADER = ("route", "state", "rate", "outbox", "waits", "oldest", "delivered", "lost")
+_RIGHT = frozenset(("rate", "waits", "oldest", "delivered", "lost"))
 
 
 @define
@@ -80,77 +82,87 @@ class Top:
             rows += self._of_route(route)
         return rows
 
+    def troubles(self) -> list[str]:
+        """What is wrong now, a line each."""
+        lines: list[str] = []
+        for route in self.report["routes"] if self.report is not None else ():
+            name, status = route["name"], route["status"]
+            if status is None:
+                lines += [f"{name}: {route['problem']}"] if route["problem"] else []
+                continue
+            for what in ("source", "outbox"):
+                if status[what] in _TROUBLE:
+                    lines.append(f"{name}, {what}: {status[f'{what}_error']}")
+            if status["blocked"]:
+                lines.append(f"{name}: the outbox is full, and the source waits")
+            for one in status["destinations"]:
+                for state, error in (("state", "last_error"), ("storage", "storage_error")):
+                    if one[state] in _TROUBLE:
+                        lines.append(f"{name} → {one['name']}: {one[error]}")
+                if one["rejected"] and one["state"] not in _TROUBLE:
+                    lines.append(
+                        f"{name} → {one['name']}: refused {one['rejected']} points: {one['last_error']}"
+                    )
+        return lines
+
+    def picture(self) -> Group:
+        """The rows and what is wrong as a picture."""
+        drawn = Table(box=None, pad_edge=False, header_style="bold")
+        for name in _HEADER:
+            drawn.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=True)
+        for row in self.rows():
+            cells = [Text(clean(cell)) for cell in row]
+            cells[1].stylize(_STYLES.get(row[1].replace(" ", "_"), ""))
+            cells[3].stylize("cyan")
+            cells[7].stylize("red")
+            drawn.add_row(*cells)
+        report = self.report
+        if report is None:
+            return Group(drawn)
+        title = Text(f"txbridge relay, process {report['pid']}, up {length_of_time(report['uptime'])}, ")
+        title.append("ready" if report["ready"] else "NOT READY", "green" if report["ready"] else "bold red")
+        troubles = [Text(clean(line), style="yellow") for line in self.troubles()]
+        return Group(title, Text(), drawn, Text(), *troubles)
+
+    def lines(self) -> str:
+        """The rows and what is wrong as lines, for who reads a log."""
+        rows = [" ".join(cell for cell in row if cell).strip() for row in self.rows()]
+        return "".join(f"{clean(line)}\n" for line in [*rows, *self.troubles()])
+
     def _of_route(self, route: Mapping[str, Any]) -> list[tuple[str, ...]]:
         name, status = route["name"], route["status"]
         if status is None:
-            problem = route["problem"] or ""
-            return [(name, "needs_attention" if problem else "starting", "", "", "", "", "", "", problem)]
+            return [(name, "needs attention" if route["problem"] else "starting", "", "", "", "", "", "")]
         lost: dict[str, int] = {}
         for one in route["losses"]:
             lost[one["destination"]] = lost.get(one["destination"], 0) + one["points"]
-        error = status["outbox_error"] if status["outbox"] == "away" else None
-        if status["source"] in ("away", "needs_attention"):
-            error = status["source_error"]
-        full = "full; the source waits" if status["blocked"] else ""
         rows: list[tuple[str, ...]] = [
             (
                 name,
-                status["source"],
+                status["source"].replace("_", " "),
                 self._rate(name, ""),
                 _bar(status["outbox_bytes"], status["outbox_max_bytes"]),
                 str(status["outbox_points"]),
                 "",
                 "",
-                str(lost[""]) if lost.get("") else "",
-                error or full,
+                str(lost.get("") or ""),
             )
         ]
         for one in status["destinations"]:
-            in_trouble = one["state"] in ("away", "needs_attention")
-            error = one["storage_error"] if one["storage"] == "away" else one["last_error"]
+            oldest = one["oldest_age"]
             rows.append(
                 (
                     f"  → {one['name']}",
-                    one["state"],
+                    one["state"].replace("_", " "),
                     self._rate(name, one["name"]),
                     "",
                     str(one["pending_points"]),
-                    "" if one["oldest_age"] is None else length_of_time(one["oldest_age"]),
+                    "" if oldest is None else length_of_time(oldest),
                     str(one["delivered"]),
-                    str(lost[one["name"]]) if lost.get(one["name"]) else "",
-                    (error or "") if in_trouble or one["storage"] == "away" or one["rejected"] else "",
+                    str(lost.get(one["name"]) or ""),
                 )
             )
         return rows
-
-    def picture(self) -> Table:
-        """The rows as a picture."""
-        report = self.report
-        title = ""
-        if report is not None:
-            ready = "ready" if report["ready"] else "NOT READY"
-            title = f"txbridge relay {report['pid']}, up {length_of_time(report['uptime'])}, {ready}"
-        drawn = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
-        for name in _HEADER:
-            to_right = name in ("rate", "waits", "oldest", "delivered", "lost")
-            drawn.add_column(
-                name,
-                justify="right" if to_right else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-                ratio=1 if name == "last error" else None,
-            )
-        for row in self.rows():
-            cells = [Text(clean(cell)) for cell in row]
-            cells[1].stylize(_STYLES.get(row[1], ""))
-            cells[3].stylize("cyan")
-            cells[7].stylize("red")
-            drawn.add_row(*cells)
-        return drawn
-
-    def lines(self) -> str:
-        """The rows as lines, for who reads a log."""
-        return "".join(" ".join(clean(cell) for cell in row if cell).strip() + "\n" for row in self.rows())
 
     def _rate(self, route: str, destination: str) -> str:
         rate = self._rates.get((route, destination))
@@ -161,14 +173,13 @@ def status_text(report: Mapping[str, Any]) -> str:
     """What a relay says, as a table and what is to be said besides."""
     top = Top()
     top.take(report, 0.0)
-    header = [name for name in _HEADER if name != "rate"]
-    rows = [
-        tuple(cell for name, cell in zip(_HEADER, row, strict=True) if name != "rate") for row in top.rows()
-    ]
+    shown = [index for index, name in enumerate(_HEADER) if name != "rate"]
+    header = [_HEADER[index] for index in shown]
+    rows = [[row[index] for index in shown] for row in top.rows()]
     ready, up = ("ready" if report["ready"] else "NOT ready"), length_of_time(report["uptime"])
-    said = [f"{ready}, up {up}, process {report['pid']}", *report["reasons"]]
+    said = [f"{ready}, up {up}, process {report['pid']}", *top.troubles()]
     said += [f"the last reload changed nothing: {problem}" for problem in report["reload_problems"]]
-    to_right = [header.index(name) for name in ("waits", "oldest", "delivered", "lost")]
+    to_right = [index for index, name in enumerate(header) if name in _RIGHT]
     return text_table(header, rows, right=to_right) + "\n" + "".join(f"{clean(line)}\n" for line in said)
 
 
