@@ -117,10 +117,17 @@ def test_what_waits_for_long_needs_somebody(runs, why):
 
 
 @pytest.mark.parametrize(
-    "losses", [[lost(LossKind.OVERFLOW, age=2 * 86400)], [lost(LossKind.CONVERTED)], [lost(LossKind.CLOCK)]]
+    "loss",
+    [
+        lost(LossKind.OVERFLOW, age=2 * 86400),
+        lost(LossKind.CONVERTED),
+        lost(LossKind.CLOCK),
+        lost(LossKind.REFUSED),
+    ],
+    ids=lambda loss: loss.kind,
 )
-def test_old_losses_and_those_that_were_accepted_are_no_alarm(losses):
-    assert said(evolve(WELL, losses=losses)) == []
+def test_old_losses_those_that_were_accepted_and_those_with_letters_are_no_alarm(loss):
+    assert said(evolve(WELL, losses=[loss])) == []
 
 
 def test_letters_that_go_back_are_told_and_no_alarm():

@@ -32,7 +32,8 @@ FULL = 0.8  # of its cap; an outbox that is so full needs somebody
 LONG = 3600.0  # seconds that something may wait before somebody should look
 RECENT = 86400.0  # seconds in which a loss is news
 LEAST_SPAN = 10.0  # seconds of data from which a rate can be told
-EXPECTED = frozenset((LossKind.CONVERTED.value, LossKind.CLOCK.value))  # what a configuration accepts
+# What a configuration accepts, and what is told as dead letters.
+EXPECTED = frozenset((LossKind.CONVERTED.value, LossKind.CLOCK.value, LossKind.REFUSED.value))
 
 
 @frozen
