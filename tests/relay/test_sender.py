@@ -507,6 +507,19 @@ def test_no_delivery_has_more_points_than_the_account_may_send_at_once():
     one.finish()
 
 
+def test_a_rate_limit_makes_deliveries_smaller_only_if_each_alone_is_above_it(bench):
+    limited = RateLimited("write", 429, retry_after=10)
+    one = bench(limited, limited, limits=SendLimits(points=32))
+    one.put(batch_of(*range(32)))
+    one.clock.pump([10] * 2)
+    assert one.sink.sizes() == [32, 32, 32]
+    other = bench(always=lambda batch: limited if batch.points > 10 else None, limits=SendLimits(points=32))
+    other.put(batch_of(*range(32)))
+    other.clock.pump([10] * 30)
+    assert other.sink.ats() == list(range(32))
+    assert other.sink.sizes()[:6] == [32, 32, 32, 16, 8, 16]
+
+
 def test_draining_does_not_wait_for_a_platform_that_wants_to_be_left_alone(bench):
     one = bench(RateLimited("write", 429, retry_after=3000))
     one.put(batch_of(1))

@@ -87,6 +87,7 @@ from txbridge.relay.status import DestinationStatus, LinkState, describe_error, 
 __all__ = ["SendLimits", "SendOrder", "Sender"]
 
 SEARCHES = 64  # halvings of blocks to find refused rows, of all that is settled at once
+PATIENCE = 2  # refusals for a rate limit, one after another, that do not make deliveries smaller
 MOST_HOPELESS = 10_000  # streams of which nothing is taken that are remembered
 
 
@@ -228,6 +229,7 @@ class Sender:
         self._last_success: float | None = None
         self._step_at: float | None = None
         self._paced = False
+        self._limited = 0
         self._tells_no_time = False
         self._refuses = False
         self._hopeless: set[str] = set()
@@ -447,6 +449,7 @@ class Sender:
         )
         if not part.empty:
             self._size.worked(part.points, part.nbytes, self._clock.seconds() - started_at)
+        self._limited = 0
         self._link.works()
         return receipt
 
@@ -457,9 +460,11 @@ class Sender:
         wished = error.retry_after if isinstance(error, RateLimited | ServerFailed) else None
         if wished is not None or isinstance(error, RateLimited):
             self._pace.hold(delay)
-        if isinstance(error, TimedOut | ServerFailed | ConnectionLost):
+        self._limited = self._limited + 1 if isinstance(error, RateLimited) else 0
+        # Fewer and larger deliveries are what helps against a rate limit, unless one alone is above it.
+        if isinstance(error, TimedOut | ServerFailed | ConnectionLost) or self._limited > PATIENCE:
             self._size.overloaded(part.points, part.nbytes)
-        elif not isinstance(error, RateLimited):  # fewer and larger deliveries are what helps there
+        elif not self._limited:
             self._size.failed()
         self._drained()
         await self._loop.wait(delay)
