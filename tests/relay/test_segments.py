@@ -44,12 +44,16 @@ def head_of(batch, only=None, position=0):
         position, STAMP, only, batch.points, batch.nbytes, 0, spans_of(batch), bool(batch.infos),
         has_cursor=batch.cursor is not None,
     )  # fmt: skip
-    return evolve(head, size=record_size(len(encode_rest(head)), len(body))), body
+    return evolve(head, size=record_size(len(rest_of(head)), len(body))), body
+
+
+def rest_of(head):
+    return encode_rest(head.stamp.boot_id, head.only, head.spans)
 
 
 def record_of(position, batch, only=None):
-    head, body = head_of(batch, only)
-    return b"".join(encode_record(position, head, body))
+    head, body = head_of(batch, only, position)
+    return b"".join(encode_record(head, rest_of(head), body))
 
 
 def segment_of(*some):

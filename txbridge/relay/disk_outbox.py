@@ -38,6 +38,7 @@ from __future__ import annotations
 import errno
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock as ThreadLock
 from typing import Any
@@ -194,19 +195,20 @@ class _DiskShelf:
                 files.setdefault(key, set()).add(kind)
                 if kind == "seg" or key[0] not in newest:
                     newest[key[0]] = max(newest.get(key[0], 0), key[1])
-        for number in sorted(newest):
+        for number, limit in pairwise([*sorted(newest), None]):
+            assert number is not None
             for key in files:
                 if key[0] == number and key[1] != newest[number]:
                     self._remove_files(*key)
             there = files[(number, newest[number])]
-            recovered = self._recover_segment(number, newest[number], there)
+            recovered = self._recover_segment(number, newest[number], there, limit)
             if recovered is not None:
                 found.segments.append(recovered)
             elif "seg" in there:
                 found.unused = number
 
     def _recover_segment(
-        self, first: int, generation: int, there: set[str]
+        self, first: int, generation: int, there: set[str], limit: int | None
     ) -> tuple[Segment, Summary] | None:
         path = self._folder / _name(first, generation)
         summary = None
@@ -216,7 +218,7 @@ class _DiskShelf:
             except (OSError, DecodeError):
                 summary = None
         if summary is None and "seg" in there:
-            summary = self._scan(first, generation)
+            summary = self._scan(first, generation, limit)
             if len(summary.index):
                 self._give_back_room(path, summary.used)
                 self._write_summary(path, summary)
@@ -253,14 +255,19 @@ class _DiskShelf:
                 file.close()
         return size
 
-    def _scan(self, first: int, generation: int) -> Summary:
-        """The summary of a segment that has none, from what can be read of it."""
+    def _scan(self, first: int, generation: int, limit: int | None) -> Summary:
+        """The summary of a segment that has none, from what can be read of it.
+
+        Positions from the limit on are not its own: what has them is what a failed write left.
+        """
         path = (self._folder / _name(first, generation)).with_suffix(".seg")
         summary = Summary(first, first - 1, generation, len(SEGMENT_HEAD), NEVER, NEVER)
         data = self._read_what_answers(path)
         unread = None
         for one in scan(data):
             head = one.head
+            if head is not None and limit is not None and head.position >= limit:
+                break
             if head is None or head.position <= summary.last:
                 unread = one if unread is None else unread
                 continue
@@ -268,8 +275,9 @@ class _DiskShelf:
                 self._add_unread(summary, unread.offset, one.offset, head.position - 1)
             unread = None
             size = min(head.size, len(data) - one.offset)  # less when the file was cut off in the middle
-            self._add_to(summary, evolve(head, size=size), one.offset, one.body)
-        if unread is not None:
+            head.size = size
+            self._add_to(summary, head, one.offset, one.body)
+        if unread is not None and (limit is None or summary.last + 1 < limit):
             end = unread.offset + unread.size
             self._add_unread(summary, unread.offset, end, summary.last + 1)
         return summary
@@ -333,11 +341,21 @@ class _DiskShelf:
     def measure(self, batch: Batch, only: Addressees, stamp: Stamp) -> Item:
         body = encode_batch(batch)
         extras = bool(batch.gaps or batch.infos or batch.notes)
-        has_cursor = batch.cursor is not None
+        spans = spans_of(batch)
+        rest = encode_rest(stamp.boot_id, only, spans)
+        size = record_size(len(rest), len(body))
         head = Head(
-            0, stamp, only, batch.points, batch.nbytes, 0, spans_of(batch), extras, has_cursor=has_cursor
+            0,
+            stamp,
+            only,
+            batch.points,
+            batch.nbytes,
+            size,
+            spans,
+            extras,
+            has_cursor=batch.cursor is not None,
         )
-        return Item(evolve(head, size=record_size(len(encode_rest(head)), len(body))), batch, body)
+        return Item(head, batch, (rest, body))
 
     def cost(self, item: Item, active: Segment | None) -> int:
         if active is not None and active.used + item.head.size <= active.room:
@@ -371,12 +389,12 @@ class _DiskShelf:
 
     def write(self, segment: Segment, items: Sequence[Item], first: int) -> int:
         pieces: list[bytes] = []
-        heads: list[tuple[Head, int]] = []
+        offsets: list[int] = []
         offset = segment.used
         for position, item in enumerate(items, first):
-            assert isinstance(item.content, bytes)
-            pieces.extend(encode_record(position, item.head, item.content))
-            heads.append((evolve(item.head, position=position), offset))
+            item.head.position = position
+            pieces.extend(encode_record(item.head, *item.content))
+            offsets.append(offset)
             offset += item.head.size
         file, summary = self._active, self._summary
         assert file is not None
@@ -390,10 +408,10 @@ class _DiskShelf:
             # comes goes to another segment.
             self._uncut.append(((self._folder / _name(segment.first, 0)).with_suffix(".seg"), segment.used))
             raise _failed("the outbox cannot write", error) from error
-        for (head, at), item in zip(heads, items, strict=True):
+        for item, at in zip(items, offsets, strict=True):
             if item.batch.cursor is not None:
-                summary.cursor, summary.cursor_at = item.batch.cursor, head.position
-            summary.add(head, at)
+                summary.cursor, summary.cursor_at = item.batch.cursor, item.head.position
+            summary.add(item.head, at)
         return 0
 
     def _cut_tails(self) -> None:
@@ -456,7 +474,7 @@ class _DiskShelf:
                 summary = self._read_summary(path, whole=True)
             except (OSError, DecodeError):
                 try:
-                    summary = self._scan(*key)
+                    summary = self._scan(*key, segment.last + 1)
                 except FileNotFoundError:
                     raise SegmentGone("a segment and its summary are gone") from None
                 except OSError as error:
@@ -573,11 +591,11 @@ class _DiskShelf:
         pieces = [SEGMENT_HEAD]
         offset = len(SEGMENT_HEAD)
         for position, item in items:
-            assert isinstance(item.content, bytes)
-            pieces.extend(encode_record(position, item.head, item.content))
+            item.head.position = position
+            pieces.extend(encode_record(item.head, *item.content))
             if item.batch.cursor is not None:
                 summary.cursor, summary.cursor_at = item.batch.cursor, position
-            summary.add(evolve(item.head, position=position), offset)
+            summary.add(item.head, offset)
             offset += item.head.size
         summary.last = segment.last
         path = self._folder / _name(segment.first, generation)

@@ -80,7 +80,7 @@ class _MemoryShelf:
         extras = bool(batch.gaps or batch.infos or batch.notes)
         nbytes = batch.nbytes
         head = Head(0, stamp, only, batch.points, nbytes, nbytes, spans_of(batch), extras)
-        return Item(head, batch, batch)
+        return Item(head, batch)
 
     def cost(self, item: Item, active: Segment | None) -> int:
         return item.head.size
@@ -92,7 +92,8 @@ class _MemoryShelf:
     def write(self, segment: Segment, items: Sequence[Item], first: int) -> int:
         records = self._records[(segment.first, segment.generation)]
         for position, item in enumerate(items, first):
-            records.append((evolve(item.head, position=position), item.batch))
+            item.head.position = position
+            records.append((item.head, item.batch))
         return sum(item.head.size for item in items)
 
     def seal(self, segment: Segment) -> int:
@@ -121,7 +122,9 @@ class _MemoryShelf:
         return {}
 
     def rewrite(self, segment: Segment, items: Sequence[tuple[int, Item]]) -> Segment:
-        records = [(evolve(item.head, position=position), item.batch) for position, item in items]
+        for position, item in items:
+            item.head.position = position
+        records = [(item.head, item.batch) for _, item in items]
         nbytes = sum(head.size for head, _ in records)
         new = evolve(segment, generation=segment.generation + 1, used=nbytes, nbytes=nbytes, doomed=False)
         self._records[(new.first, new.generation)] = records

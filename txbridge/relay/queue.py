@@ -82,7 +82,7 @@ MAX_MERGED = 64 << 10  # bytes of records that become one when they are thinned
 MOST_THINNED = 6  # times; one row in 64 is left then
 
 Content = bytes | Batch
-"""What a record has, as its shelf keeps it."""
+"""What a record has, as its shelf gives it."""
 
 NEVER = Stamp(0, 0, "")
 """When something was accepted of which that is not known."""
@@ -98,11 +98,17 @@ class SegmentGone(OutboxError):
 
 @frozen
 class Item:
-    """A batch that is ready to be written; its head has no position yet."""
+    """A batch that is ready to be written.
+
+    Attributes:
+        head: Its head; whoever writes it gives it its position.
+        batch: The batch.
+        content: What the shelf made of both: the rest of the head and the body, or nothing.
+    """
 
     head: Head
     batch: Batch
-    content: Content
+    content: tuple[bytes, bytes] = (b"", b"")
 
 
 @define(eq=False)

@@ -132,7 +132,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_rest = msgspec.msgpack.Decoder(_HeadRest).decode
 
 
-@frozen
+@define
 class Head:
     """What is known of a record without its body.
 
@@ -177,13 +177,18 @@ class Head:
         return settled.has_all(self.position, max(self.position, self.last))
 
 
-def encode_record(position: int, head: Head, body: bytes) -> list[bytes]:
-    """A record as pieces of bytes; its length is a multiple of 8."""
-    rest = encode_rest(head)
+def encode_record(head: Head, rest: bytes, body: bytes) -> list[bytes]:
+    """A record as pieces of bytes; its length is a multiple of 8.
+
+    Args:
+        head: Its head.
+        rest: What `encode_rest` makes of the head.
+        body: Its body.
+    """
     size = _PREFIX.size + len(rest)
     flags = _EXTRAS * head.extras | _CURSOR * head.has_cursor
     fixed = _PREFIX.pack(
-        RECORD_MARK, 0, size, len(body), crc32(body), flags, position,
+        RECORD_MARK, 0, size, len(body), crc32(body), flags, head.position,
         head.stamp.wall_ns, head.stamp.boot_ns, head.points, head.weight,
     )[8:]  # fmt: skip
     crc = crc32(rest, crc32(fixed))
@@ -191,10 +196,9 @@ def encode_record(position: int, head: Head, body: bytes) -> list[bytes]:
     return [b"".join((RECORD_MARK, crc.to_bytes(4, "little"), fixed, rest)), body, padding]
 
 
-def encode_rest(head: Head) -> bytes:
+def encode_rest(boot_id: str, only: Addressees, spans: tuple[Span, ...]) -> bytes:
     """The part of a head whose length varies."""
-    only = None if head.only is None else tuple(sorted(head.only))
-    return _encode(_HeadRest(head.stamp.boot_id, only, head.spans))
+    return _encode(_HeadRest(boot_id, None if only is None else tuple(sorted(only)), spans))
 
 
 def record_size(rest: int, body: int) -> int:
