@@ -67,7 +67,8 @@ class Ledger(ListLedger):
     def record(self, losses):
         if self.fails:
             raise OutboxError("the ledger cannot be written")
-        self.losses.extend(losses)
+        if self.error is None:
+            self.losses.extend(losses)
         return super().record(losses)
 
 
@@ -713,3 +714,33 @@ def test_closing_finishes_what_is_being_written():
     fired(closing)
     bench.open(writer=StepWorker())
     assert bench.rest() == [0, 1]
+
+
+def test_giving_up_does_not_take_back_what_is_being_written():
+    writer = StepWorker()
+    bench = Bench(writer=writer)
+    bench.append(0)
+    writer.hold()
+    given_up = bench.outbox.append(batch_of(1))
+    given_up.cancel()
+    with pytest.raises(CancelledError):
+        result_of(given_up)
+    writer.release()
+    bench.append(2)
+    assert bench.rest() == [0, 1, 2]
+
+
+def test_what_nobody_foresaw_fails_who_waits_and_leaves_the_outbox_working(flushed_errors):
+    bench = Bench(max_points=1, on_full=OnFull.DROP_OLDEST)
+    bench.append(0)
+    bench.ledger.error = KeyError("what nobody foresaw")
+    with pytest.raises(OutboxError, match="broke"):
+        result_of(bench.outbox.append(batch_of(1)))
+    bench.files.delete(bench.file("*.seg"))
+    with pytest.raises(OutboxError, match="broke"):
+        bench.peek()
+    assert len(flushed_errors(KeyError)) == 2
+    bench.ledger.error = None
+    bench.append(2)
+    assert bench.rest() == [2]
+    assert [one[:3] for one in lost_by(bench)] == [(LossKind.OVERFLOW, "s", 0)]

@@ -26,6 +26,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txbridge.errors import BridgeError, Closed, DecodeError, OutboxError
 from txbridge.model.samples import Batch, Cursor, Gap, StreamInfo
@@ -264,8 +265,18 @@ class Caps:
 
 @define(eq=False)
 class _Append:
+    """A batch that waits, or is being written; whoever gave up waiting for that is told nothing."""
+
     item: Item
     done: Deferred[None]
+
+    def accept(self) -> None:
+        if not self.done.called:
+            self.done.callback(None)
+
+    def fail(self, error: BridgeError) -> None:
+        if not self.done.called:
+            self.done.errback(error)
 
 
 @define(eq=False)
@@ -586,7 +597,7 @@ class SegmentQueue:
         if self._tick is not None:
             self._tick.cancel()
         while self._appends:
-            self._appends.popleft().done.errback(Closed("the outbox"))
+            self._appends.popleft().fail(Closed("the outbox"))
         for reader in self._readers.values():
             ask, reader.ask = reader.ask, None
             if ask is not None:
@@ -619,7 +630,21 @@ class SegmentQueue:
         self._woken = True
         if not self._working:
             self._working = True
-            self._work().addErrback(lambda failure: self._log.failure("an outbox broke", failure))
+            self._work().addErrback(self._broke)
+
+    def _broke(self, failure: Failure) -> None:
+        """Nobody foresaw this: whoever waits is told, and may ask again."""
+        self._log.failure("an outbox broke", failure)
+        group, self._committing = [*self._committing, *self._appends], []
+        self._appends.clear()
+        for append in group:
+            append.fail(OutboxError(f"the outbox broke: {failure.getErrorMessage()}"))
+
+    def _broke_reading(self, failure: Failure, reader: Reader) -> None:
+        self._log.failure("an outbox broke", failure)
+        ask, reader.ask = reader.ask, None
+        if ask is not None:
+            ask.done.errback(OutboxError(f"the outbox broke: {failure.getErrorMessage()}"))
 
     @deferred
     async def _work(self) -> None:
@@ -738,7 +763,7 @@ class SegmentQueue:
         active = self._active
         if active is None or self._has_no_record(items[0]):  # then it is alone
             self._accept_cursor(items[0], self._last)
-            group[0].done.callback(None)
+            group[0].accept()
             return
         first = self._last + 1
         self._committing = group
@@ -750,6 +775,7 @@ class SegmentQueue:
                 victim = next(self._droppable(), None)
                 if victim is not None:
                     self._appends.extendleft(reversed(group))
+                    self._committing = []
                     try:
                         await self._drop([victim], LossKind.OVERFLOW, FULL)
                         await self._forget()
@@ -758,21 +784,21 @@ class SegmentQueue:
                     return
             self._fail(group, error)
             return
-        finally:
-            self._committing = []
         self._count_in(active, items)
         active.nbytes += cost
         self._nbytes += cost
+        self._committing = []
         for append in group:
-            append.done.callback(None)
+            append.accept()
         for reader in list(self._readers.values()):
             self._serve(reader)
 
     def _fail(self, group: Sequence[_Append], error: BridgeError) -> None:
+        self._committing = []
         for append in group:
             if append in self._appends:
                 self._appends.remove(append)
-            append.done.errback(error if isinstance(error, OutboxError) else OutboxError(str(error)))
+            append.fail(error if isinstance(error, OutboxError) else OutboxError(str(error)))
 
     def _accept_cursor(self, item: Item, position: int) -> None:
         """An item has this position, or comes after it without one."""
@@ -897,6 +923,7 @@ class SegmentQueue:
             if self._has_no_record(item) or (group and self._has_room(item, self._active, 0, 0)):
                 break
             group.append(self._appends.popleft())
+        self._committing = group
         losses: list[Loss] = []
         told: list[tuple[Reader, list[Gap], Batch]] = []
         for append in group:
@@ -924,8 +951,9 @@ class SegmentQueue:
             self._cursor = before
             self._fail(group, error)
             return
+        self._committing = []
         for append in group:
-            append.done.callback(None)
+            append.accept()
         for reader in list(self._readers.values()):
             self._serve(reader)
 
@@ -941,6 +969,7 @@ class SegmentQueue:
         Raises:
             BridgeError: The ledger could not be told; nothing was dropped.
         """
+        told = False
         for segment in segments:
             segment.doomed = True
         try:
@@ -958,11 +987,10 @@ class SegmentQueue:
                 for gap in one.lost(reason)
             ]
             await self._record(losses)
-        except BridgeError:
-            for segment in segments:
-                segment.doomed = False
-            raise
+            told = True
         finally:
+            for segment in segments:
+                segment.doomed = told
             for reader in list(self._readers.values()):
                 self._serve(reader)
         for segment, account in zip(segments, accounts, strict=True):
@@ -1194,7 +1222,7 @@ class SegmentQueue:
         """Read for a peek that waits, if there is something for it."""
         if reader.ask is not None and not reader.reading and reader.has(reader.ask.newest):
             reader.reading = True
-            self._read(reader).addErrback(lambda failure: self._log.failure("an outbox broke", failure))
+            self._read(reader).addErrback(self._broke_reading, reader)
 
     @deferred
     async def _read(self, reader: Reader) -> None:
@@ -1351,13 +1379,15 @@ class SegmentQueue:
         gone = [segment for segment in found.gone if segment in self._segments and not segment.doomed]
         if gone:
             await self._drop(gone, LossKind.CORRUPTION, UNREADABLE)
+        told: list[Segment] = []
         for segment, head in found.damaged:
             if segment not in self._segments or segment.doomed:
                 continue
-            if head.damaged:
-                await self._lose_heads(segment)
-            else:
+            if not head.damaged:
                 await self._lose_body(segment, head)
+            elif segment not in told:
+                await self._lose_heads(segment)
+                told.append(segment)
         self._wake()
 
     async def _lose_body(self, segment: Segment, head: Head) -> None:
