@@ -137,6 +137,16 @@ async def test_a_client_that_has_said_everything_still_gets_its_answer(tmp_path)
         assert lines.client.text.splitlines()[-1] == "ok 2"
 
 
+async def test_no_line_without_a_time_takes_the_place_of_another(tmp_path):
+    instants = []
+    async with started(tmp_path) as lines:
+        for _ in range(2):
+            lines.client.transport.write(b"t,,1\nu,,2\nt,,3\n")
+            taken, _ = await lines.take(3)
+            instants += [at for rows in taken.values() for at, _ in rows]
+        assert sorted(instants) == [NOW // 1000 * 1000 + step * 1000 for step in range(6)]
+
+
 async def test_streams_that_are_not_wanted_are_taken_and_dropped(tmp_path):
     async with started(tmp_path, streams=("a*",)) as lines:
         lines.client.transport.write(b"b,,1\nab,,2\n")

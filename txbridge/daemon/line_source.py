@@ -1,7 +1,8 @@
 """Lines of text over a socket as a `Source`: for devices and scripts that speak no platform.
 
 A client connects and writes lines ``DATASTREAM,TIMESTAMP,VALUE``, as ``txbridge send`` reads and
-``txbridge history --csv`` writes them; an empty timestamp is the moment the line came.  It is answered::
+``txbridge history --csv`` writes them.  An empty timestamp is the moment the line came, and at least a
+microsecond after the one before, so that no line takes the place of another.  It is answered::
 
     ok 3            the first three lines are in the outbox
     error 4: …      the fourth is no such line; the others count
@@ -55,6 +56,7 @@ NUMBERS = Capabilities(
 )
 
 MAX_CLIENTS = 1000
+MICROSECOND = 1000
 _INT64 = 2**63
 
 
@@ -127,6 +129,7 @@ class _LineSubscription:
         self._now = now
         self._handover = HandOver(self)
         self._number = 0
+        self._latest = 0  # the instant that was given last to a line without one
         self._sent: list[_Sent] = []
 
     # -- called by the route
@@ -197,10 +200,13 @@ class _LineSubscription:
         return reading
 
     def _blocks(self, readings: list[Reading]) -> list[SampleBlock]:
-        now = self._now() // 1000 * 1000
+        now = self._now() // MICROSECOND * MICROSECOND
         streams: dict[str, list[tuple[int, str]]] = {}
         for one in readings:
-            at = now if one.at is None else to_nanoseconds(one.at)
+            if one.at is None:
+                at = self._latest = max(now, self._latest + MICROSECOND)
+            else:
+                at = to_nanoseconds(one.at)
             streams.setdefault(one.datastream, []).append((at, one.value))
         blocks: list[SampleBlock] = []
         for name, rows in streams.items():
