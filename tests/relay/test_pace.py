@@ -57,6 +57,15 @@ def test_more_points_than_can_be_saved_up_leave_a_debt_and_are_not_kept_for_ever
     assert times(make(points=100, burst=1), clock, [1000, 1, 100]) == [0, 9.5, 10.5]
 
 
+def test_what_is_sent_beyond_what_was_asked_for_is_waited_for_afterwards(make, clock):
+    pace = make(points=10, burst=1)
+    fired(pace.take(1))
+    pace.charge(29)
+    pace.charge(-5)
+    assert times(pace, clock, [1]) == [2.5]
+    make(requests=1).charge(5)
+
+
 def test_nobody_needs_to_ask_for_more_than_can_be_saved_up(make):
     assert (make(points=0.5, burst=60).most_points, make(points=0.1, burst=1).most_points) == (30, 1)
     assert make(requests=1).most_points is None

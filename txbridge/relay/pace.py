@@ -123,6 +123,11 @@ class Pace:
             self._serve()
         return turn.leave
 
+    def charge(self, points: int) -> None:
+        """Called by somebody who has leave and uses it for so many points more than were asked for."""
+        if self._points is not None:
+            self._points.level -= max(0, points)
+
     def hold(self, seconds: float) -> None:
         """The platform wants nothing for so long; an earlier wish that lasts longer stands."""
         until = self._clock.seconds() + min(max(0.0, seconds), MAX_RETRY_AFTER)

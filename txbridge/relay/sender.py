@@ -229,6 +229,7 @@ class Sender:
         self._last_success: float | None = None
         self._step_at: float | None = None
         self._paced = False
+        self._leave: int | None = None  # for how many points there is leave that was not used yet
         self._limited = 0
         self._tells_no_time = False
         self._refuses = False
@@ -349,6 +350,8 @@ class Sender:
         if self._limits.delay > 0 and self._draining is None and self._could_gather(pending):
             await self._loop.wait(self._limits.delay)
             pending = await self._peek_now()
+        if await self._take_turn(min(pending.batch.points, self._most_points)):
+            pending = await self._peek_now()  # with what came meanwhile
         return pending
 
     def _peek_now(self) -> Deferred[Pending]:
@@ -370,6 +373,22 @@ class Sender:
         return points <= pending.batch.points < self._most_points
 
     # -- delivering
+
+    async def _take_turn(self, points: int) -> bool:
+        """Get leave to deliver about so much; whether that took a while."""
+        if self._leave is not None:
+            return False
+        taking = self._pace.take(points)
+        waits = not taking.called
+        self._paced = waits
+        try:
+            if self._pace.held:
+                self._drained()
+            await taking
+        finally:
+            self._paced = False
+        self._leave = points
+        return waits
 
     async def _send(self, pending: Pending, account: _Account) -> bool:
         """Deliver what was peeked; False if nothing came of it, and it should be peeked again.
@@ -430,13 +449,9 @@ class Sender:
         return batch
 
     async def _deliver(self, part: Batch) -> Receipt:
-        self._paced = True
-        try:
-            if self._pace.held:
-                self._drained()
-            await self._pace.take(part.points)
-        finally:
-            self._paced = False
+        await self._take_turn(part.points)
+        self._pace.charge(part.points - (self._leave or 0))
+        self._leave = None
         if self._loop.stopping:  # the sink answered all the same when it was cancelled
             raise CancelledError
         started_at = self._clock.seconds()
