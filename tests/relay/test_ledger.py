@@ -546,6 +546,19 @@ def test_damage_that_shows_itself_later_is_set_aside_too(tmp_path):
     desk.close()
 
 
+def test_a_file_that_somebody_removes_is_followed_by_one_that_says_so(tmp_path):
+    desk = Desk(tmp_path)
+    desk.record(lost("a"))
+    desk.path.unlink()
+    desk.record(lost("b"))
+    assert [row.stream for row in read_ledger(desk.path, LedgerFilter(), newest_first=False)] == ["*", "b"]
+    (said,) = desk.rows(kind="corruption")
+    assert said.reason == "somebody removed the ledger until now"
+    desk.record(lost("c"))
+    assert len(desk.rows()) == 3
+    desk.close()
+
+
 def test_a_database_of_somebody_else_is_left_alone(tmp_path):
     connection = sqlite3.connect(tmp_path / "ledger.sqlite")
     connection.execute("CREATE TABLE theirs (n)")

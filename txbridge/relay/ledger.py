@@ -16,6 +16,7 @@ and large again when there is.  When it is used up, recording fails, and whoever
 it and waits.
 
 *A damaged file* is set aside under another name, never wiped, and a new one begins with a row that says so.
+So does one that follows a file that somebody removed.
 
 A row has no secrets: names of streams, instants, and what the other side said.
 """
@@ -481,7 +482,8 @@ class _LedgerFile:
         self._max_rows = max_rows
         self._ballast = _Ballast(path.with_name(path.name + ".ballast"), disk, ballast)
         self._book: _Book | None = None
-        self._owed: list[LedgerRow] = []  # what is to be said of files that were set aside
+        self._number = 0  # of the file that is open
+        self._owed: list[LedgerRow] = []
 
     def open(self) -> None:
         """Open the file, or make it.
@@ -549,6 +551,9 @@ class _LedgerFile:
         return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
     def _open_book(self) -> _Book:
+        if self._book is not None and not self._is_still_there():
+            self.close()
+            self._owe("somebody removed the ledger until now")
         if self._book is None:
             _make_private(self._path)
             connection = self._disk.connect(self._path)
@@ -557,7 +562,21 @@ class _LedgerFile:
             finally:
                 if self._book is None:
                     connection.close()
+            self._number = self._path.stat().st_ino
         return self._book
+
+    def _is_still_there(self) -> bool:
+        """Whether what we write to is what others find under its name."""
+        try:
+            return self._path.stat().st_ino == self._number
+        except OSError:
+            return False
+
+    def _owe(self, reason: str) -> None:
+        """Note what is to be said in the next file of the one before it."""
+        now_ns = self._now_ns()
+        gap = Gap("*", now_ns, now_ns, reason)
+        self._owed.append(_row_of(now_ns, "", Loss("", LossKind.CORRUPTION, gap)))
 
     def _set_aside(self, error: Exception) -> None:
         """Give a damaged file another name; the new one begins with a row that says so.
@@ -581,11 +600,7 @@ class _LedgerFile:
             raise OutboxError(
                 f"the damaged ledger {self._path.name} cannot be set aside: {second}"
             ) from second
-        now_ns = self._now_ns()
-        reason = f"the ledger until now is damaged ({error}) and kept as {aside.name}"
-        self._owed.append(
-            _row_of(now_ns, "", Loss("", LossKind.CORRUPTION, Gap("*", now_ns, now_ns, reason)))
-        )
+        self._owe(f"the ledger until now is damaged ({error}) and kept as {aside.name}")
 
 
 def _make_private(path: Path) -> None:
