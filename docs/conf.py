@@ -9,6 +9,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
 
 from txbridge import __version__
 
@@ -47,9 +48,40 @@ class CommandHelp(Directive):
         return [nodes.literal_block(text=help_of(words), language="none")]
 
 
+class RelayKeys(Directive):
+    """``.. relay-keys::`` lists the tables of a relay's file, with the keys that its reader knows."""
+
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        """Write what the reader knows as text, and parse that."""
+        from txbridge.daemon.relay_config import SECTIONS
+
+        lines: list[str] = []
+        for section in SECTIONS:
+            title = f"``{section.path}``" if section.path else "The file"
+            lines += [title, "-" * len(title), "", section.text, ""]
+            for key in section.keys:
+                lines += [f"``{key.name}``: {key.kind.words}{default_of(key)}", f"    {key.text}", ""]
+        parent = nodes.section()
+        self.state.nested_parse(StringList(lines, "relay_config.py"), 0, parent, match_titles=True)
+        return parent.children
+
+
+def default_of(key: Any) -> str:
+    """The default of a key, as one writes it."""
+    from txbridge.daemon.tables import REQUIRED, TABLE, TABLES
+
+    if key.default is REQUIRED:
+        return "; must be there"
+    if key.default is None or key.kind in (TABLE, TABLES):
+        return ""
+    return f"; ``{key.kind.show(key.kind.read(key.default))}`` unless given"
+
+
 def help_of(words: list[str]) -> str:
     """A command's help, as on a machine where nothing is set up."""
-    told = ("STATE_DIRECTORY", "XDG_DATA_HOME")
+    told = ("STATE_DIRECTORY", "XDG_DATA_HOME", "XDG_STATE_HOME")
     saved = dict(os.environ)
     os.environ.update(HOME="~", COLUMNS="100")
     for name in told:
@@ -69,3 +101,4 @@ def help_of(words: list[str]) -> str:
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.add_directive("command-help", CommandHelp)
+    app.add_directive("relay-keys", RelayKeys)

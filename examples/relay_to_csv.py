@@ -29,6 +29,7 @@ class CsvSink:
     """Appends lines: stream, nanoseconds since 1970, value."""
 
     capabilities = Capabilities(infos=False, breaks=False)
+    skew = None  # a file has no clock
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -13,12 +13,12 @@
     ├── RemoteProtocolError             the peer broke its protocol
     ├── RequestRejected                 the peer answered, and the answer is no
     │   ├── AuthError                   401
-    │   ├── Forbidden                   403
+    │   ├── Forbidden                   403; 402 and 407, which somebody has to settle too
     │   ├── NotFound                    404
     │   ├── Conflict                    409
     │   ├── TooLarge                    413
     │   ├── RateLimited                 429, or a 403 that speaks of a rate limit
-    │   └── ServerFailed                5xx
+    │   └── ServerFailed                5xx; 408 and 425, which speak of time and not of data
     ├── StoreError                      the hub's own storage failed
     ├── OutboxError                     the relay's own storage failed
     └── Closed                          the object was closed by its owner
@@ -254,7 +254,7 @@ class AuthError(RequestRejected):
 
 
 class Forbidden(RequestRejected):
-    """403: the key may not do this."""
+    """403: the key may not do this; or 402 or 407."""
 
     advice = Advice.STOP
 
@@ -294,7 +294,7 @@ class RateLimited(RequestRejected):
 
 
 class ServerFailed(RequestRejected):
-    """5xx: the peer failed; it may work later.
+    """5xx, 408 or 425: the peer failed; it may work later.
 
     Attributes:
         retry_after: Seconds the peer asked us to wait, or None.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -281,3 +283,72 @@ def test_a_reader_may_end_it_while_waiting_pushes_are_handed_out():
     push(listening, "a", 3)
     answers.release()
     assert notes.points == [("a", 2)]
+
+
+def test_what_is_recorded_late_is_read_as_far_back_as_one_said_and_given_once():
+    answers = Answers(a=[10, 20], b=[5])
+    listening, notes, _ = make(answers, since=AT, late=15 * SECOND)
+    listening.confirmed()
+    notes.points.clear()
+    listening.lost()
+    answers.history = {"a": [1, 10, 15, 19, 20], "b": [3, 5, 30]}
+    listening.confirmed()
+    assert sorted(notes.points) == [("a", 15), ("a", 19), ("b", 3), ("b", 30)]
+
+
+def test_a_listener_that_goes_on_reads_back_no_further_than_where_it_began():
+    answers = Answers(a=[1, 10, 20], b=[2])
+    began = AT + 5 * SECOND
+    listening, notes, _ = make(answers, since=began, seen={"a": AT + 20 * SECOND}, late=timedelta(days=1))
+    listening.confirmed()
+    assert notes.points == [("a", 10), ("a", 20)]
+
+
+def test_reading_back_ends_at_1970():
+    answers = Answers(a=[1])
+    listening, notes, _ = make(answers, seen={"a": AT + SECOND}, late=timedelta(days=365 * 100))
+    listening.confirmed()
+    assert notes.points == [("a", 1)]
+
+
+STEPS = st.lists(
+    st.tuples(st.just("write"), st.sampled_from("abc"), st.integers(-20, 3))
+    | st.sampled_from([("lose",), ("find",), ("restart",)]),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_every_point_comes_and_none_comes_twice_to_one_listener(steps):
+    """What the feed has minus what was handed out is what is handed out, however links and listeners end."""
+    answers = Answers()
+    options = {"since": AT, "late": 25 * SECOND}
+    listening, notes, _ = make(answers, **options)
+    linked = False
+    handed_out = set()
+
+    def look():
+        assert len(notes.points) == len(set(notes.points))
+        handed_out.update(notes.points)
+
+    for what, *how in [*steps, ("lose",), ("find",)]:
+        if what == "write":
+            name, step = how
+            recorded = answers.history.setdefault(name, [])
+            second = max(max(recorded, default=30) + step, 1)
+            if second not in recorded:
+                recorded.append(second)
+                recorded.sort()
+                if linked:
+                    push(listening, name, second)
+        elif what == "find" and not linked:
+            listening.confirmed()
+            linked = True
+        elif linked or what == "restart":
+            listening.lost()
+            linked = False
+            look()
+            if what == "restart":
+                listening, notes, _ = make(answers, seen=dict(listening.seen), **options)
+    look()
+    assert handed_out == {(name, second) for name, seconds in answers.history.items() for second in seconds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from twisted.logger import Logger
@@ -60,3 +61,26 @@ def test_an_event_without_text_writes_nothing_to_the_journal():
     observer = log_observer(stream, {"JOURNAL_STREAM": "8:1"}, verbose=False)
     Logger(namespace="txbridge", observer=observer).warn("")
     assert stream.getvalue() == ""
+
+
+def test_as_json_each_event_is_an_object_on_a_line_with_its_fields():
+    stream = io.StringIO()
+    observer = log_observer(stream, {"JOURNAL_STREAM": "8:1"}, verbose=False, as_json=True)
+    log = Logger(namespace="txbridge.relay", observer=observer)
+    log.error("{link} is away:\n{error}", link="hub", error="no", count=3, thing=object())
+    try:
+        raise ValueError("x")
+    except ValueError:
+        log.failure("it failed")
+    away, failed = map(json.loads, stream.getvalue().splitlines())
+    assert away.pop("time").endswith("Z")
+    assert away == {
+        "level": "error",
+        "logger": "txbridge.relay",
+        "text": "hub is away:\nno",
+        "link": "hub",
+        "error": "no",
+        "count": 3,
+    }
+    assert failed["level"] == "critical"
+    assert "ValueError: x" in failed["traceback"]

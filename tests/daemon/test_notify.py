@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from txbridge.daemon.notify import READY, STOPPING, notify
+from txbridge.daemon.notify import READY, STOPPING, notify, reloading, status, watchdog_seconds
 
 
 @pytest.mark.parametrize("message", [READY, STOPPING])
@@ -29,3 +29,26 @@ def test_an_abstract_socket_is_written_with_an_at_sign(tmp_path):
 @pytest.mark.parametrize("address", ["", "relative", "/nobody/listens"])
 def test_without_a_manager_nothing_happens(address):
     assert notify({"NOTIFY_SOCKET": address}, READY) is None
+
+
+def test_a_reload_says_when_it_began():
+    assert reloading(12.5) == "RELOADING=1\nMONOTONIC_USEC=12500000"
+
+
+def test_a_status_is_one_line():
+    assert status("two\nlines") == "STATUS=two lines"
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "60000000"}, 60.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "7"}, 0.5),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "8"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_looks_only_when_it_says_so_and_at_this_process(environ, seconds):
+    assert watchdog_seconds(environ, 7) == seconds

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from txbridge.daemon.render import (
     ago,
+    byte_size,
     chart,
     clean,
     csv_row,
@@ -21,6 +22,8 @@ from txbridge.daemon.render import (
     feed_rows,
     instant,
     json_text,
+    length_of_time,
+    nanoseconds,
     point_json,
     quantity,
     sparkline,
@@ -164,3 +167,40 @@ def test_a_feeds_details_show_what_is_known_and_every_datastream():
     assert "Cellar, 0, 1.5" in text
     assert "description" not in text
     assert text.splitlines()[-1].split() == ["temp", "0", "C", "0", "s", "ago", "-1.0", "C", "-"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0.25, "0.2 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3725, "1 h 2 min"),
+        (86400 + 59, "1 d"),
+        (3 * 86400 + 4 * 3600 + 300, "3 d 4 h"),
+    ],
+)
+def test_a_length_of_time_has_up_to_two_units(seconds, text):
+    assert length_of_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1023, "0.999 KiB"), (1 << 20, "1 MiB"), (1 << 50, "1.02e+03 TiB")],
+)
+def test_a_size_has_three_digits(count, text):
+    assert byte_size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000000Z"),
+        (-1, "1969-12-31T23:59:59.999999999Z"),
+        (1_370_249_090_123_456_789, "2013-06-03T08:44:50.123456789Z"),
+        (10**30, "1000000000000000000000000000000 ns"),
+    ],
+)
+def test_nanoseconds_are_shown_to_the_last(at_ns, text):
+    assert nanoseconds(at_ns) == text

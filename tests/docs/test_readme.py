@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.own_program import run_python, running_python
-from tests.support.program import StartedHub, run_program, started_hub
+from tests.support.program import StartedHub, program, run_program, started_hub
 
 README = Path(__file__).parent.parent.parent / "README.rst"
+TOML = re.compile(r"^\.\. code-block:: toml\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
@@ -58,6 +59,23 @@ def test_the_relay_fills_a_feed(hub: StartedHub, tmp_path: Path) -> None:
             ):
                 break
         assert "This machine" in listed
+        assert relay.stop() == 0
+
+
+def test_ten_lines_of_toml_are_a_relay(hub: StartedHub, tmp_path: Path) -> None:
+    (block,) = TOML.findall(README.read_text(encoding="utf-8"))
+    text = textwrap.dedent(block)
+    assert len([line for line in text.splitlines() if line]) <= 10
+    # The hub of this test is not at the usual place, and no test listens at a port that others may have.
+    text = text.replace("{ feed = 1 }", f'{{ url = "{hub.url}", feed = 1, key.env = "TXBRIDGE_API_KEY" }}')
+    (tmp_path / "relay.toml").write_text(text.replace("tcp:9120", "tcp:0"), encoding="utf-8")
+    run_program("feeds", "create", "This machine", environ=hub.environ)
+    environ = {**hub.environ, "HOME": str(tmp_path)}
+    config = ("--config", str(tmp_path / "relay.toml"))
+    assert run_program("relay", "check", *config, environ=environ).status == 0
+    with program("relay", "run", *config, environ=environ) as relay:
+        relay.expect("route machine: hub takes the data", "err")
+        assert "ready" in run_program("relay", "status", *config, environ=environ).out
         assert relay.stop() == 0
 
 

@@ -12,7 +12,7 @@ from tests.support.relay import ScriptedSink
 from txbridge.errors import Closed, ConfigError, ConnectionLost
 from txbridge.host import CAPABILITIES, HostSource
 from txbridge.host.machine import Snapshot
-from txbridge.model.samples import ValueType
+from txbridge.model.samples import Gap, ValueType
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.roles import Selection
 from txbridge.relay.route import Destination, RelayService
@@ -179,8 +179,21 @@ def test_a_reader_that_does_not_keep_up_pauses_the_readings(bench):
     while len(rows) <= ticks:
         rows.extend(one.rows())
     assert rows == [(tick, False) for tick in range(ticks + 1)]
-    one.clock.pump([1, 1])
-    assert one.rows() == [(ticks + 10, True), (ticks + 11, False)]
+    one.clock.advance(1)
+    batch = result_of(one.flow.next_batch())
+    assert batch.gaps == (
+        Gap(
+            "load.1",
+            (1_000 + ticks) * S + 1,
+            (1_000 + ticks + 10) * S - 1,
+            "not read: the relay had no room",
+            9,
+        ),
+    )
+    assert (batch.points, batch.blocks[0].breaks) == (1, (0,))
+    one.clock.advance(1)
+    later = result_of(one.flow.next_batch())
+    assert (later.gaps, later.blocks[0].breaks) == ((), ())
 
 
 def test_only_the_streams_that_are_wanted_are_given(bench):

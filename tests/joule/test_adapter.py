@@ -17,7 +17,7 @@ from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, Stre
 from txbridge.net.http1 import Response
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.relay.plan import RoutePolicy, plan_route
-from txbridge.relay.roles import Selection
+from txbridge.relay.roles import Receipt, Selection
 
 SECOND = 1_000_000
 
@@ -68,6 +68,13 @@ class TestSink:
         )
         assert [(one["name"], one["units"]) for one in document["elements"]] == [("x", "V"), ("y", "")]
         assert server.rows("/in/a") == [(0, 1.5, 1.0), (1, 2.5, 2.0)]
+
+    def test_an_empty_batch_asks_for_the_node_and_its_clock_and_changes_nothing(self, hub, server, node):
+        sink = JouleSink(node, "/in")
+        assert sink.skew is None
+        assert hub.run(sink.deliver(Batch())) == Receipt()
+        assert sink.skew == pytest.approx(0.0, abs=0.6)
+        assert server.streams == {}
 
     def test_batches_that_follow_each_other_are_one_interval_and_breaks_are_breaks(self, hub, server, node):
         sink = JouleSink(node, "/in")

@@ -827,7 +827,7 @@ def test_the_repr_shows_the_host_only() -> None:
 
 def test_the_parts_are_what_twisted_looks_for() -> None:
     network = MemoryNetwork()
-    exchange = http._Exchange("x", "h:80", network.reactor, http._Pool(network.reactor, 1), None)
+    exchange = http._Exchange("x", "h:80", network.reactor, http._Pool(network.reactor, 1), None, float)
     assert verifyObject(IAgent, exchange)
     assert verifyObject(IAgentEndpointFactory, exchange)
     assert verifyObject(IStreamClientEndpoint, exchange)
@@ -934,3 +934,63 @@ def test_a_body_and_a_second_answer_do_not_count_as_heads(world):
     carrier = world.carrier()
     for _ in range(3):
         assert len(world.network.run(carrier.run(ask())).body) == 200_000
+
+
+# ---------------------------------------------------------------------------- the server's clock
+
+
+def dated(when: str, *more: bytes, status: bytes = b"200 OK", body: bytes = b"ok") -> bytes:
+    lines = [b"HTTP/1.1 " + status, b"Date: " + when.encode(), b"Content-Length: %d" % len(body), *more]
+    return b"\r\n".join([*lines, b"", body])
+
+
+TEN_PAST = "Thu, 01 Jan 1970 00:10:00 GMT"
+
+
+def test_each_answer_tells_how_far_the_server_s_clock_is_ahead(world: World) -> None:
+    world.script(dated(TEN_PAST))
+    carrier = world.carrier()
+    assert carrier.skew is None
+    world.network.run(carrier.run(ask()))
+    assert carrier.skew == pytest.approx(600.5)
+    for _ in range(3):
+        world.network.clock.advance(100.0)
+        world.network.run(carrier.run(ask()))
+    assert carrier.skew == pytest.approx(600.5 - 150.0)
+
+
+def test_a_refusal_tells_it_too(world: World) -> None:
+    world.script(dated(TEN_PAST, status=b"401 Unauthorized", body=b""))
+    carrier = world.carrier()
+    with pytest.raises(AuthError):
+        world.network.run(carrier.run(ask()))
+    assert carrier.skew == pytest.approx(600.5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK,
+        dated("yesterday"),
+        dated(TEN_PAST, b"Age: 30"),
+    ],
+)
+def test_an_answer_without_a_date_of_its_own_tells_nothing(world: World, answer: bytes) -> None:
+    world.script(answer)
+    carrier = world.carrier()
+    world.network.run(carrier.run(ask()))
+    assert carrier.skew is None
+
+
+def test_the_clock_of_a_portal_in_between_is_not_the_server_s(world: World) -> None:
+    def read(answer: Answer) -> None:
+        raise RemoteProtocolError("read_feed", "it answered 200 with a page of HTML")
+
+    world.script(
+        dated(TEN_PAST), dated(TEN_PAST, b"Location: http://portal.test/", status=b"302 Found", body=b"")
+    )
+    carrier = world.carrier()
+    for operation in (Operation("read_feed", "GET", ("feeds", "7"), read), ask()):
+        with pytest.raises(RemoteProtocolError):
+            world.network.run(carrier.run(operation))
+    assert carrier.skew is None

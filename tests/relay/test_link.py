@@ -82,3 +82,26 @@ def test_delays_start_over_after_it_worked_for_a_while(link, clock):
 
 def test_the_platform_may_ask_for_more_time(link):
     assert link.failed(RateLimited("write", 429, retry_after=99)) == 99
+
+
+def test_it_knows_since_when_it_goes_like_that(link, clock):
+    clock.advance(3)
+    assert link.state_age == 3
+    link.failed(AWAY)
+    clock.advance(2)
+    link.failed(AWAY)
+    clock.advance(2)
+    assert (link.state, link.state_age) == (LinkState.AWAY, 4)
+    link.works()
+    assert link.state_age == 0
+
+
+def test_no_platform_silences_a_link_for_longer_than_an_hour(link):
+    assert link.failed(RateLimited("write", 429, retry_after=1e9)) == 3600
+
+
+def test_a_bug_needs_attention_until_it_works_again(link):
+    link.crashed(KeyError("secret"))
+    assert (link.state, link.last_error) == (LinkState.NEEDS_ATTENTION, "KeyError")
+    link.works()
+    assert link.state is LinkState.WORKING

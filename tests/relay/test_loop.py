@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from tests.support.deferreds import fired, result_of, waits
-from txbridge.relay.loop import Loop
+from txbridge.errors import Closed, OutboxError
+from txbridge.relay.link import Link
+from txbridge.relay.loop import Loop, keep
+from txbridge.relay.status import LinkState
 
 
 @pytest.fixture
@@ -125,3 +128,37 @@ def test_a_wait_ends_with_time_or_with_a_wake(make, clock):
     with pytest.raises(CancelledError):
         result_of(third)
     assert clock.getDelayedCalls() == []
+
+
+FULL = OutboxError("the disk is full")
+
+
+@pytest.fixture
+def link(clock):
+    return Link("the disk", clock=clock, random=lambda: 0.5)
+
+
+def test_something_is_written_down_however_long_that_takes(make, clock, link):
+    answers = [fail(FULL) for _ in range(50)] + [succeed(None)]
+    loop = make(lambda: keep(loop, link, lambda: answers.pop(0)))
+    loop.start()
+    assert (link.state, link.last_error) == (LinkState.AWAY, "OutboxError: the disk is full")
+    clock.pump([60] * 50)
+    assert (answers, link.state) == ([], LinkState.WORKING)
+    fired(loop.stop())
+
+
+def test_it_is_given_up_when_the_loop_stops(make, clock, link):
+    loop = make(lambda: keep(loop, link, lambda: fail(FULL)))
+    loop.start()
+    fired(loop.stop())
+    assert clock.getDelayedCalls() == []
+    with pytest.raises(OutboxError):
+        result_of(Deferred.fromCoroutine(keep(loop, link, lambda: fail(FULL))))
+
+
+def test_what_is_closed_is_not_tried_again(make, link):
+    loop = make(lambda: Deferred())
+    with pytest.raises(Closed):
+        result_of(Deferred.fromCoroutine(keep(loop, link, lambda: fail(Closed("the outbox")))))
+    assert link.state is LinkState.STARTING

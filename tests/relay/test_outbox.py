@@ -21,7 +21,7 @@ class TestMemoryOutbox(OutboxContract):
         outbox = open_outbox("a", "b")
         fired(outbox.append(batch_of(1, 2)))
         pending = result_of(outbox.peek("a", max_points=10, max_bytes=1 << 20))
-        fired(outbox.settle("a", pending.position))
+        fired(outbox.settle("a", pending))
         fired(outbox.close())
         assert [(where, gap.start_ns, gap.end_ns, gap.points) for where, gap in lost] == [("b", 1, 2, 2)]
 
@@ -35,7 +35,7 @@ class TestMemoryOutbox(OutboxContract):
         for name in ("a", "b"):
             for _ in range(2):
                 pending = result_of(outbox.peek(name, max_points=1, max_bytes=1 << 20))
-                fired(outbox.settle(name, pending.position))
+                fired(outbox.settle(name, pending))
                 seen.append(outbox.settled_cursor)
         assert seen == [Cursor(0), Cursor(0), Cursor(1), Cursor(3)]
 

@@ -209,3 +209,68 @@ def test_the_description_of_a_column_follows_its_type():
     plan = plan_route(ANYTHING, taking(ValueType.FLOAT), accept("integer -> float", "text dropped"))
     (info,) = plan.convert(Batch(infos=(StreamInfo("s", columns=columns),))).infos
     assert [column.value_type for column in info.columns] == [ValueType.FLOAT, ValueType.FLOAT]
+
+
+def test_rows_that_a_conversion_drops_are_told_with_their_number():
+    sink = Capabilities(
+        value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER}),
+        not_numbers=False,
+        several_columns=True,
+        breaks=True,
+        gaps=True,
+        infos=True,
+    )
+    plan = plan_route(ANYTHING, sink, accept("text dropped", "not-a-number dropped"))
+    blocks = (
+        SampleBlock.scalar("t", (1, 2), np.array(["on", "off"], object)),
+        SampleBlock.scalar("f", (1, 2, 3, 4), (1.0, np.nan, 3.0, np.inf)),
+        SampleBlock.scalar("f", (5, 6), (np.nan, 6.0)),
+        SampleBlock.scalar("i", (1,), (1,)),
+    )
+    batch, gaps = plan.convert_and_tell(Batch(blocks))
+    assert batch.points == 4
+    assert gaps == [
+        Gap("t", 1, 2, "text dropped", 2),
+        Gap("f", 2, 5, "not-a-number dropped", 3),
+    ]
+
+
+def test_of_equal_instants_the_rows_that_are_gone_are_counted_all_the_same():
+    sink = evolve(ANYTHING, not_numbers=False)
+    block = SampleBlock.scalar("f", (1, 7, 7), (1.0, np.nan, 2.0))
+    plan = plan_route(ANYTHING, sink, accept("not-a-number dropped", "annotations and events dropped"))
+    assert plan.convert_and_tell(Batch((block,)))[1] == [Gap("f", 1, 7, "not-a-number dropped", 1)]
+
+
+def test_notes_that_a_sink_has_no_words_for_are_told_once_per_stream():
+    source = evolve(ANYTHING, notes=True)
+    plan = plan_route(source, ANYTHING, accept("annotations and events dropped"))
+    notes = tuple(Note(stream, at, None, NoteKind.EVENT) for stream, at in (("a", 1), ("a", 5), ("b", 3)))
+    assert plan.convert_and_tell(Batch(notes=notes)) == (
+        Batch(),
+        [
+            Gap("a", 1, 5, "annotations and events dropped: event", 0),
+            Gap("b", 3, 3, "annotations and events dropped: event", 0),
+        ],
+    )
+
+
+def test_what_is_only_said_otherwise_is_no_loss_to_be_told():
+    sink = Capabilities(time_resolution_ns=1000, value_types=frozenset({ValueType.TEXT}), gaps=True)
+    names = ("time ns -> us", "breaks dropped", "descriptions dropped")
+    plan = plan_route(ANYTHING, sink, accept(*names))
+    block = SampleBlock("s", (1000, 2500), {"a": (1, 2), "b": (True, False)}, (1,))
+    batch, gaps = plan.convert_and_tell(Batch((block,), infos=(StreamInfo("s"),)))
+    assert (batch.points, gaps) == (4, [])
+
+
+def test_rows_that_get_one_instant_are_counted_because_only_the_last_will_be_there():
+    sink = evolve(ANYTHING, time_resolution_ns=1000)
+    plan = plan_route(ANYTHING, sink, accept("time ns -> us"))
+    blocks = (
+        SampleBlock.scalar("s", (1, 500, 1000, 2000, 2000, 2999), (1, 2, 3, 4, 5, 6)),
+        SampleBlock.scalar("t", (1000, 1000, 2000), (1, 2, 3)),
+    )
+    batch, gaps = plan.convert_and_tell(Batch(blocks))
+    assert batch.points == 9
+    assert gaps == [Gap("s", 1, 2000, "time ns -> us: one instant", 2)]

@@ -22,4 +22,4 @@ def test_a_limit_below_one_is_refused_by_name(name):
 
 
 def test_the_policies_of_a_full_outbox_have_the_names_of_the_configuration():
-    assert [policy.value for policy in OnFull] == ["block", "drop_oldest", "drop_newest"]
+    assert [policy.value for policy in OnFull] == ["block", "drop_oldest", "drop_newest", "decimate"]

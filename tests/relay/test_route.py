@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
-from tests.contract.outbox import batch_of
+from tests.contract.outbox import ats_of, batch_of
 from tests.support.deferreds import fired, waits
-from tests.support.relay import ScriptedSink, ScriptedSource, hang
+from tests.support.relay import (
+    EVERYTHING,
+    ScriptedDeadLetters,
+    ScriptedLedger,
+    ScriptedSink,
+    ScriptedSource,
+    hang,
+)
 from txbridge.errors import (
     AuthError,
     Closed,
@@ -17,12 +26,16 @@ from txbridge.errors import (
     ConnectionLost,
     OutboxError,
     PlanRefused,
+    RequestRejected,
 )
 from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, ValueType
+from txbridge.relay.clock import ClockPolicy, ClockRule
 from txbridge.relay.outbox import MemoryOutbox
+from txbridge.relay.pace import Pace, PaceLimits
 from txbridge.relay.plan import RoutePolicy
-from txbridge.relay.roles import Capabilities, OnFull, Selection
+from txbridge.relay.roles import Capabilities, Durability, Loss, LossKind, OnFull, Selection
 from txbridge.relay.route import Destination, RelayService
+from txbridge.relay.sender import SendLimits, SendOrder
 from txbridge.relay.status import LinkState
 from txbridge.relay.steps import Decimate, Scale
 
@@ -34,13 +47,23 @@ S = 1_000_000_000
 class Bench:
     """A route on a fake clock."""
 
-    def __init__(self, source, sinks, *, outbox_options=None, destination_options=None, **options):
-        self.clock = Clock()
-        self.lost = []
+    def __init__(
+        self,
+        source,
+        sinks,
+        *,
+        outbox_options=None,
+        destination_options=None,
+        clock=None,
+        ledger=None,
+        **options,
+    ):
+        self.clock = clock or Clock()
+        self.ledger = ledger or ScriptedLedger()
+        self.dead_letters = ScriptedDeadLetters()
         self.source = source
         self.sinks = sinks
-        ledger = lambda where, gap: self.lost.append((where, gap))  # noqa: E731
-        self.outbox = MemoryOutbox(tuple(sinks), self.clock, ledger=ledger, **(outbox_options or {}))
+        self.outbox = MemoryOutbox(tuple(sinks), self.clock, ledger=self.ledger, **(outbox_options or {}))
         self.route = RelayService(
             "garden",
             source,
@@ -51,9 +74,14 @@ class Bench:
             self.outbox,
             clock=self.clock,
             random=lambda: 0.5,
-            ledger=ledger,
+            ledger=self.ledger,
+            dead_letters=self.dead_letters,
             **options,
         )
+
+    @property
+    def lost(self):
+        return self.ledger.lost
 
     @property
     def status(self):
@@ -384,3 +412,106 @@ def test_closing_the_outbox_underneath_does_no_harm(bench):
     fired(one.outbox.close())
     one.source.give(batch_of(1))
     assert one.clock.getDelayedCalls() == []
+
+
+def test_a_gap_of_the_source_is_in_the_ledger_before_it_is_let_go(bench):
+    one = bench(ledger=ScriptedLedger(*[OutboxError("the disk is full")] * 3))
+    gap = Gap("s", 1, 2, "the cloud forgot")
+    one.source.give(evolve(batch_of(3, cursor=1), gaps=(gap,)))
+    assert (one.status.outbox, one.status.source_gaps) == (LinkState.AWAY, 1)
+    assert (one.source.flow.settled_cursors, one.sinks["a"].taken) == ([], [])
+    one.clock.pump([10] * 3)
+    assert one.ledger.losses == [Loss("", LossKind.SOURCE, gap)]
+    assert (one.source.flow.settled_cursors, one.sinks["a"].ats()) == ([Cursor(1)], [3])
+    assert one.source.opened == 1
+
+
+def test_what_a_destination_refuses_is_in_its_dead_letters(bench):
+    refuse = lambda batch: RequestRejected("write", 422) if batch.points else None  # noqa: E731
+    one = bench(sinks={"a": ScriptedSink(always=refuse), "b": ScriptedSink()})
+    one.source.give(batch_of(1))
+    assert [(where, ats_of(batch)) for where, batch, _ in one.dead_letters.letters] == [("a", [1])]
+    assert [(loss.destination, loss.kind) for loss in one.ledger.losses] == [("a", LossKind.REFUSED)]
+    assert one.sinks["b"].ats() == [1]
+
+
+def test_what_an_end_cannot_do_is_refused_with_all_that_is_wrong():
+    clock = Clock()
+    with pytest.raises(ConfigError) as caught:
+        RelayService(
+            "garden",
+            ScriptedSource(),
+            [
+                Destination(
+                    name="a",
+                    sink=ScriptedSink(),
+                    limits=SendLimits(order=SendOrder.LIVE_FIRST),
+                    clock_rule=ClockRule(policy=ClockPolicy.CORRECT),
+                )
+            ],
+            MemoryOutbox(("a",), clock),
+            clock=clock,
+            random=lambda: 0.5,
+        )
+    assert caught.value.problems == (
+        "a takes the rows of a stream in order only, so what is live cannot go first",
+        (
+            "instants on their way to a cannot be corrected: "
+            "this source does not have them from the clock of this machine"
+        ),
+    )
+
+
+def test_a_destination_may_have_its_order_its_pace_and_its_policy_about_clocks(bench):
+    source = ScriptedSource(capabilities=evolve(EVERYTHING, local_clock=True))
+    sink = ScriptedSink(AWAY, capabilities=evolve(EVERYTHING, any_order=True))
+    sink.skew = 0.0
+    clock = Clock()
+    clock.advance(100)
+    options = {
+        "limits": SendLimits(points=1, order=SendOrder.LIVE_FIRST),
+        "pace": Pace(PaceLimits(requests=1, burst=1), clock),
+        "clock_rule": ClockRule(policy=ClockPolicy.CORRECT),
+    }
+    one = bench(source=source, sinks={"a": sink}, destination_options=options, clock=clock)
+    for at in (1, 2, 3):
+        one.source.give(batch_of(at))
+    one.clock.pump([1] * 4)
+    assert sink.ats() == [3, 1, 2]
+    sink.skew = 60.0
+    one.source.give(batch_of(100 * S))
+    one.clock.advance(1)
+    assert sink.ats()[3:] == [160 * S]
+
+
+def test_the_status_has_the_figures_of_the_outbox_and_of_time(bench):
+    one = bench(sinks={"a": ScriptedSink(AWAY)}, outbox_options={"max_bytes": 12345})
+    one.clock.advance(5)
+    one.source.give(batch_of(1, 2))
+    one.clock.advance(0.125)
+    status = one.status
+    assert (status.outbox_points, status.outbox_max_bytes, status.durability) == (2, 12345, Durability.NONE)
+    assert 0 < status.outbox_bytes < 12345
+    assert (status.source_age, status.last_received, status.destinations[0].state_age) == (5.125, 5.0, 0.125)
+    assert status.destinations[0].stalled == 0.125
+
+
+def test_the_log_names_a_destination_with_its_route(bench):
+    texts = []
+
+    def observe(event):
+        if event.get("log_namespace", "").startswith("txbridge.relay"):
+            texts.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        one = bench(sinks={"a": ScriptedSink(AWAY, always=lambda batch: RequestRejected("write", 422, "No"))})
+        one.source.give(batch_of(1))
+        one.clock.advance(1)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert texts == [
+        "a of garden is away: ConnectError: cannot connect to cloud.example: refused",
+        "a of garden is back",
+        "a of garden refuses some data: RequestRejected: write: 422 No",
+    ]

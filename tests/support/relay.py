@@ -1,18 +1,26 @@
-"""A source and a sink in memory that do what a test wrote down."""
+"""A source, a sink, a ledger and dead letters in memory that do what a test wrote down."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 from txbridge.errors import BridgeError
-from txbridge.model.samples import Batch, Cursor
+from txbridge.model.samples import Batch, Cursor, Gap
 from txbridge.relay.handover import HandOver
-from txbridge.relay.roles import Capabilities, Receipt, Selection, Subscription
+from txbridge.relay.roles import Capabilities, Loss, Receipt, Selection, Subscription
 
-__all__ = ["EVERYTHING", "hang", "ScriptedFlow", "ScriptedSink", "ScriptedSource"]
+__all__ = [
+    "EVERYTHING",
+    "hang",
+    "ScriptedDeadLetters",
+    "ScriptedFlow",
+    "ScriptedLedger",
+    "ScriptedSink",
+    "ScriptedSource",
+]
 
 EVERYTHING = Capabilities(several_columns=True, breaks=True, gaps=True, infos=True)
 
@@ -35,6 +43,7 @@ class ScriptedSink:
         tried: Every batch that was delivered, whatever the answer.
         taken: The batches that were taken, without the blocks that were rejected.
         closed: How often it was closed.
+        skew: How far its clock is ahead.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class ScriptedSink:
         self.tried: list[Batch] = []
         self.taken: list[Batch] = []
         self.closed = 0
+        self.skew: float | None = None
 
     def deliver(self, batch: Batch) -> Deferred[Receipt]:
         self.tried.append(batch)
@@ -85,6 +95,56 @@ class ScriptedSink:
     def sizes(self) -> list[int]:
         """The points of every delivery that was tried."""
         return [batch.points for batch in self.tried]
+
+
+class ScriptedLedger:
+    """A ledger whose first answers are written down; afterwards it writes everything down.
+
+    Args:
+        *answers: What the recordings give, in order: None, an error, or a function that returns a
+            Deferred.
+
+    Attributes:
+        losses: What it was told and has written down.
+    """
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = deque(answers)
+        self.losses: list[Loss] = []
+
+    def record(self, losses: Sequence[Loss]) -> Deferred[None]:
+        answer = self.answers.popleft() if self.answers else None
+        if isinstance(answer, BridgeError):
+            return fail(answer)
+        given = maybeDeferred(answer) if callable(answer) else succeed(None)
+        return given.addCallback(lambda _: self.losses.extend(losses))
+
+    @property
+    def lost(self) -> list[tuple[str, Gap]]:
+        """Of each loss for whom it is, and what."""
+        return [(loss.destination, loss.gap) for loss in self.losses]
+
+
+class ScriptedDeadLetters:
+    """Dead letters whose first answers are written down; afterwards all are kept.
+
+    Args:
+        *answers: As of `ScriptedLedger`.
+
+    Attributes:
+        letters: Destination, batch and reason of each.
+    """
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = deque(answers)
+        self.letters: list[tuple[str, Batch, str]] = []
+
+    def bury(self, destination: str, batch: Batch, reason: str) -> Deferred[None]:
+        answer = self.answers.popleft() if self.answers else None
+        if isinstance(answer, BridgeError):
+            return fail(answer)
+        given = maybeDeferred(answer) if callable(answer) else succeed(None)
+        return given.addCallback(lambda _: self.letters.append((destination, batch, reason)))
 
 
 class ScriptedFlow:

@@ -11,12 +11,14 @@ Values are text there: a number is written as the shortest text that reads back 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txbridge.codecs.points import number_texts, points_from_text
@@ -42,12 +44,15 @@ from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Su
 
 __all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "CosmHistorySource", "CosmSink", "CosmSource"]
 
+T = TypeVar("T")
+
 MAX_POINTS = 500
 """The most points of one request.  Source: Cosm API v2, "Usage limits"."""
 
 MAX_BATCH = 5000
 """The most points of one batch of a source."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FURTHEST = (2**63 - 1) // 1000  # microseconds from 1970 that are nanoseconds in 64 bits
 _ABOUT_DATA = frozenset((413, 422))  # a refusal with one of these is believed without a reason
 
@@ -56,6 +61,7 @@ SINK_CAPABILITIES = Capabilities(
     value_types=frozenset({ValueType.FLOAT, ValueType.INTEGER, ValueType.TEXT}),
     not_numbers=False,
     infos=True,
+    any_order=True,
     max_batch_points=MAX_POINTS,
 )
 
@@ -103,6 +109,11 @@ class CosmSink:
         return SINK_CAPABILITIES
 
     @property
+    def skew(self) -> float | None:
+        """How many seconds the server's clock is ahead of this machine's; None when that is not known."""
+        return self._client.skew
+
+    @property
     def feed_id(self) -> Id:
         """The feed; None until it was made."""
         return self._feed_id
@@ -121,25 +132,38 @@ class CosmSink:
             RemoteProtocolError: Something answered that is no server of this API.
             BridgeError: Nothing is known about the batch.
         """
+        if batch.empty:
+            await self._greet()
+            return Receipt()
         if self._feed_id is None:
             self._feed_id = await self._client.create_feed(data=Environment(title=self._title))
-        if await self._refusal(batch.blocks, batch.infos) is None:
+        reason = await self._refusal(batch.blocks, batch.infos)
+        if reason is None:
             return Receipt()
         # One part was refused, and with it all: find out which.
-        for info in batch.infos:
-            reason = await self._refusal([], [info])
-            if reason is not None:
-                self._log.warn(
-                    "the description of {stream} is refused: {reason}", stream=info.name, reason=reason
-                )
-        reasons = [await self._refusal([block], []) for block in batch.blocks]
-        return Receipt(
-            tuple(Rejection(index, reason) for index, reason in enumerate(reasons) if reason is not None)
+        infos = await _search(
+            batch.infos, lambda infos: self._refusal([], infos), None if batch.blocks else reason
         )
+        for info, why in infos:
+            self._log.warn("the description of {stream} is refused: {reason}", stream=info.name, reason=why)
+        blocks = await _search(
+            tuple(enumerate(batch.blocks)),
+            lambda blocks: self._refusal([block for _, block in blocks], []),
+            None if batch.infos else reason,
+        )
+        return Receipt(tuple(Rejection(index, why) for (index, _), why in blocks))
 
     @deferred
     async def close(self) -> None:
         """Nothing is held: the client is its owner's."""
+
+    async def _greet(self) -> None:
+        try:
+            await self._client.list_feeds(parameters={"per_page": 1, "content": "summary"})
+        except RequestRejected as error:
+            if error.advice is Advice.RETRY:
+                raise
+            # A key for writing only may not ask this, but it was the server that said so.
 
     async def _refusal(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> str | None:
         """Write, and give the reason if the server will never take it."""
@@ -182,6 +206,25 @@ class CosmSink:
             raise
 
 
+async def _search(
+    items: Sequence[T],
+    refusal: Callable[[Sequence[T]], Coroutine[Deferred[Any], Any, str | None]],
+    reason: str | None,
+) -> list[tuple[T, str]]:
+    """Those of some items that are refused, by halves; ``reason`` is why all were, if they were tried."""
+    if not items:
+        return []
+    if reason is None:
+        reason = await refusal(items)
+    if reason is None:
+        return []
+    if len(items) == 1:
+        return [(items[0], reason)]
+    middle = len(items) // 2
+    first = await _search(items[:middle], refusal, None)
+    return first + await _search(items[middle:], refusal, None)
+
+
 def describe(stream: Datastream, info: StreamInfo) -> None:
     """Say in a datastream what is known about a stream."""
     unit = (info.unit_type, info.unit_symbol, info.unit_label)
@@ -194,7 +237,8 @@ def describe(stream: Datastream, info: StreamInfo) -> None:
 class CosmSource:
     """Gives the updates of one feed, from where an earlier flow had come to.
 
-    A cursor is the newest instant of each datastream.
+    A cursor is the newest instant of each datastream.  The first one comes before any point, so that a
+    relay that is stopped before there is one still knows where it began.
     """
 
     def __init__(
@@ -203,6 +247,7 @@ class CosmSource:
         *,
         feed_id: Id = None,
         since: datetime | str | None = None,
+        late: timedelta = timedelta(0),
         numbers: bool = False,
     ) -> None:
         """Prepare a source; the client is connected when the source is opened.
@@ -211,6 +256,10 @@ class CosmSource:
             client: How the feed is reached; it stays its owner's to disconnect.
             feed_id: The feed; the client's own unless given.
             since: Where the first flow, the one without a cursor, begins; None is "from now on".
+            late: How much older than the newest points the points may be that somebody records while
+                this source is away, such as another relay that sends its backlog.  So much history is
+                read again after each outage; what was given before is given again, which changes nothing
+                in a history.
             numbers: Give values as float64; what is not a number is left out and told as a gap.
                 Otherwise they are the text that the feed has.
 
@@ -222,7 +271,8 @@ class CosmSource:
             raise ConfigError(["a Cosm source needs a feed_id"])
         self._client = client
         self._since = since
-        self._now: tuple[datetime | None, dict[str, int]] | None = None
+        self._late = late
+        self._now: tuple[datetime, dict[str, int]] | None = None
         self._numbers = numbers
 
     @property
@@ -241,11 +291,13 @@ class CosmSource:
         seen = _read_cursor(after)
         self._client.connect()
         feed = await self._client.read_feed(feed_id=self._feed_id)
-        since = self._since
-        if since is None and not seen:
+        since: datetime | str | None = self._since
+        if since is None and after is None:
             # From now on, also for a flow that is opened again before the first point has come.
             self._now = self._now or _known(feed)
             since, seen = self._now
+        elif since is None and not seen:
+            since = _EPOCH  # it began when the feed held nothing
         infos = tuple(
             _info(stream, self._numbers)
             for name, stream in feed.datastreams.items()
@@ -255,8 +307,9 @@ class CosmSource:
             self._feed_id,
             since=since,
             after={name: from_microseconds(at) for name, at in seen.items()},
+            late=self._late,
         )
-        return _CosmSubscription(updates, selection, seen, infos, self._numbers)
+        return _CosmSubscription(updates, selection, seen, infos, self._numbers, begins=after is None)
 
 
 class _CosmSubscription:
@@ -269,19 +322,25 @@ class _CosmSubscription:
         seen: Mapping[str, int],
         infos: tuple[StreamInfo, ...],
         numbers: bool,
+        *,
+        begins: bool,
     ) -> None:
         self._updates = updates
         self._selection = selection
         self._seen = dict(seen)
         self._infos = infos
         self._numbers = numbers
+        self._begins = begins
 
     @deferred
     async def next_batch(self) -> Batch:
-        """The updates that are there, or the next one."""
+        """The updates that are there, or the next one; at the beginning of it all, where that is."""
         blocks: list[SampleBlock] = []
         gaps: list[Gap] = []
         points = 0
+        begins, self._begins = self._begins, False
+        if begins and not self._updates.ready():
+            return self._batch(blocks, gaps)
         update = await self._updates.next_update()
         while True:
             if isinstance(update, Missed):
@@ -292,6 +351,9 @@ class _CosmSubscription:
             if points >= MAX_BATCH or not self._updates.ready():
                 break
             update = await self._updates.next_update()  # fires at once: cancelling cannot come between
+        return self._batch(blocks, gaps)
+
+    def _batch(self, blocks: list[SampleBlock], gaps: list[Gap]) -> Batch:
         infos, self._infos = self._infos, ()
         return Batch(tuple(blocks), gaps=tuple(gaps), infos=infos, cursor=Cursor(dict(self._seen)))
 
@@ -457,16 +519,16 @@ def _read_cursor(cursor: Cursor | None) -> dict[str, int]:
     return {name: at for name, at in value.items() if isinstance(at, int)}
 
 
-def _known(feed: Environment) -> tuple[datetime | None, dict[str, int]]:
+def _known(feed: Environment) -> tuple[datetime, dict[str, int]]:
     """Where a flow begins that wants nothing of what a feed holds: new datastreams, and those there are.
 
     They stand in the flow's first cursor, so that one without new points is not new to a later flow.
     """
-    updated = feed.updated
-    if updated is None:
-        return None, {}
-    # An instant after the last write is one of a wrong clock: what comes may well lie before it.
     ats = {name: stream.at for name, stream in feed.datastreams.items() if stream.at is not None}
+    updated = feed.updated
+    if updated is None:  # nobody has written to it yet, or its server does not say when
+        return _EPOCH, {name: to_microseconds(at) for name, at in ats.items()}
+    # An instant after the last write is one of a wrong clock: what comes may well lie before it.
     known = {name: to_microseconds(min(at, updated)) for name, at in ats.items()}
     return updated + timedelta(microseconds=1), known
 

@@ -78,6 +78,14 @@ class Verbs:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(feed_id={self.feed_id!r}, carrier={self._carrier!r})"
 
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the server's clock is ahead of this machine's.
+
+        It is measured with each answer over HTTP; None before the first, and over a socket.
+        """
+        return self._carrier.skew if isinstance(self._carrier, HttpCarrier) else None
+
     @deferred
     async def run(self, operation: Operation[T], api_key: str | None = None) -> T:
         """Run any operation with this client's key, or another.

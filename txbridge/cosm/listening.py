@@ -14,8 +14,9 @@ because the history keeps it.
 What cannot be got is told as a `Missed`: the server refuses the history, or the feed is gone.
 Errors that may pass are tried again.
 
-One thing cannot be known: points that were recorded, while nobody listened, *before* the newest
-point that was handed out.  Whoever needs those compares histories.
+One thing a server cannot be asked: which points were recorded, while nobody listened, *before* the newest
+point that was handed out.  Whoever expects such says how late they may be; so much is then read again
+each time, and what was handed out since this listener began is left out of it.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ MAX_REMEMBERED = 20_000
 """Points that were handed out last; a push that brings one of them again brings nothing new."""
 
 _TICK = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 News = Mapping[str, list[Datapoint]]
 
@@ -125,6 +127,7 @@ class Listening:
         seen: Datastream id -> the instant up to which it is known already.
         since: The same for every other datastream; None starts with what comes after the first
             confirmation.
+        late: How far before the newest point that was handed out there may be new ones.
     """
 
     _log = Logger()
@@ -138,6 +141,7 @@ class Listening:
         *,
         seen: Mapping[str, datetime] | None = None,
         since: datetime | None = None,
+        late: timedelta = timedelta(0),
     ) -> None:
         self.target = target
         self._client = client
@@ -145,6 +149,7 @@ class Listening:
         self._clock = clock
         self._seen: dict[str, datetime] = dict(seen or {})
         self._floor = since
+        self._late = late
         self._started = since is not None or bool(self._seen)
         self._linked = False
         self._is_delivering = False
@@ -292,13 +297,20 @@ class Listening:
         walks = []
         for name, stream in feed.datastreams.items():
             seen = self._seen.get(name, self._floor)
-            if stream.at is not None and (seen is None or stream.at > seen):
-                start = datetime(1970, 1, 1, tzinfo=UTC) if seen is None else seen + _TICK
+            if stream.at is not None and (seen is None or stream.at > seen or self._late):
+                end = stream.at if seen is None else max(stream.at, seen)
                 walk = self._client.walk_history(
-                    name, start, stream.at, feed_id=target.feed_id, api_key=target.api_key
+                    name, self._start_after(seen), end, feed_id=target.feed_id, api_key=target.api_key
                 )
                 walks.append(_Merge(name, walk.next_datapoints))
         await self._merge(walks)
+
+    def _start_after(self, seen: datetime | None) -> datetime:
+        """The first instant to read of a datastream that was handed out up to this one."""
+        if seen is None:
+            return _EPOCH
+        back = min(self._late, max(seen - _EPOCH, timedelta(0)))
+        return max(seen - back, self._floor or (seen - back)) + _TICK
 
     def _begin_with(self, feed: Environment) -> None:
         """Nothing was handed out before: what is there now is known, and what comes is new."""

@@ -855,6 +855,7 @@ class PAWSClient(Verbs):
         *,
         since: datetime | str | None = None,
         after: Mapping[str, datetime] | None = None,
+        late: timedelta = timedelta(0),
         api_key: str | None = None,
     ) -> Updates:
         """A feed, or one datastream of it, as one ordered stream: history, and then what happens.
@@ -864,6 +865,9 @@ class PAWSClient(Verbs):
             datastream_id: Only this datastream.
             since: Where history begins, inclusive; None begins with what comes now.
             after: Datastream id -> the last instant that is known already, for a reader that goes on.
+            late: How much older than the newest point that was handed out the points may be that are
+                recorded while the link is down.  So much history is read again each time, and what
+                was handed out before is left out, as far as this object remembers it.
             api_key: The key to use instead.
 
         Returns:
@@ -886,7 +890,7 @@ class PAWSClient(Verbs):
             raise EncodeError("paws", "since", str(error)) from None
         updates = Updates(str(feed))
         floor = None if start is None else max(start, _SECOND_INSTANT) - _TICK
-        listening = self._listening(_target(resource, api_key), updates, seen=after, since=floor)
+        listening = self._listening(_target(resource, api_key), updates, seen=after, since=floor, late=late)
         subscription = self._add(listening, updates.fail)
         assert subscription.confirmation is not None
         subscription.confirmation.addErrback(_fail, updates)
@@ -900,8 +904,9 @@ class PAWSClient(Verbs):
         *,
         seen: Mapping[str, datetime] | None = None,
         since: datetime | None = None,
+        late: timedelta = timedelta(0),
     ) -> Listening:
-        return Listening(target, self, flow, self._paws.clock, seen=seen, since=since)
+        return Listening(target, self, flow, self._paws.clock, seen=seen, since=since, late=late)
 
     def _add(self, listening: Listening, refused: Callable[[BridgeError], None]) -> _Subscription:
         target = listening.target

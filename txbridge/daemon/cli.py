@@ -44,8 +44,14 @@ from txbridge.daemon.history import HistoryRequest, history
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.keys import key_text, local_key_text
 from txbridge.daemon.logs import log_observer, start_logging
+from txbridge.daemon.outbox_words import add_ledger, add_outbox
 from txbridge.daemon.readings import read_argument
-from txbridge.daemon.running import USAGE, run
+from txbridge.daemon.relay_check import check
+from txbridge.daemon.relay_config import relay_state_dir
+from txbridge.daemon.relay_files import load_relay_config
+from txbridge.daemon.relay_run import relay_run, runnable_config
+from txbridge.daemon.relay_top import relay_status, relay_top
+from txbridge.daemon.running import MISCONFIGURED, USAGE, run
 from txbridge.daemon.tail import tail
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
@@ -79,7 +85,7 @@ environment:
 STATUSES = """\
 exit status:
   0 done, 1 failed, 2 wrong arguments, 69 hub unreachable, 77 key refused,
-  130 stopped with Ctrl-C
+  78 a relay's configuration cannot be run, 130 stopped with Ctrl-C
 """
 
 ABOUT = """\
@@ -108,6 +114,8 @@ def parser() -> argparse.ArgumentParser:
     _add_tail(subparsers)
     _add_history(subparsers)
     _add_joule(subparsers)
+    _add_relay(subparsers)
+    add_outbox(subparsers)
     return top
 
 
@@ -121,19 +129,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status; see `txbridge.daemon.running`.
     """
     terminal = Terminal(sys.stdout, sys.stderr)
+    arguments = parser().parse_args(argv)
     try:
-        arguments = parser().parse_args(argv)
         command: Command = arguments.command(arguments)
     except ConfigError as error:
         for problem in error.problems:
             terminal.say(problem)
-        return USAGE
+        return getattr(arguments, "misconfigured", USAGE)
     start_logging(
         log_observer(
             sys.stderr,
             os.environ,
             verbose=arguments.verbose,
             edges=getattr(arguments, "log_edges", False),
+            as_json=getattr(arguments, "log_json", False),
         )
     )
     from twisted.internet import reactor
@@ -828,6 +837,126 @@ def _timestamp(option: str, text: str | None, problems: list[str]) -> int | None
     except ConfigError as error:
         problems += error.problems
     return None
+
+
+# ---------------------------------------------------------------------------------------- relay
+
+
+def _add_relay(subparsers: Any) -> None:
+    added = _add(
+        subparsers,
+        "relay",
+        "carry data from sources to destinations without losing a point",
+        _relay_alone,
+        """\
+examples:
+  txbridge relay check --config relay.toml
+  txbridge relay run --config relay.toml
+  txbridge relay top
+""",
+    )
+    actions = added.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
+    run = _add(
+        actions,
+        "run",
+        "run a relay until it is stopped",
+        _relay_run,
+        """\
+What was accepted and not delivered is kept in the state directory, and goes on with the next start.
+SIGHUP reads the file again: routes that are the same go on untouched, and a file that cannot be run
+changes nothing.  SIGTERM and Ctrl-C stop the relay after it has sent what it can in stop_deadline.
+
+exit status:
+  0 stopped, 1 failed, 78 the configuration cannot be run
+""",
+    )
+    _add_config(run)
+    run.add_argument("--log-json", action="store_true", help='as log = "json" in the file')
+    run.set_defaults(log_edges=True, misconfigured=MISCONFIGURED)
+    look = _add(
+        actions,
+        "check",
+        "tell everything that is wrong with a configuration, and what it does",
+        _relay_check,
+        """\
+All problems of the file are told at once; then what each route does to the data on the way, with what is
+lost; and whether this machine and the network are fit for it.
+
+exit status:
+  0 it can be run, 78 it cannot
+""",
+    )
+    _add_config(look)
+    look.add_argument("--no-network", action="store_true", help="ask no source and no destination")
+    look.add_argument("--show", action="store_true", help="show every key that holds, defaults too, as TOML")
+    _add_json(look, "JSON instead of text")
+    look.set_defaults(misconfigured=MISCONFIGURED)
+    status = _add(
+        actions, "status", "show how the relay is that runs on this machine", _relay_status, _RELAY_STATE
+    )
+    _add_json(status, "JSON instead of a table")
+    top = _add(actions, "top", "show a relay live, until it is stopped", _relay_top, _RELAY_STATE)
+    for action in (status, top):
+        _add_config(action)
+        action.add_argument("--state", metavar="DIR", help="the relay's state directory, instead of --config")
+    for action in (run, look, status, top):
+        _add_verbose(action)
+    add_ledger(actions)
+
+
+_RELAY_STATE = """\
+The relay is found by its state directory: the one that --state or the file names; without a file the one
+that a relay has whose file names none.
+"""
+
+CONFIG_FILE = "relay.toml"
+
+
+def _add_config(added: Any) -> None:
+    added.add_argument("--config", metavar="FILE", help=f"the configuration (default: {CONFIG_FILE})")
+
+
+def _relay_alone(arguments: argparse.Namespace) -> Command:
+    raise ConfigError(["say what to do with a relay; see 'txbridge relay --help'"])
+
+
+def _relay_run(arguments: argparse.Namespace) -> Command:
+    config = runnable_config(arguments.config or CONFIG_FILE, os.environ)
+    arguments.log_json = arguments.log_json or config.log == "json"
+    return lambda reactor, terminal: relay_run(reactor, config, os.environ)
+
+
+def _relay_check(arguments: argparse.Namespace) -> Command:
+    return lambda reactor, terminal: check(
+        reactor,
+        terminal,
+        arguments.config or CONFIG_FILE,
+        os.environ,
+        network=not arguments.no_network,
+        show=arguments.show,
+        as_json=arguments.json,
+    )
+
+
+def _relay_status(arguments: argparse.Namespace) -> Command:
+    state = _relay_state(arguments)
+    return lambda reactor, terminal: relay_status(reactor, terminal, state, arguments.json)
+
+
+def _relay_top(arguments: argparse.Namespace) -> Command:
+    state = _relay_state(arguments)
+    return lambda reactor, terminal: relay_top(reactor, terminal, state)
+
+
+def _relay_state(arguments: argparse.Namespace) -> str:
+    if arguments.state is not None:
+        return str(arguments.state)
+    if arguments.config is not None or os.path.exists(CONFIG_FILE):
+        return load_relay_config(arguments.config or CONFIG_FILE, os.environ).state
+    state = relay_state_dir(os.environ)
+    if state is None:
+        raise ConfigError(["--state: say which is the relay's state directory"])
+    return state
 
 
 # ------------------------------------------------------------------------- what commands share

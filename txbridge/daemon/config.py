@@ -29,6 +29,7 @@ from urllib.parse import urlsplit, urlunsplit
 from attrs import field, frozen
 
 from txbridge.cosm.history import INTERVALS, Duration, parse_duration
+from txbridge.daemon.tables import endpoint_problem
 from txbridge.errors import ConfigError
 from txbridge.model.instants import parse_instant, shorten
 
@@ -44,6 +45,7 @@ __all__ = [
     "JouleEnd",
     "NodeConfig",
     "Span",
+    "api_base",
     "client_config",
     "copy_end",
     "data_dir",
@@ -241,7 +243,7 @@ def hub_config(
     if not data:
         problems.append("--data: say in which directory to keep the data")
     for option, endpoints in (("--listen", listen), ("--paws-tcp", paws_tcp)):
-        problems += [problem for text in endpoints for problem in _endpoint_problems(option, text)]
+        problems += [f"{option}: {wrong}" for text in endpoints if (wrong := endpoint_problem(text))]
     seen: set[str] = set()
     for text in (*listen, *paws_tcp):
         if text in seen and not _picks_port(text):
@@ -341,7 +343,7 @@ def client_config(
     """
     problems: list[str] = []
     given = url if url is not None else environ.get("TXBRIDGE_URL") or None
-    base = _api_base("--url" if url is not None else "TXBRIDGE_URL", given or DEFAULT_URL, problems)
+    base = api_base("--url" if url is not None else "TXBRIDGE_URL", given or DEFAULT_URL, problems)
     if api_key_text is not None:
         api_key = _key("the key's file", api_key_text, problems)
     elif environ.get("TXBRIDGE_API_KEY") is not None:
@@ -523,15 +525,6 @@ def _instant(option: str, text: str | None, now: datetime, problems: list[str]) 
         return None
 
 
-def _endpoint_problems(option: str, text: str) -> list[str]:
-    kind, colon, _ = text.partition(":")
-    if text.isdigit():
-        return [f"{option}: {text!r} is no endpoint; for a port say tcp:{text}"]
-    if not colon or not kind.isidentifier():
-        return [f"{option}: {shorten(text)!r} is no endpoint, such as tcp:8080:interface=127.0.0.1"]
-    return []
-
-
 def _picks_port(text: str) -> bool:
     return text.split(":")[:2] == ["tcp", "0"]
 
@@ -547,7 +540,8 @@ def _key(source: str, text: str | None, problems: list[str]) -> str | None:
     return key
 
 
-def _api_base(source: str, text: str, problems: list[str]) -> str:
+def api_base(source: str, text: str, problems: list[str]) -> str:
+    """The base of a Cosm API at an address that a person wrote; what is wrong with it joins the problems."""
     try:
         parts = urlsplit(text.strip())
         port_is_fine = parts.port is None or parts.port > 0
@@ -557,7 +551,7 @@ def _api_base(source: str, text: str, problems: list[str]) -> str:
         problems.append(f"{source}: it is no address of a hub, such as {DEFAULT_URL}")
         return text
     if parts.username is not None or parts.password is not None:
-        problems.append(f"{source}: put no credentials into the address; the key goes to TXBRIDGE_API_KEY")
+        problems.append(f"{source}: put no credentials into the address; a key has its own place")
         return text
     if parts.query or parts.fragment:
         problems.append(f"{source}: an address of a hub has no '?' and no '#'")

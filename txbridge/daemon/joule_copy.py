@@ -20,13 +20,13 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict, define, evolve, field, frozen
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 
 from txbridge.cosm.client import Client
@@ -47,7 +47,7 @@ from txbridge.net.deferred import deferred
 from txbridge.relay.backfill import IntervalSet
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import Plan, RoutePolicy, plan_route
-from txbridge.relay.roles import Capabilities, Source
+from txbridge.relay.roles import Capabilities, Loss, Source
 from txbridge.relay.route import RelayService
 from txbridge.relay.status import LinkState
 from txbridge.relay.steps import Rename, Step
@@ -146,8 +146,13 @@ class _Progress:
         """Whether nothing was refused or lost."""
         return not self.refused and not self.missing and self.read == self.accounted
 
-    def note(self, destination: str, gap: Gap) -> None:
-        """Called with each loss: by a destination, or, without one, of the source."""
+    def record(self, losses: Sequence[Loss]) -> Deferred[None]:
+        """Called with losses: of a destination, or, without one, of the source."""
+        for loss in losses:
+            self._count(loss.destination, loss.gap)
+        return succeed(None)
+
+    def _count(self, destination: str, gap: Gap) -> None:
         if destination:
             reason = _room(self.refused, gap.reason.removeprefix("refused: "))
             self.refused[reason] = self.refused.get(reason, 0) + (gap.points or 0)
@@ -259,7 +264,7 @@ async def _copy(
         steps.append(_safe_names(origin.streams))
     cursor = None if progress.cursor is None else Cursor(progress.cursor)
     route, outbox = assembly.copy_route(
-        reactor, origin.source, sink, steps=steps, cursor=cursor, ledger=progress.note
+        reactor, origin.source, sink, steps=steps, cursor=cursor, ledger=progress
     )
     run = _Run(reactor, terminal, route, outbox, origin, state, progress)
     try:

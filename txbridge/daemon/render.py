@@ -24,6 +24,7 @@ from txbridge.model.structures import Datapoint, Datastream, Environment
 
 __all__ = [
     "ago",
+    "byte_size",
     "chart",
     "clean",
     "csv_point",
@@ -32,6 +33,8 @@ __all__ = [
     "feed_rows",
     "instant",
     "json_text",
+    "length_of_time",
+    "nanoseconds",
     "point_json",
     "point_line",
     "point_members",
@@ -146,6 +149,40 @@ def ago(at: datetime | None, now: datetime) -> str:
             count = seconds // length
             return f"{count} {name}{'s' if count > 1 else ''} ago"
     return f"{seconds} s ago"
+
+
+def length_of_time(seconds: float) -> str:
+    """A length of time to two units, such as ``3 d 4 h``."""
+    count = int(seconds)
+    if count < 1:
+        return f"{max(0.0, seconds):.1f} s"
+    words: list[str] = []
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if count >= length:
+            words.append(f"{count // length} {unit}")
+            count %= length
+        elif words:
+            break
+    return " ".join(words[:2])
+
+
+def byte_size(count: float) -> str:
+    """So many bytes, for people, such as ``1.5 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1000:  # 1023 would need a fourth digit
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"
+
+
+def nanoseconds(at_ns: int) -> str:
+    """An instant in nanoseconds since 1970 as ISO 8601, with all of its nine digits."""
+    seconds, fraction = divmod(at_ns, 10**9)
+    try:
+        at = datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)
+    except OverflowError:  # no calendar goes so far
+        return f"{at_ns} ns"
+    return f"{at.replace(tzinfo=None).isoformat()}.{fraction:09}Z"
 
 
 def quantity(value: str | None, symbol: str | None) -> str:

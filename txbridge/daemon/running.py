@@ -8,6 +8,7 @@ Exit statuses:
   2  the arguments or the environment say something that cannot be run
  69  the hub, or the Joule node, cannot be reached
  77  the hub, or the Joule node, refuses the key
+ 78  the configuration of a relay says something that cannot be run
 130  stopped with Ctrl-C (and 143 with SIGTERM), where stopping is not the usual end
 141  nobody reads the output any more
 ===  ==============================================================================
@@ -43,6 +44,7 @@ from txbridge.joule.errors import ApiError
 __all__ = [
     "DONE",
     "FAILED",
+    "MISCONFIGURED",
     "NOBODY_READS",
     "REFUSED",
     "UNREACHABLE",
@@ -57,6 +59,7 @@ FAILED = 1
 USAGE = 2
 UNREACHABLE = 69  # EX_UNAVAILABLE
 REFUSED = 77  # EX_NOPERM
+MISCONFIGURED = 78  # EX_CONFIG
 BY_SIGNAL = 128
 NOBODY_READS = BY_SIGNAL + signal.SIGPIPE
 

@@ -4,7 +4,8 @@ A subscription reads the machine at every tick of an even grid, in a thread, bec
 sensor may take its time.  One reading is at work at once: if it takes longer than the interval,
 the ticks meanwhile are missed.  The same happens when the reader pauses us because the outbox is
 full.  A reading that does not follow its predecessor in time has an interval break before it and
-no rates: there is no figure for a moment when nobody looked.
+no rates: there is no figure for a moment when nobody looked.  What was not read because of a pause is
+told as a gap too: the relay had no room for it, as if its outbox had dropped it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from twisted.python.failure import Failure
 
 from txbridge.errors import Closed, ConfigError, ConnectionLost
 from txbridge.host.machine import Machine, Snapshot, describe_stream, measure, this_machine
-from txbridge.model.samples import Batch, Cursor, SampleBlock, ValueType
+from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, ValueType
 from txbridge.net.reactor import resolve_reactor
 from txbridge.relay.handover import HandOver
 from txbridge.relay.roles import Capabilities, Selection, Subscription
@@ -38,10 +39,12 @@ CAPABILITIES = Capabilities(
     infos=True,
     history=False,
     acknowledges=False,
+    local_clock=True,
 )
 
 SHORTEST_INTERVAL = 0.1  # the kernel counts processor time in hundredths of a second
 NEIGHBOURS = 1.5  # intervals; readings further apart have a break between them
+NO_ROOM = "not read: the relay had no room"
 
 
 class HostSource:
@@ -122,6 +125,8 @@ class _HostSubscription:
         self._tick: IDelayedCall | None = None
         self._reading: Deferred[Snapshot] | None = None
         self._paused = False
+        self._missed = 0  # ticks of a pause
+        self._paused_at = 0
         self._closed = False
         self._last: Snapshot | None = None
         self._known: set[str] = set()
@@ -148,9 +153,12 @@ class _HostSubscription:
     def pauseProducing(self) -> None:
         """Called by the hand-over at its high mark: leave out ticks."""
         self._paused = True
+        self._paused_at = self._ticks()
 
     def resumeProducing(self) -> None:
         """Called by the hand-over at its low mark, and to begin with."""
+        if self._paused:
+            self._missed += self._ticks() - self._paused_at
         self._paused = False
         if self._tick is None and self._reading is None and not self._closed:
             self._tick = self._clock.callLater(self._until_next_tick(), self._start_reading)
@@ -159,8 +167,12 @@ class _HostSubscription:
         if self._last is None:
             return 0.0
         since_start = self._clock.seconds() - self._started_at
-        ticks = math.floor(since_start / self._interval + 1e-6) + 1
-        return max(0.0, ticks * self._interval - since_start)
+        return max(0.0, (self._ticks() + 1) * self._interval - since_start)
+
+    def _ticks(self) -> int:
+        """How many there have been after the first."""
+        since_start = self._clock.seconds() - self._started_at
+        return math.floor(since_start / self._interval + 1e-6)
 
     def _start_reading(self) -> None:
         self._tick = None
@@ -181,6 +193,11 @@ class _HostSubscription:
 
     def _batch(self, snapshot: Snapshot) -> Batch:
         previous, self._last = self._last, snapshot
+        missed, self._missed = self._missed, 0
+        gaps: list[Gap] = []
+        if missed and previous is not None and snapshot.at_ns - previous.at_ns > 1:
+            span = previous.at_ns + 1, snapshot.at_ns - 1
+            gaps = [Gap(stream, *span, NO_ROOM, missed) for stream in sorted(self._just_read)]
         if previous is not None:
             apart = snapshot.at_ns - previous.at_ns
             if not 0 < apart <= self._interval * NEIGHBOURS * 1e9:
@@ -199,7 +216,7 @@ class _HostSubscription:
         ]
         self._known.update(values)
         self._just_read = set(values)
-        return Batch(tuple(blocks), infos=tuple(infos))
+        return Batch(tuple(blocks), tuple(gaps), tuple(infos))
 
     def _wants(self, stream: str) -> bool:
         return any(fnmatchcase(stream, pattern) for pattern in self._selection.streams)

@@ -307,6 +307,11 @@ class JouleSink:
         """What a node can hold."""
         return SINK_CAPABILITIES
 
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the node's clock is ahead of this machine's; None when that is not known."""
+        return self._node.skew
+
     @deferred
     async def deliver(self, batch: Batch) -> Receipt:
         """Write a batch, stream by stream.
@@ -319,6 +324,9 @@ class JouleSink:
             RemoteProtocolError: Something answered that is no node.
             BridgeError: Nothing is known about the batch.
         """
+        if batch.empty:
+            await self._node.info()
+            return Receipt()
         self._infos.update((info.name, info) for info in batch.infos)
         for gap in batch.gaps:
             if gap.points != 0:  # it is of rows, and not of notes

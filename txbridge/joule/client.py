@@ -142,6 +142,11 @@ class Node:
     def __repr__(self) -> str:
         return f"<joule.api.Node name={self.name!r} url={self.url!r}>"
 
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the node's clock is ahead of this machine's; None before its first answer."""
+        return self._carrier.skew if isinstance(self._carrier, HttpCarrier) else None
+
     @deferred
     async def close(self) -> None:
         """Close the pooled connections."""

@@ -17,7 +17,7 @@ from attrs import define, field
 
 __all__ = ["MAX_RETRY_AFTER", "Backoff", "http_date", "retry_after"]
 
-MAX_RETRY_AFTER = 600.0  # Telegraf's ceiling: a typo in a header must not silence a sender for a day
+MAX_RETRY_AFTER = 3600.0  # quotas are per hour; a typo in a header must not silence a sender for a day
 MAX_DOUBLINGS = 64  # beyond it every initial delay above a nanosecond has passed any sane maximum
 
 

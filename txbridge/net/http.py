@@ -69,6 +69,7 @@ from txbridge.errors import (
     ConnectionLost,
     EncodeError,
     RemoteProtocolError,
+    RequestRejected,
     TimedOut,
 )
 from txbridge.net.backoff import http_date, retry_after
@@ -78,7 +79,8 @@ from txbridge.net.endpoint import client_endpoint
 from txbridge.net.http_stream import MAX_REFUSAL, Download, HttpConnection, Upload, connection_factory
 from txbridge.net.operation import Answer, Operation, rejection
 from txbridge.net.proxy import Proxy
-from txbridge.net.reactor import resolve_reactor
+from txbridge.net.reactor import resolve_reactor, steady_clock
+from txbridge.net.skew import Skew
 from txbridge.net.tls import ClientTls, ascii_host, client_tls, tls_reason
 
 __all__ = ["DEADLINE", "MAX_BODY", "POOL_SIZE", "HttpCarrier", "base_url_problems"]
@@ -149,6 +151,8 @@ class HttpCarrier:
         self._deadline = float(deadline)
         self._max_body = max_body
         self._reactor = resolve_reactor(reactor)
+        self._steady = steady_clock(self._reactor)
+        self._skew = Skew(self._reactor.seconds, self._steady)
         self._slots = DeferredSemaphore(pool_size)
         self._pool = _Pool(self._reactor, pool_size)
         self._in_flight: set[Deferred[Any]] = set()
@@ -167,6 +171,14 @@ class HttpCarrier:
     def __repr__(self) -> str:
         return f"<HttpCarrier {self._base.peer}>"
 
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the server's clock is ahead of this machine's, by the answers to `run`.
+
+        None before the first answer that says what time it is.  See `txbridge.net.skew`.
+        """
+        return self._skew.value
+
     def run(self, operation: Operation[T]) -> Deferred[T]:
         """Run one operation under one deadline.
 
@@ -183,7 +195,9 @@ class HttpCarrier:
         """
         if self._is_closed:
             return fail(Closed(repr(self)))
-        exchange = _Exchange(operation.name, self._base.peer, self._reactor, self._pool, self._endpoint)
+        exchange = _Exchange(
+            operation.name, self._base.peer, self._reactor, self._pool, self._endpoint, self._steady
+        )
         work = Deferred.fromCoroutine(self._unless_closed(self._run(operation, exchange)))
         return self._watched(operation, work, lambda: exchange.phase)
 
@@ -296,7 +310,19 @@ class HttpCarrier:
             answer = await self._ask(operation, exchange)
         finally:
             self._slots.release()
-        return self._judge(operation, answer)
+        try:
+            result = self._judge(operation, answer)
+        except RequestRejected:
+            self._measure(answer, exchange)
+            raise
+        self._measure(answer, exchange)
+        return result
+
+    def _measure(self, answer: Answer, exchange: _Exchange) -> None:
+        """Called with an answer that is the server's own, and not of a portal that stands in between."""
+        if "age" not in answer.headers:  # one out of a cache was given when nobody knows
+            date = http_date(answer.headers.get("date"))
+            self._skew.answered(date, exchange.sent_at, exchange.received_at)
 
     def _judge(self, operation: Operation[T], answer: Answer) -> T:
         """The result that an answer stands for, or the error."""
@@ -371,8 +397,10 @@ class _Exchange:
         reactor: Any,
         pool: _Pool,
         endpoint: IStreamClientEndpoint | None,
+        steady: Callable[[], float],
     ) -> None:
         self.phase = "connect"
+        self.sent_at = self.received_at = steady()
         self.is_reused = False
         self.is_gzip = False
         self._operation = operation
@@ -380,6 +408,7 @@ class _Exchange:
         self._reactor = reactor
         self._pool = pool
         self._endpoint = endpoint
+        self._steady = steady
         self._agent: Any = None
         self._connection: Any = None
 
@@ -402,6 +431,7 @@ class _Exchange:
     def connected(self, connection: Any) -> None:
         """Called by the pool with the connection the request will run on."""
         self.phase = "answer"
+        self.sent_at = self._steady()
         self._connection = connection
         connection.expect_head(self._operation)
 
@@ -415,10 +445,12 @@ class _Exchange:
         """Called by treq."""
         self.is_reused = self._endpoint is not None  # until the pool asks us to connect
         self.phase = "connect" if self.is_reused else "answer"
+        self.sent_at = self._steady()
         asking: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
         return asking.addCallback(self._take_encoding)
 
     def _take_encoding(self, response: IResponse) -> IResponse:
+        self.received_at = self._steady()
         if self._connection is not None:
             self._connection.head_room = None
         names = response.headers.getRawHeaders(b"content-encoding", ())
@@ -489,6 +521,8 @@ class _Connection(HTTP11ClientProtocol):
 
 class _ConnectionFactory(_HTTP11ClientFactory):
     """Makes them for the pool."""
+
+    noisy = False
 
     def buildProtocol(self, addr: IAddress | None) -> _Connection:
         """Called when there is a transport."""

@@ -98,10 +98,14 @@ class Carrier(Protocol):
 
 _BY_STATUS: Mapping[int, type[RequestRejected]] = {
     401: AuthError,
+    402: Forbidden,
     403: Forbidden,
     404: NotFound,
+    407: Forbidden,
+    408: ServerFailed,
     409: Conflict,
     413: TooLarge,
+    425: ServerFailed,
 }
 
 

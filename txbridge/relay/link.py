@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txbridge.errors import Advice, BridgeError, RateLimited, ServerFailed
-from txbridge.net.backoff import Backoff
+from txbridge.net.backoff import MAX_RETRY_AFTER, Backoff
 from txbridge.relay.status import LinkState, describe_error
 
 __all__ = ["Link"]
@@ -43,12 +43,29 @@ class Link:
         backoff: Backoff | None = None,
     ) -> None:
         self.name = name
-        self.state = LinkState.STARTING
         self.last_error: str | None = None
         self._clock = clock
+        self._state = LinkState.STARTING
+        self._state_since = clock.seconds()
         self._random = random
         self._passing = backoff if backoff is not None else Backoff()
         self._lasting = Backoff(initial=ATTENTION_INITIAL, maximum=ATTENTION_MAXIMUM)
+
+    @property
+    def state(self) -> LinkState:
+        """How it goes."""
+        return self._state
+
+    @state.setter
+    def state(self, state: LinkState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._state_since = self._clock.seconds()
+
+    @property
+    def state_age(self) -> float:
+        """For how many seconds it has gone like that."""
+        return max(0.0, self._clock.seconds() - self._state_since)
 
     @property
     def in_trouble(self) -> bool:
@@ -63,6 +80,11 @@ class Link:
             self._log.info("{link} is back", link=self.name)
         self.state = LinkState.WORKING
 
+    def crashed(self, error: BaseException) -> None:
+        """Called when what asks the end failed with an error that nobody foresaw, and starts over."""
+        self.last_error = describe_error(error)
+        self.state = LinkState.NEEDS_ATTENTION
+
     def failed(self, error: BridgeError) -> float:
         """Called when it did not; returns the seconds to wait before the next attempt."""
         lasting = error.advice is Advice.STOP
@@ -76,4 +98,6 @@ class Link:
         self.state = state
         backoff = self._lasting if lasting else self._passing
         wished = error.retry_after if isinstance(error, RateLimited | ServerFailed) else None
+        if wished is not None:
+            wished = min(wished, MAX_RETRY_AFTER)
         return backoff.next_delay(self._random(), self._clock.seconds(), at_least=wished)

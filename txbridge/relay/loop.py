@@ -15,10 +15,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txbridge.errors import OutboxError
 from txbridge.net.backoff import Backoff
 from txbridge.net.deferred import deferred
+from txbridge.relay.link import Link
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "keep"]
 
 
 class Loop:
@@ -29,6 +31,7 @@ class Loop:
         body: The coroutine function; it may return when its work is done.
         clock: For delays.
         random: Gives fresh random numbers, 0 <= random < 1.
+        crashed: Told of each error that nobody foresaw, or None.
     """
 
     _log = Logger()
@@ -40,11 +43,13 @@ class Loop:
         *,
         clock: IReactorTime,
         random: Callable[[], float],
+        crashed: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._name = name
         self._body = body
         self._clock = clock
         self._random = random
+        self._crashed = crashed
         self._backoff = Backoff(initial=1.0)
         self._running: Deferred[None] | None = None
         self._restart: IDelayedCall | None = None
@@ -101,6 +106,33 @@ class Loop:
         if self.stopping and failure.check(CancelledError):
             return
         self._log.failure("{loop} failed and starts over", failure, loop=self._name)
+        if self._crashed is not None and failure.value is not None:
+            self._crashed(failure.value)
         if not self.stopping:
             delay = self._backoff.next_delay(self._random(), self._clock.seconds())
             self._restart = self._clock.callLater(delay, self.start)
+
+
+async def keep(loop: Loop, link: Link, write: Callable[[], Deferred[None]]) -> None:
+    """Write something down here, however long it takes until that works: a disk may be full for days.
+
+    Args:
+        loop: Where the waiting is done.
+        link: How it goes with what is written to.
+        write: Does it.
+
+    Raises:
+        OutboxError: It did not work, and the loop is stopping.
+        Closed: What is written to is closed.
+    """
+    while True:
+        try:
+            await write()
+        except OutboxError as error:
+            delay = link.failed(error)
+            if loop.stopping:
+                raise
+            await loop.wait(delay)
+        else:
+            link.works()
+            return

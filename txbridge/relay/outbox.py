@@ -36,80 +36,111 @@ every later one.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from attrs import define, field
-from twisted.internet.defer import Deferred, fail, succeed
+from attrs import evolve
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from txbridge.errors import Closed
-from txbridge.model.samples import Batch, Cursor, Gap, StreamInfo
-from txbridge.relay.roles import Ledger, OnFull, OutboxState, Pending, PendingState
+from txbridge.model.samples import Batch, Cursor
+from txbridge.relay.clock import machine_clock
+from txbridge.relay.queue import PARTS, Caps, Content, Item, Segment, SegmentQueue
+from txbridge.relay.roles import Durability, Ledger, Loss, LossKind, OnFull, Stamp
+from txbridge.relay.segments import Addressees, Head, Index, Places, Span, spans_of
 
 __all__ = ["MemoryOutbox"]
 
-FULL = "the outbox was full"
+T = TypeVar("T")
+
 STOPPED = "not delivered when the relay stopped"
 
 
-@define
-class _Entry:
-    """A batch that was accepted."""
+class _AtOnce:
+    """A worker for what does not block."""
 
-    position: int
-    batch: Batch
-    points: int
-    nbytes: int
-    accepted_at: float
+    def run(self, work: Callable[[], T]) -> Deferred[T]:
+        return execute(work)
 
-
-@define
-class _Reader:
-    """A destination's place, and what was dropped ahead of it.
-
-    Everything up to ``settled`` is done; what lies between that and ``peeked`` is being sent.
-    ``gaps`` and ``infos`` come with the next peeked batch; ``told`` are those that came with the
-    last one, whose position is ``told_with``.
-    """
-
-    settled: int = 0
-    peeked: int = 0
-    points: int = 0
-    nbytes: int = 0
-    dropped: int = 0
-    gaps: dict[str, Gap] = field(factory=dict)
-    infos: dict[str, StreamInfo] = field(factory=dict)
-    told: Batch = field(factory=Batch)
-    told_with: int = 0
-    waiting: Deferred[Pending] | None = None
-    max_points: int = 0
-    max_bytes: int = 0
-
-    def needs(self, entry: _Entry) -> bool:
-        return self.settled < entry.position
-
-    def is_sending(self, entry: _Entry) -> bool:
-        return self.settled < entry.position <= self.peeked
-
-    def remember(self, gaps: Iterable[Gap], infos: Iterable[StreamInfo]) -> None:
-        for gap in gaps:
-            known = self.gaps.get(gap.stream)
-            self.gaps[gap.stream] = gap if known is None else known.merge(gap)
-        self.infos.update((info.name, info) for info in infos)
-
-    def forget_told(self) -> None:
-        for gap in self.told.gaps:
-            if self.gaps.get(gap.stream) is gap:
-                del self.gaps[gap.stream]
-        for info in self.told.infos:
-            if self.infos.get(info.name) is info:
-                del self.infos[info.name]
-        self.told = Batch()
+    def close(self) -> Deferred[None]:
+        return succeed(None)
 
 
-class MemoryOutbox:
+class _MemoryShelf:
+    """Segments as lists."""
+
+    durability = Durability.NONE
+
+    def __init__(self, max_bytes: int) -> None:
+        self._room = max(1, max_bytes // PARTS)
+        self._records: dict[tuple[int, int], list[tuple[Head, Batch]]] = {}
+
+    def measure(self, batch: Batch, only: Addressees, stamp: Stamp) -> Item:
+        extras = bool(batch.gaps or batch.infos or batch.notes)
+        nbytes = batch.nbytes
+        head = Head(0, stamp, only, batch.points, nbytes, nbytes, spans_of(batch), extras)
+        return Item(head, batch)
+
+    def cost(self, item: Item, active: Segment | None) -> int:
+        return item.head.size
+
+    def begin(self, first: int, item: Item) -> Segment:
+        self._records[(first, 0)] = []
+        return Segment(first, first - 1, max(self._room, item.head.size))
+
+    def write(self, segment: Segment, items: Sequence[Item], first: int) -> int:
+        records = self._records[(segment.first, segment.generation)]
+        for position, item in enumerate(items, first):
+            item.head.position = position
+            records.append((item.head, item.batch))
+        return sum(item.head.size for item in items)
+
+    def seal(self, segment: Segment) -> int:
+        return segment.used
+
+    def remove(self, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            del self._records[(segment.first, segment.generation)]
+
+    def index(self, segment: Segment) -> Index:
+        index = Index()
+        for head, _ in self.records(segment):
+            index.add(head, 0)
+        return index
+
+    def records(self, segment: Segment, after: int = 0) -> Iterator[tuple[Head, Content]]:
+        for head, batch in self._records[(segment.first, segment.generation)]:
+            if head.position > after:
+                yield head, batch
+
+    def open(self, head: Head, content: Content) -> Batch:
+        assert isinstance(content, Batch)
+        return content
+
+    def spans(self, segment: Segment) -> Mapping[str, Span]:
+        return {}
+
+    def rewrite(self, segment: Segment, items: Sequence[tuple[int, Item]]) -> Segment:
+        for position, item in items:
+            item.head.position = position
+        records = [(item.head, item.batch) for _, item in items]
+        nbytes = sum(head.size for head, _ in records)
+        new = evolve(segment, generation=segment.generation + 1, used=nbytes, nbytes=nbytes, doomed=False)
+        self._records[(new.first, new.generation)] = records
+        return new
+
+    def replace(self, old: Segment, new: Segment) -> None:
+        self.remove([old])
+
+    def save(self, places: Places) -> None:
+        pass
+
+    def close(self) -> None:
+        self._records.clear()
+
+
+class MemoryOutbox(SegmentQueue):
     """An `Outbox` that lives as long as its process.
 
     What was not delivered when it is closed is lost, and the ledger is told.
@@ -119,9 +150,11 @@ class MemoryOutbox:
         clock: Tells how old things are.
         max_points: The most points to keep.
         max_bytes: The most `Batch.nbytes` to keep.
+        max_age: The most seconds to keep anything, or None.
         on_full: What happens to a batch that there is no room for.
         ledger: Told of each loss, or None.
         cursor: Where the source goes on: the `settled_cursor` of an earlier run.
+        stamp: Tells when it is; the clocks of this machine if None.
 
     Raises:
         ValueError: No destination, two of one name, or a cap below 1.
@@ -134,38 +167,26 @@ class MemoryOutbox:
         *,
         max_points: int = 1_000_000,
         max_bytes: int = 64 << 20,
+        max_age: float | None = None,
         on_full: OnFull = OnFull.BLOCK,
         ledger: Ledger | None = None,
         cursor: Cursor | None = None,
+        stamp: Callable[[], Stamp] | None = None,
     ) -> None:
-        if not destinations or len(set(destinations)) != len(destinations):
-            raise ValueError(f"an outbox needs destinations with different names, not {list(destinations)}")
-        if max_points < 1 or max_bytes < 1:
-            raise ValueError(f"an outbox of {max_points} points and {max_bytes} bytes can keep nothing")
-        self._readers = {name: _Reader() for name in destinations}
-        self._clock = clock
-        self._max_points = max_points
-        self._max_bytes = max_bytes
-        self._on_full = on_full
-        self._ledger = ledger
-        self._entries: dict[int, _Entry] = {}
-        self._positions: list[int] = []  # the keys of _entries, ascending
-        self._last_position = 0
-        self._points = 0
-        self._nbytes = 0
-        self._cursor = self._settled_cursor = cursor
-        self._blocked: deque[tuple[Batch, Deferred[None]]] = deque()
-        self._closed = False
-
-    @property
-    def destinations(self) -> tuple[str, ...]:
-        """The names of those who read it."""
-        return tuple(self._readers)
-
-    @property
-    def cursor(self) -> Cursor | None:
-        """The last cursor that was accepted."""
-        return self._cursor
+        at_once = _AtOnce()
+        self._cursors: deque[tuple[int, Cursor]] = deque()
+        self._settled_cursor = cursor
+        super().__init__(
+            _MemoryShelf(max_bytes),
+            destinations,
+            clock,
+            stamp=machine_clock(clock) if stamp is None else stamp,
+            caps=Caps(max_bytes=max_bytes, max_points=max_points, max_age=max_age, on_full=on_full),
+            ledger=ledger,
+            writer=at_once,
+            reader=at_once,
+            cursor=cursor,
+        )
 
     @property
     def settled_cursor(self) -> Cursor | None:
@@ -174,223 +195,24 @@ class MemoryOutbox:
         Whoever keeps it somewhere, and gives it to the next outbox, loses nothing with this one if the
         source keeps its history.
         """
-        return self._settled_cursor if self._entries else self._cursor
+        if self._keeps_nothing:
+            return self._cursor
+        done = min(reader.settled.next_missing(1) for reader in self._readers.values())
+        while self._cursors and self._cursors[0][0] < done:
+            self._settled_cursor = self._cursors.popleft()[1]
+        return self._settled_cursor
 
-    def append(self, batch: Batch) -> Deferred[None]:
-        """Accept a batch; waits for room with `OnFull.BLOCK`, and cancelling then appends nothing.
+    def _accept_cursor(self, item: Item, position: int) -> None:
+        super()._accept_cursor(item, position)
+        if item.batch.cursor is not None:
+            self._cursors.append((position, item.batch.cursor))
 
-        Raises:
-            Closed: The outbox was closed.
-        """
-        if self._closed:
-            return fail(Closed("the outbox"))
-        if self._on_full is OnFull.BLOCK and (self._blocked or not self._has_room(batch)):
-            waiting: Deferred[None] = Deferred(self._give_up_append)
-            self._blocked.append((batch, waiting))
-            return waiting
-        self._make_room(batch)
-        if self._has_room(batch):
-            self._keep(batch)
-        else:
-            self._refuse(batch)
-        return succeed(None)
-
-    def peek(self, destination: str, *, max_points: int, max_bytes: int) -> Deferred[Pending]:
-        """The oldest things that are not settled for a destination.
-
-        Raises:
-            Closed: The outbox was closed.
-            RuntimeError: The peek before this one has not fired.
-            KeyError: There is no such destination.
-        """
-        reader = self._readers[destination]
-        if self._closed:
-            return fail(Closed("the outbox"))
-        if reader.waiting is not None:
-            return fail(RuntimeError(f"{destination!r} is waiting for its peek already"))
-        reader.max_points = max_points
-        reader.max_bytes = max_bytes
-
-        def forget(_: Deferred[Pending]) -> None:
-            reader.waiting = None
-
-        waiting: Deferred[Pending] = Deferred(forget)
-        reader.waiting = waiting
-        self._serve(reader)
-        return waiting
-
-    def settle(self, destination: str, position: int) -> Deferred[None]:
-        """The destination has everything up to this position.
-
-        Raises:
-            ValueError: The position is beyond what was peeked.
-            KeyError: There is no such destination.
-        """
-        reader = self._readers[destination]
-        if position > reader.peeked:
-            return fail(ValueError(f"{destination!r} has peeked up to {reader.peeked}, not {position}"))
-        for kept in self._positions[bisect_right(self._positions, reader.settled) :]:
-            if kept > position:
-                break
-            reader.points -= self._entries[kept].points
-            reader.nbytes -= self._entries[kept].nbytes
-        reader.settled = max(reader.settled, position)
-        if position >= reader.told_with:
-            reader.forget_told()
-        self._forget_up_to(min(one.settled for one in self._readers.values()))
-        self._admit_blocked()
-        return succeed(None)
-
-    def state(self) -> OutboxState:
-        """What it holds now."""
-        now = self._clock.seconds()
-        pending: dict[str, PendingState] = {}
-        for name, reader in self._readers.items():
-            first = bisect_right(self._positions, reader.settled)
-            oldest = self._entries[self._positions[first]] if first < len(self._positions) else None
-            age = None if oldest is None else now - oldest.accepted_at
-            pending[name] = PendingState(reader.points, reader.nbytes, age, reader.dropped)
-        return OutboxState(self._points, self._nbytes, bool(self._blocked), pending)
-
-    def close(self) -> Deferred[None]:
-        """Stop; what was not settled is lost, and the ledger is told."""
-        if self._closed:
-            return succeed(None)
-        self._closed = True
-        for name, reader in self._readers.items():
-            for entry in self._entries.values():
-                if reader.needs(entry):
-                    self._report(name, entry.batch, STOPPED)
-        while self._blocked:
-            self._blocked.popleft()[1].errback(Closed("the outbox"))
-        for reader in self._readers.values():
-            waiting, reader.waiting = reader.waiting, None
-            if waiting is not None:
-                waiting.errback(Closed("the outbox"))
-        return succeed(None)
-
-    def _has_room(self, batch: Batch) -> bool:
-        if batch.empty or not self._entries:
-            return True
-        return (
-            self._points + batch.points <= self._max_points and self._nbytes + batch.nbytes <= self._max_bytes
-        )
-
-    def _give_up_append(self, waiting: Deferred[None]) -> None:
-        self._blocked = deque(pair for pair in self._blocked if pair[1] is not waiting)
-        self._admit_blocked()
-
-    def _admit_blocked(self) -> None:
-        while self._blocked and not self._closed and self._has_room(self._blocked[0][0]):
-            batch, waiting = self._blocked.popleft()
-            self._keep(batch)
-            waiting.callback(None)
-
-    def _keep(self, batch: Batch) -> None:
-        if batch.cursor is not None:
-            self._cursor = batch.cursor
-        if batch.empty:
-            return
-        self._last_position += 1
-        entry = _Entry(self._last_position, batch, batch.points, batch.nbytes, self._clock.seconds())
-        self._entries[entry.position] = entry
-        self._positions.append(entry.position)
-        self._points += entry.points
-        self._nbytes += entry.nbytes
-        for reader in self._readers.values():
-            reader.points += entry.points
-            reader.nbytes += entry.nbytes
-        for reader in list(self._readers.values()):
-            self._serve(reader)
-
-    def _refuse(self, batch: Batch) -> None:
-        if batch.cursor is not None:
-            self._cursor = batch.cursor
-        for name, reader in self._readers.items():
-            self._drop_for(name, reader, batch)
-        for reader in list(self._readers.values()):
-            self._serve(reader)
-
-    def _make_room(self, batch: Batch) -> None:
-        """Drop the oldest entries that nobody is sending, if that makes the batch fit."""
-        if self._on_full is not OnFull.DROP_OLDEST or self._has_room(batch):
-            return
-        victims = self._victims(batch)
-        for entry in victims:
-            for name, reader in self._readers.items():
-                if reader.needs(entry):
-                    reader.points -= entry.points
-                    reader.nbytes -= entry.nbytes
-                    self._drop_for(name, reader, entry.batch)
-            self._remove(entry)
-
-    def _victims(self, batch: Batch) -> list[_Entry]:
-        victims: list[_Entry] = []
-        points = self._points + batch.points
-        nbytes = self._nbytes + batch.nbytes
-        index = 0
-        while index < len(self._positions):
-            entry = self._entries[self._positions[index]]
-            sending = [reader.peeked for reader in self._readers.values() if reader.is_sending(entry)]
-            if sending:
-                index = bisect_right(self._positions, max(sending))
-                continue
-            victims.append(entry)
-            points -= entry.points
-            nbytes -= entry.nbytes
-            index += 1
-            if points <= self._max_points and nbytes <= self._max_bytes:
-                return victims
-        # Not even all of them are enough, unless nothing else is kept: see the contract.
-        return victims if len(victims) == len(self._positions) else []
-
-    def _drop_for(self, name: str, reader: _Reader, batch: Batch) -> None:
-        reader.dropped += batch.points
-        gaps = self._report(name, batch, FULL)
-        reader.remember([*batch.gaps, *gaps], batch.infos)
-
-    def _report(self, name: str, batch: Batch, reason: str) -> list[Gap]:
-        gaps = batch.lost(reason)
-        if self._ledger is not None:
-            for gap in gaps:
-                self._ledger(name, gap)
-        return gaps
-
-    def _remove(self, entry: _Entry) -> None:
-        del self._entries[entry.position]
-        del self._positions[bisect_right(self._positions, entry.position) - 1]
-        self._points -= entry.points
-        self._nbytes -= entry.nbytes
-
-    def _forget_up_to(self, position: int) -> None:
-        count = bisect_right(self._positions, position)
-        for done in self._positions[:count]:
-            entry = self._entries.pop(done)
-            self._settled_cursor = entry.batch.cursor or self._settled_cursor
-            self._points -= entry.points
-            self._nbytes -= entry.nbytes
-        del self._positions[:count]
-
-    def _serve(self, reader: _Reader) -> None:
-        """Fire the peek that waits, if there is something for it."""
-        if reader.waiting is None:
-            return
-        first = bisect_right(self._positions, reader.settled)
-        if first == len(self._positions) and not reader.gaps and not reader.infos:
-            return
-        reader.told = Batch((), tuple(reader.gaps.values()), tuple(reader.infos.values()))
-        batches = [reader.told] if not reader.told.empty else []
-        position = reader.settled
-        points = nbytes = 0
-        for index in range(first, len(self._positions)):
-            entry = self._entries[self._positions[index]]
-            points += entry.points
-            nbytes += entry.nbytes
-            if position > reader.settled and (points > reader.max_points or nbytes > reader.max_bytes):
-                break
-            batches.append(entry.batch)
-            position = entry.position
-        reader.told_with = position
-        reader.peeked = max(reader.peeked, position)
-        waiting, reader.waiting = reader.waiting, None
-        waiting.callback(Pending(position, Batch.merge(batches)))
+    async def _last_words(self) -> None:
+        needs = {name: reader.settled for name, reader in self._readers.items()}
+        losses = [
+            Loss(name, LossKind.STOPPED, gap)
+            for segment in self._segments
+            for name, account in self._account(segment, needs, STOPPED).items()
+            for gap in account.lost(STOPPED)
+        ]
+        await self._record(losses)

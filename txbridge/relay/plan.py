@@ -7,7 +7,7 @@ out before the data is needed.  The names are:
 
 ``time ns -> us``
     Instants are cut off at the sink's resolution (any two of ns, us, ms, s; other resolutions are
-    written as a number of nanoseconds).  A loss.
+    written as a number of nanoseconds).  Of rows that get one instant the last will be there.  A loss.
 ``columns -> streams``
     Each column of a stream becomes a stream of its own, ``stream.column``.
 ``boolean -> integer``, ``boolean -> float``, ``boolean -> text``
@@ -32,7 +32,8 @@ out before the data is needed.  The names are:
     loss.
 
 The conversions run on the way out of the outbox, per destination, and a sink is never given
-anything that its capabilities do not name.
+anything that its capabilities do not name.  Rows and notes that are dropped are counted in the ledger:
+that a loss was accepted does not mean that nobody wants to know how much it is.
 """
 
 from __future__ import annotations
@@ -44,7 +45,16 @@ from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from txbridge.errors import PlanRefused
-from txbridge.model.samples import VALUE, Batch, Column, SampleBlock, ValueType, value_type_of
+from txbridge.model.samples import (
+    VALUE,
+    Batch,
+    Column,
+    Gap,
+    Instants,
+    SampleBlock,
+    ValueType,
+    value_type_of,
+)
 from txbridge.relay.roles import Capabilities
 
 __all__ = ["Conversion", "Plan", "RoutePolicy", "plan_route"]
@@ -96,9 +106,58 @@ class Plan:
 
     def convert(self, batch: Batch) -> Batch:
         """The batch as the sink can take it."""
+        return self.convert_and_tell(batch)[0]
+
+    def convert_and_tell(self, batch: Batch) -> tuple[Batch, list[Gap]]:
+        """The batch as the sink can take it, and what is not in it any more.
+
+        Returns:
+            The batch, and one gap for each stream and conversion that has dropped rows or notes of it, or
+            given rows one instant, so that only the last of them will be there.
+        """
+        gaps: list[Gap] = []
         for conversion in self.conversions:
-            batch = conversion.apply(batch)
-        return batch
+            converted = conversion.apply(batch)
+            if conversion.loss:
+                gaps += _dropped(batch, converted, conversion.name)
+                gaps += _merged(batch, converted, conversion.name)
+            batch = converted
+        return batch, gaps
+
+
+def _dropped(before: Batch, after: Batch, reason: str) -> Iterable[Gap]:
+    if before.points > after.points:
+        left = _instants(after)
+        for stream, ats in _instants(before).items():
+            kept = left.get(stream, ats[:0])
+            if len(kept) < len(ats):
+                gone = np.setdiff1d(ats, kept)
+                # Of equal instants some may be left: then all that is known is the whole.
+                span = gone if len(gone) else ats
+                yield Gap(stream, int(span.min()), int(span.max()), reason, len(ats) - len(kept))
+    if before.notes and not after.notes:
+        gaps: dict[str, Gap] = {}
+        for gap in Batch(notes=before.notes).lost(reason):
+            gaps[gap.stream] = gaps[gap.stream].merge(gap) if gap.stream in gaps else gap
+        yield from gaps.values()
+
+
+def _merged(before: Batch, after: Batch, reason: str) -> Iterable[Gap]:
+    if before.points != after.points or len(before.blocks) != len(after.blocks):
+        return
+    for old, new in zip(before.blocks, after.blocks, strict=True):
+        same = new.at[1:] == new.at[:-1]
+        points = int(np.count_nonzero(same)) - int(np.count_nonzero(old.at[1:] == old.at[:-1]))
+        if points > 0:
+            first, last = np.flatnonzero(same)[[0, -1]]
+            yield Gap(new.stream, int(old.at[first]), int(old.at[last]), f"{reason}: one instant", points)
+
+
+def _instants(batch: Batch) -> dict[str, Instants]:
+    ats: dict[str, list[Instants]] = {}
+    for block in batch.blocks:
+        ats.setdefault(block.stream, []).append(block.at)
+    return {stream: np.concatenate(parts) for stream, parts in ats.items()}
 
 
 def plan_route(source: Capabilities, sink: Capabilities, policy: RoutePolicy) -> Plan:

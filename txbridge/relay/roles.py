@@ -10,13 +10,16 @@ the batch and the source may be told so; when `Sink.deliver` fires with a `Recei
 platform has it and the outbox may forget it.  So delivery is at least once on the wire, and
 effectively once in the history, because a point's identity is (stream, instant) and writing it
 again changes nothing.
+
+Whatever is not delivered is a `Loss`, and whoever causes one waits until the `Ledger` has it before
+letting go of the data: nothing is lost that nobody wrote down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Capabilities",
+    "DeadLetters",
+    "Durability",
     "Ledger",
+    "Loss",
+    "LossKind",
     "OnFull",
     "Outbox",
     "OutboxState",
@@ -38,14 +45,71 @@ __all__ = [
     "Selection",
     "Sink",
     "Source",
+    "Stamp",
     "Subscription",
 ]
 
 ALL_VALUE_TYPES = frozenset(ValueType)
 
-Ledger: TypeAlias = "Callable[[str, Gap], None]"
-"""Told of each loss: the destination that will not get it (``""`` when no destination will,
-because the source could not give it), and what is lost."""
+
+class LossKind(Enum):
+    """Why something will not arrive as it came."""
+
+    OVERFLOW = "overflow"
+    """The outbox was full."""
+    AGE = "age"
+    """It waited longer than the outbox keeps anything."""
+    REFUSED = "refused"
+    """The destination refused it for good; the dead letters have it."""
+    CONVERTED = "converted"
+    """The destination has no form for it, and the route accepts that loss."""
+    CORRUPTION = "corruption"
+    """It could not be read back from the disk."""
+    CLOCK = "clock"
+    """Its instants were corrected, or refused, by the policy about clocks."""
+    SOURCE = "source"
+    """The source could not give it."""
+    REMOVED = "removed"
+    """The route has its destination no more."""
+    STOPPED = "stopped"
+    """The process ended, and what kept it does not outlive the process."""
+
+
+@frozen
+class Loss:
+    """One line of the ledger.
+
+    Attributes:
+        destination: Who will not get it; ``""`` is every destination of the route.
+        kind: Why.
+        gap: What is lost, and the reason in words.  A stream ``"*"`` is one whose name is lost too.
+    """
+
+    destination: str
+    kind: LossKind
+    gap: Gap
+
+
+class Ledger(Protocol):
+    """Where every loss is written down."""
+
+    def record(self, losses: Sequence[Loss]) -> Deferred[None]:
+        """Write losses down; fires when they are as durable as the ledger makes them.
+
+        Raises:
+            OutboxError: They could not be written; the caller keeps the data and tries again.
+        """
+
+
+class DeadLetters(Protocol):
+    """Where a destination's refused data is kept, so that it can be sent again."""
+
+    def bury(self, destination: str, batch: Batch, reason: str) -> Deferred[None]:
+        """Keep a batch with the destination's words; fires when it is durable.
+
+        Raises:
+            OutboxError: It could not be written; the caller keeps the data and tries again.
+        """
 
 
 @frozen(kw_only=True)
@@ -67,6 +131,8 @@ class Capabilities:
             since; a sink keeps every point, not only the latest of a stream.
         acknowledges: A source waits for `Subscription.settled`; a sink's receipt comes from the
             other platform and not from the local network stack.
+        any_order: A sink may be given older rows of a stream after newer ones.
+        local_clock: A source's instants come from the clock of this machine.
         max_batch_points: The most points in one batch, or None.
         max_batch_bytes: The most `Batch.nbytes` of one batch, or None.
     """
@@ -82,6 +148,8 @@ class Capabilities:
     notes: bool = False
     history: bool = True
     acknowledges: bool = True
+    any_order: bool = False
+    local_clock: bool = False
     max_batch_points: int | None = None
     max_batch_bytes: int | None = None
 
@@ -174,13 +242,18 @@ class Sink(Protocol):
     def capabilities(self) -> Capabilities:
         """What it takes.  It is never given anything else."""
 
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the platform's clock is ahead of this machine's; None when that is not known."""
+
     def deliver(self, batch: Batch) -> Deferred[Receipt]:
         """Write a batch.  The caller waits for the receipt before it delivers the next one.
 
         Blocks that the platform refuses for good are rejections in the receipt; an error speaks
         of the whole batch, and nothing is known about which part was written.  Descriptions in
         ``batch.infos`` come before the first points they are about, but not again after a
-        restart: a sink takes points of a stream it was never told about.
+        restart: a sink takes points of a stream it was never told about.  An empty batch asks whether
+        the platform is there: it changes nothing, and the skew may be known afterwards.
 
         Raises:
             TooLarge: The caller tries again with smaller batches.
@@ -192,6 +265,17 @@ class Sink(Protocol):
         """Let go of connections; fires when it is done.  Never fails."""
 
 
+class Durability(Enum):
+    """What an accepted batch survives."""
+
+    DISK = "disk"
+    """A power cut: it is synced to the disk before `Outbox.append` fires."""
+    OS = "os"
+    """The end of this process, however sudden, but not of the machine: it is with the kernel."""
+    NONE = "none"
+    """Nothing: it is in the memory of this process."""
+
+
 class OnFull(Enum):
     """What an outbox does with a batch that there is no room for."""
 
@@ -201,19 +285,44 @@ class OnFull(Enum):
     """What has waited longest and is not being sent right now makes room."""
     DROP_NEWEST = "drop_newest"
     """The new batch is not kept."""
+    DECIMATE = "decimate"
+    """Every second row of what has waited longest makes room: old data stays, more coarsely."""
+
+
+@frozen
+class Stamp:
+    """When a batch was accepted, by the clocks of this machine.
+
+    A wall clock may be wrong and be set right later; the difference to the clock that counts since the
+    machine was started tells whether that happened.
+
+    Attributes:
+        wall_ns: Nanoseconds since 1970 as the wall clock had it.
+        boot_ns: Nanoseconds since the machine was started.
+        boot_id: Which start of the machine that was.
+    """
+
+    wall_ns: int
+    boot_ns: int
+    boot_id: str
 
 
 @frozen
 class Pending:
-    """The next batch for a destination.
+    """The next things for a destination.
 
     Attributes:
-        position: Give this to `Outbox.settle` when the batch was delivered.
+        since: What is here was accepted after this position …
+        position: … up to this one.
         batch: What to deliver.
+        stamp: When the first of it was accepted.  What was accepted while the wall clock was set
+            otherwise by more than a second comes in a `Pending` of its own.
     """
 
+    since: int
     position: int
     batch: Batch
+    stamp: Stamp
 
 
 @frozen
@@ -222,15 +331,19 @@ class PendingState:
 
     Attributes:
         points: How many points were accepted and not settled.
-        nbytes: Their `Batch.nbytes`.
+        nbytes: What they take in the outbox.
         oldest_age: Seconds since the oldest of it was accepted, or None when nothing waits.
-        dropped: How many points were dropped for this destination because the outbox was full.
+        dropped: How many points were dropped for this destination since the outbox was opened: because
+            it was full, too old, or unreadable.
+        live: Whether something was accepted after everything that is settled, so that a peek for the
+            newest has something to give.
     """
 
     points: int = 0
     nbytes: int = 0
     oldest_age: float | None = None
     dropped: int = 0
+    live: bool = False
 
 
 @frozen
@@ -239,15 +352,19 @@ class OutboxState:
 
     Attributes:
         points: How many points it keeps for all destinations together, each counted once.
-        nbytes: Their `Batch.nbytes`.
+        nbytes: What they take: on the disk, or in memory.
         blocked: Whether an `Outbox.append` waits for room.
         destinations: Name -> what waits for it.
+        max_bytes: The cap on ``nbytes``.
+        durability: What an accepted batch survives.
     """
 
     points: int
     nbytes: int
     blocked: bool
     destinations: Mapping[str, PendingState]
+    max_bytes: int
+    durability: Durability
 
 
 class Outbox(Protocol):
@@ -261,14 +378,29 @@ class Outbox(Protocol):
     def cursor(self) -> Cursor | None:
         """The last cursor that was accepted: where the source goes on."""
 
-    def append(self, batch: Batch) -> Deferred[None]:
-        """Accept a batch, its cursor with it; fires when it is the outbox's to lose."""
+    def append(self, batch: Batch, only: Collection[str] | None = None) -> Deferred[None]:
+        """Accept a batch, its cursor with it; fires when it is the outbox's to lose.
 
-    def peek(self, destination: str, *, max_points: int, max_bytes: int) -> Deferred[Pending]:
-        """The oldest things that are not settled for a destination; waits until there are some."""
+        Args:
+            batch: What to keep.
+            only: The destinations that it is for; None is all of them.
+        """
 
-    def settle(self, destination: str, position: int) -> Deferred[None]:
-        """The destination has everything up to this position; it is not peeked again."""
+    def peek(
+        self, destination: str, *, max_points: int, max_bytes: int, newest: bool = False
+    ) -> Deferred[Pending]:
+        """The oldest things that are not settled for a destination; waits until there are some.
+
+        Args:
+            destination: Who asks.
+            max_points: About the most points to give.
+            max_bytes: About the most `Batch.nbytes`.
+            newest: Give what came last instead: what was accepted after everything that is settled,
+                and of that only the end, if there is more than fits.
+        """
+
+    def settle(self, destination: str, pending: Pending) -> Deferred[None]:
+        """The destination has this; it is not peeked again."""
 
     def state(self) -> OutboxState:
         """What it holds now."""

@@ -12,7 +12,7 @@ left stays in a durable outbox and is told as lost by the one in memory; the log
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from attrs import field, frozen
@@ -22,16 +22,29 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txbridge.errors import BridgeError, Closed, ConfigError, OutboxError, PlanRefused, TimedOut
-from txbridge.model.samples import Batch
+from txbridge.errors import BridgeError, Closed, ConfigError, PlanRefused, TimedOut
+from txbridge.model.samples import Batch, Gap
 from txbridge.net.backoff import Backoff
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
+from txbridge.relay.clock import ClockPolicy, ClockRule
 from txbridge.relay.link import Link
-from txbridge.relay.loop import Loop
+from txbridge.relay.loop import Loop, keep
+from txbridge.relay.pace import Pace
 from txbridge.relay.plan import Plan, RoutePolicy, plan_route
-from txbridge.relay.roles import Ledger, Outbox, Selection, Sink, Source, Subscription
-from txbridge.relay.sender import Sender, SendLimits
+from txbridge.relay.roles import (
+    DeadLetters,
+    Ledger,
+    Loss,
+    LossKind,
+    Outbox,
+    Selection,
+    Sink,
+    Source,
+    Stamp,
+    Subscription,
+)
+from txbridge.relay.sender import Sender, SendLimits, SendOrder
 from txbridge.relay.status import LinkState, RouteStatus, describe_error
 from txbridge.relay.steps import Step, flush_steps, run_steps
 
@@ -51,13 +64,33 @@ class Destination:
         name: Its name in the outbox, the status and the log.
         sink: Where the data goes.
         policy: The losses that are accepted on the way there.
-        limits: Sizes and times of its deliveries.
+        limits: Sizes, times and order of its deliveries.
+        pace: The pace of its account, shared with others; None is one of its own without limits.
+        clock_rule: What is done about instants of a wrong clock.
     """
 
     name: str
     sink: Sink
     policy: RoutePolicy = field(factory=RoutePolicy)
     limits: SendLimits = field(factory=SendLimits)
+    pace: Pace | None = None
+    clock_rule: ClockRule = field(factory=ClockRule)
+
+
+def _problems(
+    name: str, source: Source, destinations: Sequence[Destination], outbox: Outbox
+) -> Iterable[str]:
+    names = sorted(destination.name for destination in destinations)
+    if names != sorted(outbox.destinations):
+        yield f"route {name!r} goes to {names}, but its outbox to {sorted(outbox.destinations)}"
+    for one in destinations:
+        if one.limits.order is SendOrder.LIVE_FIRST and not one.sink.capabilities.any_order:
+            yield f"{one.name} takes the rows of a stream in order only, so what is live cannot go first"
+        if one.clock_rule.policy is ClockPolicy.CORRECT and not source.capabilities.local_clock:
+            yield (
+                f"instants on their way to {one.name} cannot be corrected: "
+                "this source does not have them from the clock of this machine"
+            )
 
 
 class RelayService(Service):
@@ -73,12 +106,15 @@ class RelayService(Service):
         selection: The streams that are wanted.
         steps: What is done to every batch on its way into the outbox.
         ledger: Told of each loss, or None.
+        dead_letters: Where what a destination refuses is kept, or None.
+        stamp: The clocks of this machine; None is `machine_clock` of the clock.
         open_deadline: Seconds that opening the source may take, and closing it.
         stop_deadline: Seconds that stopping may take.
         backoff: Makes the back-off of the source and of each destination.
 
     Raises:
-        ConfigError: The outbox does not have exactly these destinations.
+        ConfigError: The outbox does not have exactly these destinations, or one of them cannot do what
+            is wanted of it; all problems at once.
         PlanRefused: A destination would lose something that its policy does not accept; every
             loss is listed with its destination.
     """
@@ -97,16 +133,16 @@ class RelayService(Service):
         selection: Selection | None = None,
         steps: Sequence[Step] = (),
         ledger: Ledger | None = None,
+        dead_letters: DeadLetters | None = None,
+        stamp: Callable[[], Stamp] | None = None,
         open_deadline: float = 60.0,
         stop_deadline: float = 10.0,
         backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
         self.name = name
-        names = [destination.name for destination in destinations]
-        if sorted(names) != sorted(outbox.destinations):
-            raise ConfigError(
-                [f"route {name!r} goes to {sorted(names)}, but its outbox to {sorted(outbox.destinations)}"]
-            )
+        problems = list(_problems(name, source, destinations, outbox))
+        if problems:
+            raise ConfigError(problems)
         self._source = source
         self._sinks = {destination.name: destination.sink for destination in destinations}
         self._outbox = outbox
@@ -117,11 +153,15 @@ class RelayService(Service):
         self._open_deadline = open_deadline
         self._stop_deadline = stop_deadline
         self._received = 0
+        self._last_received: float | None = None
+        self._source_gaps = 0
         # What came from the source and is not the outbox's yet, and the steps to use after it.
         self._taken: tuple[Batch, tuple[Step, ...]] | None = None
         self._link = Link(f"the source of {name}", clock=clock, random=random, backoff=backoff())
         self._outbox_link = Link(f"the outbox of {name}", clock=clock, random=random, backoff=backoff())
-        self._loop = Loop(f"the reading of {name}", self._read, clock=clock, random=random)
+        self._loop = Loop(
+            f"the reading of {name}", self._read, clock=clock, random=random, crashed=self._link.crashed
+        )
         self._senders = {
             destination.name: Sender(
                 destination.name,
@@ -133,6 +173,11 @@ class RelayService(Service):
                 limits=destination.limits,
                 backoff=backoff(),
                 ledger=ledger,
+                dead_letters=dead_letters,
+                pace=destination.pace,
+                clock_rule=destination.clock_rule,
+                stamp=stamp,
+                name=f"{destination.name} of {name}",
             )
             for destination, plan in zip(destinations, self._plan(destinations), strict=True)
         }
@@ -187,14 +232,22 @@ class RelayService(Service):
 
     def status(self) -> RouteStatus:
         """How it goes."""
+        kept = self._outbox.state()
         return RouteStatus(
             name=str(self.name),
             source=self._link.state,
+            source_age=self._link.state_age,
             source_error=self._link.last_error,
             outbox=self._outbox_link.state,
             outbox_error=self._outbox_link.last_error,
+            outbox_points=kept.points,
+            outbox_bytes=kept.nbytes,
+            outbox_max_bytes=kept.max_bytes,
+            durability=kept.durability,
             received=self._received,
-            blocked=self._outbox.state().blocked,
+            last_received=self._last_received,
+            source_gaps=self._source_gaps,
+            blocked=kept.blocked,
             destinations=tuple(sender.status() for sender in self._senders.values()),
         )
 
@@ -226,10 +279,12 @@ class RelayService(Service):
     async def _follow(self, subscription: Subscription) -> None:
         while not self._loop.stopping:
             batch = await subscription.next_batch()
-            self._received += batch.points
-            if self._ledger is not None:
-                for gap in batch.gaps:
-                    self._ledger("", gap)
+            if batch.points:
+                self._received += batch.points
+                self._last_received = self._clock.seconds()
+            if batch.gaps:
+                self._source_gaps += len(batch.gaps)
+                await self._record(LossKind.SOURCE, batch.gaps)
             passed, following = self._taken = run_steps(self._steps, batch)
             await self._append(passed)
             self._taken, self._steps = None, following
@@ -238,17 +293,12 @@ class RelayService(Service):
 
     async def _append(self, batch: Batch) -> None:
         """Append, however long it takes: the source has paused by then, and nothing is lost."""
-        while True:
-            try:
-                await self._outbox.append(batch)
-            except OutboxError as error:
-                delay = self._outbox_link.failed(error)
-                if self._loop.stopping:
-                    raise
-                await self._loop.wait(delay)
-            else:
-                self._outbox_link.works()
-                return
+        await keep(self._loop, self._outbox_link, lambda: self._outbox.append(batch))
+
+    async def _record(self, kind: LossKind, gaps: Iterable[Gap]) -> None:
+        ledger, losses = self._ledger, [Loss("", kind, gap) for gap in gaps]
+        if losses and ledger is not None:
+            await keep(self._loop, self._outbox_link, lambda: ledger.record(losses))
 
     async def _end(self) -> None:
         try:
@@ -272,11 +322,10 @@ class RelayService(Service):
             await self._append(rest)
             accepted = True
         finally:
-            if not accepted and self._ledger is not None:
+            if not accepted:
                 # What was taken and not settled is given again by a source with a history.
                 lost = held if self._source.capabilities.history else rest
-                for gap in lost.lost(UNSAVED):
-                    self._ledger("", gap)
+                await self._record(LossKind.STOPPED, lost.lost(UNSAVED))
 
     @deferred
     async def _flush(self) -> None:
