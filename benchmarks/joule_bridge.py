@@ -25,8 +25,9 @@ from txbridge.cosm.client import Client
 from txbridge.joule import DataStream, Element, Node
 from txbridge.joule.adapter import BEGINNING, JouleSource, Rows
 from txbridge.joule.errors import EmptyPipeError
-from txbridge.model.samples import Batch, Gap
+from txbridge.model.samples import Batch
 from txbridge.net.deferred import deferred
+from txbridge.relay.ledger import MemoryLedger
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.plan import RoutePolicy
 from txbridge.relay.roles import Capabilities, Receipt
@@ -55,6 +56,11 @@ class _Counted:
     def capabilities(self) -> Capabilities:
         """Those of the sink."""
         return self._sink.capabilities
+
+    @property
+    def skew(self) -> float | None:
+        """That of the sink."""
+        return self._sink.skew
 
     @deferred
     async def deliver(self, batch: Batch) -> Receipt:
@@ -116,11 +122,7 @@ class _Bridge:
 
     async def relay(self, verb: str, path: str, rows: int, hub: str, key: str) -> dict[str, Any]:
         """Relay so many rows to a new feed: a stream's history, or what is made once it has caught up."""
-        losses: list[Gap] = []
-
-        def lost(destination: str, gap: Gap) -> None:
-            losses.append(gap)
-
+        ledger = MemoryLedger()
         if verb == "live":
             source = JouleSource(self._node, [path], rows=Rows.LIVE, notes=False, reactor=self._reactor)
         else:
@@ -135,10 +137,11 @@ class _Bridge:
         client = Client(key, url=hub, reactor=self._reactor)
         feed = CosmSink(client, title=path)
         sink = _Counted(feed)
-        outbox = MemoryOutbox(["hub"], self._reactor, ledger=lost)
+        losses = ledger.route("bench")
+        outbox = MemoryOutbox(["hub"], self._reactor, ledger=losses)
         to_hub = Destination(name="hub", sink=sink, policy=RoutePolicy(ACCEPTED))
         route = RelayService(
-            "bench", source, [to_hub], outbox, clock=self._reactor, random=random, ledger=lost
+            "bench", source, [to_hub], outbox, clock=self._reactor, random=random, ledger=losses
         )
         begun = None if verb == "live" else _begin()
         route.startService()
@@ -153,7 +156,7 @@ class _Bridge:
         behind = median(sink.behind)
         await route.stopService()
         await client.close()
-        assert not losses
+        assert await ledger.read() == []
         return {**ended, "feed": feed.feed_id, "behind": behind}
 
     async def obey(self, verb: str, path: str, *more: str) -> None:
