@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
 import treq.client
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.error import ConnectError as TwistedConnectError
@@ -98,6 +98,8 @@ _NO_RETRY_NEEDED = frozenset(("GET", "HEAD", "DELETE"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _URL_PATH = re.compile(r"(?:[\w\-.~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _PRINTABLE = re.compile(r"[\x20-\x7e\x80-\xff]*")
+_SECRET = re.compile(r"auth|cookie|key|secret|token")  # in the name of a header
+_LEAST_SECRET = 4  # characters; what is shorter hides nothing, and is part of too many words
 
 
 class HttpCarrier:
@@ -308,7 +310,7 @@ class HttpCarrier:
             raise RemoteProtocolError(operation.name, f"the answer is not HTTP: status {answer.status}")
         now = http_date(answer.headers.get("date"))
         wait = retry_after(answer.headers.get("retry-after"), self._reactor.seconds() if now is None else now)
-        raise rejection(operation, answer, retry_after=wait)
+        raise rejection(_discreet(operation, self._headers), answer, retry_after=wait)
 
     async def _ask(self, operation: Operation[Any], exchange: _Exchange) -> Answer:
         url = self._base.url + _target(operation)
@@ -486,9 +488,20 @@ class _Connection(HTTP11ClientProtocol):
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's own
 
+    def _finishResponse(self, rest: bytes) -> None:  # noqa: N802 - Twisted
+        """Called by the parser when an answer is whole, before the pool may get the connection back."""
+        parser, request = self._parser, self._currentRequest
+        if parser is not None and request is not None and parser.response.version[1:] < (1, 1):
+            # Twisted takes it for one that stays open, unless it says that it does not.
+            said = b",".join(parser.connHeaders.getRawHeaders(b"connection", ())).lower()
+            request.persistent = request.persistent and b"keep-alive" in said
+        super()._finishResponse(rest)
+
 
 class _ConnectionFactory(_HTTP11ClientFactory):
     """Makes them for the pool."""
+
+    noisy = False
 
     def buildProtocol(self, addr: IAddress | None) -> _Connection:
         """Called when there is a transport."""
@@ -676,6 +689,9 @@ def _read_base_url(text: str, problems: list[str]) -> _Base | None:
     """Take a base URL apart.  No problem repeats it: it may hold a password or a key."""
     try:
         parts = urlsplit(text)
+        if parts.scheme not in ("http", "https"):
+            problems.append("base_url: it must begin with http:// or https://")
+            return None
         port = parts.port
         host = ascii_host(parts.hostname or "")
     except ValueError:
@@ -685,8 +701,6 @@ def _read_base_url(text: str, problems: list[str]) -> _Base | None:
         problems.append("base_url: it names no host that can be looked up")
         return None
     found = len(problems)
-    if parts.scheme not in ("http", "https"):
-        problems.append("base_url: it must begin with http:// or https://")
     if parts.username is not None or parts.password is not None:
         problems.append("base_url: credentials do not belong in a URL; use a header")
     if parts.query or parts.fragment:
@@ -744,6 +758,26 @@ def _merged(defaults: dict[str, str], operation: Operation[Any]) -> Iterable[tup
     for problem in _header_problems(own):
         raise EncodeError("http", "", problem)
     return {**defaults, **_by_name(own)}.items()
+
+
+def _discreet(operation: Operation[T], defaults: dict[str, str]) -> Operation[T]:
+    """The same operation; what it reads of a refusal does not repeat a key that was sent."""
+    values = [value for name, value in _merged(defaults, operation) if _SECRET.search(name)]
+    # Without the scheme of an Authorization too.
+    secrets = [secret for value in values for secret in (value, value.rpartition(" ")[2])]
+
+    def hide(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***") if len(secret) >= _LEAST_SECRET else text
+        return text
+
+    def explain(answer: Answer) -> tuple[str, str]:
+        # Before its words are cut short, and after they are unescaped.
+        body = hide(answer.body.decode("latin-1")).encode("latin-1")
+        title, detail = operation.explain(evolve(answer, body=body))
+        return hide(title), hide(detail)
+
+    return evolve(operation, explain=explain)
 
 
 def _request_head(
