@@ -633,13 +633,17 @@ class Upload(Generic[T]):
         if self._result is not None:
             return succeed(self._result[0])
         if self._answered is None:
-            self._answered = Deferred(lambda _: self.abort())
+            self._answered = Deferred(self._give_up)
             self._send()
         return self._answered
 
     def abort(self) -> None:
         """Drop the connection; what was not sent yet is lost.  A second call is harmless."""
         self._connection.abort(Closed("the upload"))
+
+    def _give_up(self, answered: Deferred[T]) -> None:
+        answered.errback(Failure(CancelledError()))  # and not with that it was aborted here
+        self.abort()
 
     def _wait_in(self, waiting: list[Deferred[None]]) -> Deferred[None]:
         one: Deferred[None] = Deferred(waiting.remove)
