@@ -529,6 +529,19 @@ def test_waiting_for_a_free_connection_counts(world: World) -> None:
     assert (len(world.requests), world.network.clock.seconds()) == (1, 5)
 
 
+def test_an_operation_may_need_more_time_than_others(world: World) -> None:
+    world.script(lambda transport: None)
+    error = world.fail(ask(patience=4), deadline=5)
+    assert (type(error), error.seconds, world.network.clock.seconds()) == (TimedOut, 20.0, 20.0)
+
+
+def test_a_peer_that_is_gone_without_a_word_is_noticed_meanwhile(world: World) -> None:
+    world.script(OK)
+    world.run(ask())
+    (ours,) = [end for end in world.network.reactor.transports if end.getPeer().port == 80]
+    assert ours.getTcpKeepAlive()
+
+
 def test_the_slot_of_a_late_one_is_free_again(world: World) -> None:
     answers = [Deferred(), Response(200)]
     world.serve(lambda request: answers.pop(0))

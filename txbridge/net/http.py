@@ -75,7 +75,14 @@ from txbridge.net.backoff import http_date, retry_after
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
 from txbridge.net.endpoint import client_endpoint
-from txbridge.net.http_stream import MAX_REFUSAL, Download, HttpConnection, Upload, connection_factory
+from txbridge.net.http_stream import (
+    MAX_REFUSAL,
+    Download,
+    HttpConnection,
+    Upload,
+    connection_factory,
+    keep_alive,
+)
 from txbridge.net.operation import Answer, Operation, rejection
 from txbridge.net.proxy import Proxy
 from txbridge.net.reactor import resolve_reactor
@@ -108,8 +115,8 @@ class HttpCarrier:
     Args:
         base_url: Where the API is, such as ``https://api.example.com/v2``; a path is kept.
         headers: Sent with every request, as pairs; an operation's own override them.
-        deadline: Seconds for one operation, from when it is run to the last byte of its answer.
-            Waiting for a free connection counts.
+        deadline: Seconds for one operation, from when it is run to the last byte of its answer;
+            times its ``patience``.  Waiting for a free connection counts.
         pool_size: Requests in flight at once, and connections kept open between them.
         max_body: Bytes an answer's body may have, as sent and inflated.
         trust: Whom to trust; None for the system's roots.
@@ -278,7 +285,8 @@ class HttpCarrier:
         if not work.called:
             self._in_flight.add(work)
             work.addBoth(self._landed, work)
-        return with_deadline(self._reactor, work, self._deadline, operation=operation.name, phase=phase)
+        seconds = self._deadline * operation.patience
+        return with_deadline(self._reactor, work, seconds, operation=operation.name, phase=phase)
 
     async def _unless_closed(self, work: Coroutine[Deferred[Any], Any, S]) -> S:
         try:
@@ -470,6 +478,10 @@ class _Connection(HTTP11ClientProtocol):
 
     head_room: int | None = None
     _operation = ""
+
+    def connectionMade(self) -> None:
+        """Called by Twisted."""
+        keep_alive(self.transport)
 
     def expect_head(self, operation: str) -> None:
         """A request is about to be sent; called by its exchange."""

@@ -47,6 +47,7 @@ __all__ = [
     "StreamCarrier",
     "Upload",
     "connection_factory",
+    "keep_alive",
 ]
 
 T = TypeVar("T")
@@ -297,7 +298,7 @@ class HttpConnection(TwistedProtocol):
     def serve(self, owner: _Owner) -> None:
         """Send the request; the owner is told of the answer."""
         self._owner = owner
-        _keep_alive(self.transport)
+        keep_alive(self.transport)
         self.transport.registerProducer(self, True)
         self.transport.write(self._request)
 
@@ -389,7 +390,7 @@ class _Factory(Factory):
         return HttpConnection(*self._arguments)
 
 
-def _keep_alive(transport: Any) -> None:
+def keep_alive(transport: Any) -> None:
     """Notice a peer that is gone without a word, sooner than after the system's two hours."""
     prepare_transport(transport)
     below_tls = getattr(transport, "transport", transport)
