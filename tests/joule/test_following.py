@@ -9,7 +9,8 @@ from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
 from txbridge.errors import Closed, ConfigError, ConnectionLost, ServerFailed
 from txbridge.joule.adapter import JouleSource
-from txbridge.joule.following import Order, Pace
+from txbridge.joule.blocks import Place
+from txbridge.joule.following import Order, Pace, Rows
 from txbridge.model.samples import Gap
 from txbridge.net.http1 import Response
 from txbridge.relay.roles import Selection
@@ -104,11 +105,60 @@ def test_a_flow_from_now_on_begins_after_the_last_row_however_often_it_is_opened
     bench.server.add("/a", "float64_1", *RUNS)
     source = JouleSource(bench.node, ["/a"], reactor=bench.hub.network.reactor)
     bench.flows.append(bench.hub.run(source.open(Selection(), None)))
-    assert bench.take(bench.flows[0]) == []
+    assert values_of(bench.take(bench.flows[0])) == []
     bench.hub.run(bench.flows[0].close())
     bench.write((12, 5.0))
     bench.flows.append(bench.hub.run(source.open(Selection(), None)))
     assert values_of(bench.take(bench.flows[1])) == [5.0]
+
+
+def test_a_flow_from_now_on_says_first_where_that_is(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open(since=None)
+    first = bench.hub.run(flow.next_batch())
+    assert (first.points, Place.read(first.cursor).begins) == (0, {"/a": T0 + 11 * SECOND + 1})
+    bench.write((12, 5.0))
+    again = bench.open(after=bench.take(flow)[-1].cursor, since=None)
+    assert bench.take(again) == []  # it is said once
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"order": Order.LIVE_FIRST}, {"rows": Rows.LIVE}, {"rows": Rows.LIVE, "order": Order.LIVE_FIRST}],
+)
+def test_a_row_that_is_stored_while_nobody_is_there_is_found_though_it_is_the_first(bench, more):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open(since=None, **more)
+    cursor = bench.take(flow)[-1].cursor
+    bench.hub.run(flow.close())
+    bench.write((12, 5.0))
+    assert values_of(bench.take(bench.open(after=cursor, since=None, **more))) == [5.0]
+
+
+def test_what_is_late_is_found_after_an_outage_from_where_the_flow_began(bench):
+    bench.server.add("/a", "float64_1", *RUNS)
+    flow = bench.open(since=None)
+    bench.hub.run(flow.next_batch())
+    bench.write((20, 5.0), begins=True)
+    cursor = bench.take(flow)[-1].cursor
+    bench.hub.run(flow.close())
+    bench.write((5, 6.0), begins=True)
+    bench.write((15, 7.0), begins=True)
+    assert values_of(bench.take(bench.open(after=cursor, since=None))) == [7.0]
+
+
+def test_rows_that_were_dropped_before_the_first_was_read_are_a_gap(bench):
+    held = bench.server.add("/a", "float64_1", *RUNS, keep_us=4 * SECOND)
+    flow = bench.open(since=None)
+    cursor = bench.take(flow)[-1].cursor
+    bench.hub.run(flow.close())
+    held.rows.clear()
+    bench.write((100, 5.0), begins=True)
+    batches = bench.take(bench.open(after=cursor, since=None))
+    lost = ((T0 + 11 * SECOND + 1) * 1000, (T0 + 100 * SECOND) * 1000 - 1)
+    assert [gap for batch in batches for gap in batch.gaps] == [
+        Gap("a", *lost, "the node had dropped it already")
+    ]
 
 
 def test_rows_that_are_written_late_are_found(bench):

@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -111,7 +111,8 @@ class _Data:
     """A data stream that is followed.
 
     Every row before ``since`` is not wanted; ``live_from`` is where what happens begins.  Everything below
-    ``examined`` was compared with what the node has.
+    ``examined`` was compared with what the node has.  Up to ``reached`` earlier flows had come; None
+    means that there was none.
     """
 
     path: str
@@ -120,6 +121,7 @@ class _Data:
     taken: IntervalSet
     since: int
     annotation: int
+    reached: int | None
     live_from: int | None = None
     examined: int = 0
     is_described: bool = False
@@ -184,6 +186,7 @@ class Flow:
         data: Mapping[str, tuple[str, DataStream, int]],
         events: Mapping[str, tuple[str, EventStream, int]],
         place: Place,
+        begins: Mapping[str, int],
         *,
         notes: bool,
     ) -> None:
@@ -194,17 +197,27 @@ class Flow:
                 is wanted.
             events: The same of event streams.
             place: Where an earlier flow had come to; what it has of other streams is kept.
+            begins: `Place.begins` from now on.
             notes: Whether annotations are wanted.
         """
-        self._untouched = place
+        self._untouched = evolve(place, begins=begins)
         for path, (name, stream, since) in data.items():
             taken = place.data.get(path, IntervalSet())
-            annotation = place.annotations.get(path, 0)
             self._data.append(
-                _Data(path=path, name=name, stream=stream, taken=taken, since=since, annotation=annotation)
+                _Data(
+                    path=path,
+                    name=name,
+                    stream=stream,
+                    taken=taken,
+                    since=since,
+                    annotation=place.annotations.get(path, 0),
+                    reached=taken.end if taken else place.begins.get(path),
+                )
             )
         for path, (name, _, since) in events.items():
             self._events.append(_Events(path=path, name=name, highest=place.events.get(path, 0), since=since))
+        if begins != place.begins:
+            self._handover.put(Batch(cursor=self._place().cursor()))
         work = [(one.path, self._follow(one)) for one in self._data]
         if notes:
             work += [(one.path, self._repeat(self._take_annotations, one)) for one in self._data]
@@ -304,6 +317,7 @@ class Flow:
             {**before.data, **{one.path: one.taken for one in self._data}},
             {**before.annotations, **{one.path: one.annotation for one in self._data if one.annotation}},
             {**before.events, **{one.path: one.highest for one in self._events if one.highest}},
+            before.begins,
         )
 
     # ------------------------------------------------------------------ rows
@@ -474,13 +488,13 @@ class Flow:
 
     async def _tell_what_expired(self, one: _Data) -> None:
         """A stream that is kept for a time may have lost rows while we were away."""
-        if one.stream.keep_us < 0 or not one.taken:
+        if one.stream.keep_us < 0 or not one.reached:  # a stream without a row yet begins at 0
             return
         info = await self._node.data_stream_info(one.stream)
-        if info.start is None or info.end is None or info.start <= one.taken.end:
+        if info.start is None or info.end is None or info.start <= one.reached:
             return
-        if one.taken.end < info.end - one.stream.keep_us:
-            lost = (one.taken.end * 1000, info.start * 1000 - 1)
+        if one.reached < info.end - one.stream.keep_us:
+            lost = (one.reached * 1000, info.start * 1000 - 1)
             await self._put(Batch(gaps=(Gap(one.name, *lost, "the node had dropped it already"),)))
 
     # ------------------------------------------------------------------ annotations and events
@@ -498,9 +512,10 @@ class Flow:
     async def _take_events(self, one: _Events) -> None:
         found = await self._node.event_stream_read(one.path, start=one.since, end=self._until)
         new = [each for each in found if (each.id or 0) > one.highest]
+        if found:
+            one.since = max(one.since, max(each.start_time for each in found) - LATE_EVENTS)
         if new:
             one.highest = max(each.id or 0 for each in new)
-            one.since = max(one.since, max(each.start_time for each in new) - LATE_EVENTS)
             await self._put(Batch(notes=_in_order(event_note(one.name, each) for each in new)))
 
 
