@@ -58,6 +58,12 @@ MOST_READS = 2
 MOST_HOLES = 256
 """Intervals of one stream that are remembered as taken; a cursor goes with every batch."""
 
+STRETCH = 3_600_000_000, 7 * 86_400_000_000
+"""Microseconds, at first and at most, of one question for intervals where nothing is known of them."""
+
+FEW_INTERVALS = 100
+"""A stretch with fewer is followed by one of twice its length: a node needs up to 60 ms for each."""
+
 JOIN_SECONDS = 60.0
 """How long the node may take to store a live row: its insert period is 5 s unless configured, and half."""
 
@@ -112,7 +118,7 @@ class _Data:
 
     Every row before ``since`` is not wanted; ``live_from`` is where what happens begins.  Everything below
     ``examined`` was compared with what the node has.  Up to ``reached`` earlier flows had come; None
-    means that there was none.
+    means that there was none.  It ``is_filled`` once everything was looked at that earlier flows had left.
     """
 
     path: str
@@ -124,6 +130,7 @@ class _Data:
     reached: int | None
     live_from: int | None = None
     examined: int = 0
+    is_filled: bool = False
     is_described: bool = False
 
 
@@ -366,7 +373,7 @@ class Flow:
         until = self._clock.seconds() + SUBSCRIBE_AGAIN
         while self._clock.seconds() < until:
             edge = max(one.live_from, one.taken.end if one.taken else 0)
-            await self._fill(one, edge, None, self._new)
+            await self._fill_stretch(one, *self._edge(one, edge), None, self._new)
             await self._sleep(self._pace.poll)
 
     async def _live(self, one: _Data, pipe: Pipe) -> None:
@@ -407,24 +414,45 @@ class Flow:
         one.taken = one.taken.add(one.taken.end if one.taken else first, first)
         return bool(one.taken) and not follows
 
-    async def _fill(
-        self, one: _Data, start: int, end: int | None, turns: DeferredSemaphore | None = None
-    ) -> None:
+    async def _fill(self, one: _Data, start: int, end: int | None) -> None:
         """Read what is missing between two timestamps."""
-        turns = self._old if turns is None else turns
         if one.taken:
             # A node looks each break up by itself: what was taken from the first row on is not asked about.
             first, behind = one.taken.intervals[0]
             if start < first and (end is None or first < end):
-                await self._fill_span(one, start, first, turns)
+                await self._fill_span(one, start, first)
                 start = behind
             elif first <= start < behind:
                 start = behind
-        await self._fill_span(one, start, end, turns)
+        await self._fill_span(one, start, end)
+        one.is_filled = True
 
-    async def _fill_span(self, one: _Data, start: int, end: int | None, turns: DeferredSemaphore) -> None:
+    async def _fill_span(self, one: _Data, start: int, end: int | None) -> None:
+        before, start = self._edge(one, start)
+        if not one.is_filled:
+            # There may be so many breaks that a node has no answer about all of them in time.
+            info = await self._node.data_stream_info(one.stream)
+            if info.start is not None and info.end is not None:
+                length, longest = STRETCH
+                until = max(before, info.start) + length
+                while until <= info.end and (end is None or until < end):
+                    has = await self._fill_stretch(one, before, start, until, self._old)
+                    if has:
+                        before, start = has.end - 1, has.end
+                    if len(has) < FEW_INTERVALS:
+                        length = min(2 * length, longest)
+                    until += length
+        await self._fill_stretch(one, before, start, end, self._old)
+
+    @staticmethod
+    def _edge(one: _Data, start: int) -> tuple[int, int]:
         # A node cuts intervals at the start: only with the row before it can a break be told from none.
-        before = start if start == one.since else start - 1
+        return start if start == one.since else start - 1, start
+
+    async def _fill_stretch(
+        self, one: _Data, before: int, start: int, end: int | None, turns: DeferredSemaphore
+    ) -> IntervalSet:
+        """Read what is missing; gives what the node has from ``before`` on, the last row before it all."""
         has = await self._intervals(one, before, end)
         for (first, last), begins in windows(has, one.taken.add(before, start)):
             await turns.acquire()
@@ -432,6 +460,7 @@ class Flow:
                 await self._read(one, first, last, begins and bool(one.taken))
             finally:
                 turns.release()
+        return has
 
     async def _intervals(self, one: _Data, start: int, end: int | None) -> IntervalSet:
         if end is not None and end <= start:
