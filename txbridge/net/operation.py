@@ -64,9 +64,9 @@ class Operation(Generic[T_co]):
         headers: Extra headers of the request.
         body: The body, or None for a request that has none.
         explain: Reads ``(title, detail)`` from the body of a refusal.
-        patience: How many times the carrier's deadline it may take.
         refine: Chooses a platform's own class for a refusal, from the class that `rejection` has found
             and the detail; it must be a subclass of the former.
+        patience: How many times the carrier's deadline it may take.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Operation(Generic[T_co]):
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     explain: Callable[[Answer], tuple[str, str]] = field(default=lambda answer: ("", ""), repr=False)
-    patience: float = 1.0
     refine: Callable[[type[RequestRejected], str], type[RequestRejected]] = field(
         default=lambda kind, detail: kind, repr=False
     )
+    patience: float = 1.0
 
 
 class Carrier(Protocol):
