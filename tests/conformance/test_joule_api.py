@@ -108,6 +108,12 @@ async def test_without_a_key_that_the_node_knows_everything_is_forbidden(
     await stranger.close()
 
 
+async def test_a_path_too_long_for_the_node_spoils_no_other_request(node: Node) -> None:
+    """The node answers it in HTTP/1.0, and closes the connection."""
+    assert type(await refusal(node.folder_get("/" + "x" * 9000))) is errors.Rejected
+    assert type(await refusal(node.data_decimate("/x"))) is errors.StreamNotFound
+
+
 async def test_a_path_before_the_api_is_kept(joule_peer: JoulePeer) -> None:
     behind = Node(joule_peer.url + "/joule/", joule_peer.key)
     error = await refusal(behind.info())

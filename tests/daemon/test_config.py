@@ -236,6 +236,12 @@ def test_a_node_of_the_environment_needs_an_address_and_a_key(only):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8088", "localhost:8088", "ftp://node"])
+def test_an_address_of_a_node_begins_with_its_scheme(url):
+    with pytest.raises(ConfigError, match="TXBRIDGE_JOULE_URL: it must begin with http:// or https://"):
+        node_config({"TXBRIDGE_JOULE_URL": url, "TXBRIDGE_JOULE_API_KEY": "secret"})
+
+
 @pytest.mark.parametrize("text", ["/live/random", "live/random", "/live/random/"])
 def test_a_path_on_a_node_begins_with_a_slash_and_ends_without(text):
     assert node_path(text) == "/live/random"

@@ -22,7 +22,7 @@ from txbridge.daemon.joule import (
 )
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError, ConnectError
-from txbridge.joule.errors import NotProduced, StreamNotFound
+from txbridge.joule.errors import DecimationError, NotProduced, StreamNotFound
 from txbridge.net.memory import MemoryNetwork
 
 EVENTS = {"id": 9, "name": "doors", "description": "", "event_fields": {"door": "string"}, "data_info": None}
@@ -87,6 +87,13 @@ def test_a_folder_is_a_document_for_scripts(server):
 def test_a_stream_is_listed_alone(server):
     text, _ = shown(server, lambda node, terminal: list_folder(node, terminal, "/spare", "table"))
     assert text == "/spare  int16_1\n"
+
+
+def test_a_name_without_end_makes_no_line_long(server):
+    server.add(f"/{'n' * 9000}", "int16_1")
+    text, _ = shown(server, lambda node, terminal: list_folder(node, terminal, "/", "table"))
+    assert max(map(len, text.splitlines())) < 150
+    assert "nnn…  int16_1" in text
 
 
 def test_a_name_cannot_steer_the_terminal(server):
@@ -232,6 +239,28 @@ def test_what_no_module_makes_cannot_be_watched(server):
 def test_a_stream_that_is_not_there_is_an_error(server):
     with pytest.raises(StreamNotFound):
         shown(server, read_of("/nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/live", "'/live' is a folder, which has no rows; 'txbridge joule ls /live' shows"),
+        ("/", "'/' is a folder"),
+        ("/live/doors", "'/live/doors' is an event stream, which has no rows"),
+    ],
+)
+def test_what_has_no_rows_is_said_to_be_no_data_stream(server, path, words):
+    for command in (
+        read_of(path),
+        lambda node, terminal: intervals(node, terminal, path, None, None, "table"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            shown(server, command)
+
+
+def test_too_few_rows_for_any_decimation_are_said_to_be(server):
+    with pytest.raises(DecimationError, match="none decimated by 4; a larger --max-rows"):
+        shown(server, read_of("/live/steps", max_rows=5))
 
 
 def test_a_node_that_is_not_there_is_told_in_its_own_words(server):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from twisted.internet.task import deferLater
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
 from tests.support.program import Tty, captured
+from txbridge.daemon.cli import parser
 from txbridge.daemon.config import CosmEnd, JouleEnd
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.terminal import Terminal
@@ -166,6 +168,12 @@ def test_columns_become_datastreams_of_a_new_feed_under_names_that_it_takes(benc
     assert bench.history(feed, "my_meter.Q") == [(0, "2.0")]
     assert (summary["read"], summary["delivered"], summary["dropped"]) == (4, 3, 1)
     assert summary["losses"] == [{"name": "not-a-number dropped", "count": 1}]
+
+
+def test_the_help_accepts_all_that_a_copy_into_a_feed_loses(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["joule", "copy", "--help"])
+    assert set(re.findall('--accept "([^"]+)"', capsys.readouterr().out)) == TO_COSM
 
 
 def test_what_was_accepted_to_be_lost_is_counted(bench):

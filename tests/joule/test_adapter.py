@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attrs import evolve
+from twisted.internet.task import deferLater
 
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.joule_node import T0, NodeInMemory
@@ -13,7 +14,7 @@ from txbridge.joule.adapter import SINK_CAPABILITIES, SOURCE_CAPABILITIES, Joule
 from txbridge.joule.blocks import describe
 from txbridge.joule.client import Node
 from txbridge.joule.structures import DataStream, Element
-from txbridge.model.samples import Batch, Gap, Note, NoteKind, SampleBlock, StreamInfo, ValueType
+from txbridge.model.samples import Batch, Cursor, Gap, Note, NoteKind, SampleBlock, StreamInfo, ValueType
 from txbridge.net.http1 import Response
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.relay.plan import RoutePolicy, plan_route
@@ -52,6 +53,36 @@ def gap(stream, first, last, points=None):
 def starts(server, path):
     held = server.streams[path]
     return sorted((at - T0) / SECOND for at in held.breaks if at in held.rows)
+
+
+def opened(hub, node, paths, after):
+    source = JouleSource(node, paths, reactor=hub.network.reactor)
+    return hub.run(source.open(Selection(), after))
+
+
+def first_cursor(hub, node, paths, after):
+    """Of a flow "from now on" that is closed before anything comes."""
+    flow = opened(hub, node, paths, after)
+    cursor = hub.run(flow.next_batch()).cursor
+    hub.run(flow.close())
+    return cursor
+
+
+def gathered(hub, node, paths, after):
+    """What such a flow gives in some seconds."""
+    flow = opened(hub, node, paths, after)
+    hub.run(deferLater(hub.network.reactor, 5), 60)
+    batch = hub.run(flow.next_batch())
+    hub.run(flow.close())
+    return batch
+
+
+def happen(server, seconds):
+    """Let something happen in the event stream /doors, which is made if it is missing."""
+    server.events["/doors"] = {"id": 9, "name": "doors", "description": "", "event_fields": {}, "keep_us": -1}
+    events = server.happened.setdefault("/doors", [])
+    start = T0 + seconds * SECOND
+    events.append({"id": len(events) + 1, "start_time": start, "end_time": start + 1, "content": {}})
 
 
 class TestSink:
@@ -292,6 +323,39 @@ class TestSource:
         with pytest.raises(ConfigError, match="stream: ") as caught:
             JouleSource(node, [path], reactor=hub.network.reactor)
         assert repr(path) in str(caught.value)
+
+    def test_a_cursor_remembers_where_each_stream_began(self, hub, server, node):
+        server.add("/a", "float64_1", [(0, 1.0)])
+        server.add("/b", "float64_1", [(0, 1.0)])
+        cursor = first_cursor(hub, node, ["/a"], None)
+        server.streams["/a"].rows[T0 + SECOND] = (2.0,)
+        server.streams["/b"].rows[T0 + SECOND] = (3.0,)
+        cursor = first_cursor(hub, node, ["/b"], cursor)  # others were selected meanwhile
+        server.streams["/b"].rows[T0 + 2 * SECOND] = (4.0,)
+        found = gathered(hub, node, ["/a", "/b"], cursor)
+        values = {one.stream: one.values.tolist() for one in found.blocks}
+        assert values == {"a": [2.0], "b": [4.0]}
+
+    def test_an_event_that_comes_while_nobody_is_there_is_found(self, hub, server, node):
+        happen(server, 0)
+        cursor = first_cursor(hub, node, ["/doors"], None)
+        happen(server, 10)
+        found = gathered(hub, node, ["/doors"], cursor)
+        assert [note.start_ns for note in found.notes] == [(T0 + 10 * SECOND) * 1000]
+        happen(server, 20)
+        later = gathered(hub, node, ["/doors"], found.cursor)
+        assert [note.start_ns for note in later.notes] == [(T0 + 20 * SECOND) * 1000]
+
+    def test_a_cursor_without_beginnings_goes_on_after_what_it_has(self, hub, server, node):
+        """As earlier versions wrote it."""
+        server.add("/a", "float64_1", [(0, 1.0), (1, 2.0)])
+        happen(server, 0)
+        happen(server, 10)
+        data = {"/a": [[T0, T0 + 1]]}
+        cursor = Cursor({"data": data, "annotations": {}, "events": {"/doors": 1}})
+        found = gathered(hub, node, ["/a", "/doors"], cursor)
+        assert [one.values.tolist() for one in found.blocks] == [[2.0]]
+        assert [note.start_ns for note in found.notes] == [(T0 + 10 * SECOND) * 1000]
 
     def test_without_notes_none_are_promised(self, hub, node):
         source = JouleSource(node, "/a", notes=False, reactor=hub.network.reactor)

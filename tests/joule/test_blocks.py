@@ -145,12 +145,29 @@ def test_a_window_knows_whether_an_interval_begins_with_it():
 
 
 def test_a_cursor_is_read_back():
-    place = Place({"/a": IntervalSet.of((1, 2), (4, 9))}, {"/a": 7}, {"/e": 3})
+    place = Place({"/a": IntervalSet.of((1, 2), (4, 9))}, {"/a": 7}, {"/e": 3}, {"/a": 1, "/b": 5})
     assert Place.read(Cursor.decode(place.cursor().encode())) == place
     assert Place.read(None) == Place()
 
 
-@pytest.mark.parametrize("value", [None, 3, {}, {"data": {"/a": [[1]]}, "annotations": {}, "events": {}}])
+def test_a_cursor_without_beginnings_is_read():
+    value = {"data": {"/a": [[1, 2]]}, "annotations": {"/a": 7}, "events": {"/e": 3}}
+    assert Place.read(Cursor(value)) == Place({"/a": IntervalSet.of((1, 2))}, {"/a": 7}, {"/e": 3})
+
+
+NOTHING = {"data": {}, "annotations": {}, "events": {}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        3,
+        {},
+        {**NOTHING, "data": {"/a": [[1]]}},
+        *({**NOTHING, "begins": one} for one in (None, {"/a": None})),
+    ],
+)
 def test_the_cursor_of_something_else_is_refused(value):
     with pytest.raises(ConfigError, match="not one of a Joule node"):
         Place.read(Cursor(value))

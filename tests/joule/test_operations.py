@@ -123,6 +123,11 @@ def test_a_verb_asks_this(operation: Operation[Any], line: str) -> None:
         assert isinstance(json.loads(operation.body), dict)
 
 
+def test_where_there_are_many_breaks_a_node_needs_time_for_each() -> None:
+    assert operations.data_intervals("/a").patience >= 10
+    assert operations.data_stream_get("/a").patience == 1
+
+
 def test_every_verb_is_among_them() -> None:
     named = {operation.name for operation, _ in QUESTIONS} | {"event_stream_page"}
     verbs = {name for name in operations.__all__ if name.islower()}

@@ -454,6 +454,13 @@ def test_an_input_pipe_cannot_be_written_to(world: MemoryNode) -> None:
     world.run(pipe.close())
 
 
+@pytest.mark.parametrize("level", [0, -4])
+def test_a_level_of_decimation_is_1_at_least(world: MemoryNode, level: int) -> None:
+    world.fill(run_of(0, 1))
+    world.level = level
+    assert type(world.error(world.node.data_read("/t/s"))) is RemoteProtocolError
+
+
 @pytest.mark.parametrize("header", ["layout", "level"])
 def test_an_answer_that_is_not_joules_is_an_error(world: MemoryNode, header: str) -> None:
     world.fill(run_of(0, 1))
@@ -518,6 +525,59 @@ def test_a_node_that_starts_again_for_ever_is_asked_for_the_rest(world: MemoryNo
         f"path=%2Ft%2Fs&start={T0 + 181}",
         f"path=%2Ft%2Fs&start={T0 + 1081}",
     ]
+
+
+@pytest.mark.parametrize("at", [(1 << 63) - 1, -(1 << 63)])
+def test_going_on_after_a_row_of_no_time_is_the_nodes_error(world: MemoryNode, at: int) -> None:
+    def read(session: Session, query: dict[str, str]) -> None:
+        world.begin(session)
+        session.transport.write(b"%x\r\n%b\r\n" % (len(TOKEN), rows_at(at).tobytes()))
+        session.transport.loseConnection()
+
+    world.read = read  # type: ignore[method-assign]
+    pipe = world.run(world.node.data_read("/t/s"))
+    assert world.run(pipe.read())["timestamp"].tolist() == [at]
+    error = world.error(pipe.read())
+    assert type(error) is RemoteProtocolError
+    assert str(at) in str(error)
+    world.run(pipe.close())
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_breaks_without_end_and_without_rows_are_an_error(
+    world: MemoryNode, monkeypatch: pytest.MonkeyPatch, is_live: bool
+) -> None:
+    monkeypatch.setattr(pipes, "MAX_BREAKS", 100)
+    world.is_produced = True
+    breaks = bytearray()
+
+    def read(session: Session, query: dict[str, str]) -> None:
+        world.begin(session)
+        if breaks:
+            say(breaks)
+
+    world.read = read  # type: ignore[method-assign]
+    opening = world.node.data_subscribe("/t/s") if is_live else world.node.data_read("/t/s")
+    pipe = world.run(opening)
+
+    def say(data: bytes) -> None:
+        world.sessions[-1].transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        world.settle()
+
+    for number in range(3):
+        say(TOKEN * 100 + rows_at(T0 + number).tobytes())
+        while not len(world.run(pipe.read())):
+            pass
+        pipe.consume_all()
+    breaks += TOKEN * 120
+    say(TOKEN * 60)
+    assert len(world.run(pipe.read())) == 0
+    reading = pipe.read()
+    world.settle()
+    assert waits(reading)
+    say(TOKEN * 60)
+    assert type(world.error(reading)) is RemoteProtocolError
+    world.run(pipe.close())
 
 
 def test_a_row_that_went_away_meanwhile_leaves_a_break(world: MemoryNode) -> None:
@@ -793,6 +853,17 @@ def test_a_writer_that_lost_a_race_learns_it(world: MemoryNode) -> None:
     assert type(world.error(late.close())) is StreamBusy
     world.run(pipe.close())
     world.run(other.close())
+
+
+def test_giving_up_the_end_of_a_write_is_a_cancelled_error(world: MemoryNode) -> None:
+    pipe = world.run(world.node.data_write("/t/s"))
+    world.sessions[-1].store = lambda: None  # type: ignore[method-assign]
+    closing = pipe.close()
+    world.settle()
+    assert waits(closing)
+    closing.cancel()
+    with pytest.raises(CancelledError):
+        world.run(closing)
 
 
 def test_another_layout_is_refused(world: MemoryNode) -> None:

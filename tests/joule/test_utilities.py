@@ -96,7 +96,27 @@ def test_without_the_package_numbers_and_iso_8601_are_read(monkeypatch: pytest.M
     assert human_to_timestamp("2019-03-05 08:16:27") == MORNING
     assert human_to_timestamp(" 2019-03-05T09:16:27+01:00 ") == MORNING
     with pytest.raises(ConfigError, match=r"txbridge\[joule\]"):
-        human_to_timestamp("now")
+        human_to_timestamp("yesterday")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("now", 0),
+        (" Now ", 0),
+        ("1 hour ago", 3600),
+        ("an hour  ago", 3600),
+        ("a minute ago", 60),
+        ("one week ago", 7 * 86_400),
+        ("1.5 hours ago", 5400),
+        ("90 Seconds ago", 90),
+        ("10 days ago", 864_000),
+        ("99999 weeks ago", 99_999 * 7 * 86_400),
+    ],
+)
+def test_so_are_spans_that_end_now(text: str, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dateparser", None)
+    assert abs(human_to_timestamp(text) - time_now() + seconds * 1_000_000) < MINUTE / 2
 
 
 def test_a_timestamp_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:

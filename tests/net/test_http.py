@@ -16,6 +16,7 @@ from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer
 from twisted.web.resource import Resource
@@ -308,6 +309,29 @@ def test_a_refusal_is_the_error_of_its_status(world: World, status: int, kind: t
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [("X-ApiKey", "k3y-s3cret"), ("x-api-key", "k3y-s3cret"), ("Authorization", "Bearer k3y-s3cret")],
+)
+@pytest.mark.parametrize("where", ["the carrier", "the operation"])
+@pytest.mark.parametrize("said", ["no such key k3y-s3cret, sorry", "Bearer k3y-s3cret", "k3y\\u002ds3cret"])
+def test_a_key_that_a_refusal_repeats_is_not_repeated(
+    world: World, name: str, secret: str, where: str, said: str
+) -> None:
+    world.serve(lambda request: Response(403, (), f'{{"title": "Frobnicated", "errors": "{said}"}}'.encode()))
+    if where == "the carrier":
+        error = world.fail(headers=[(name, secret)])
+    else:
+        error = world.fail(ask(headers={name: secret}))
+    assert "s3cret" not in f"{error} {error!r} {error.args} {error.detail}"
+    assert error.title == "Frobnicated"
+
+
+def test_headers_that_are_no_secrets_are_repeated(world: World) -> None:
+    world.serve(lambda request: Response(406, (), b'{"title": "Not Acceptable", "errors": "text/csv"}'))
+    assert world.fail(ask(headers={"Accept": "text/csv"}), headers=[("X-Key", "")]).detail == "text/csv"
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_in_seconds_and_as_a_date_by_the_server_s_clock(world: World, status: int) -> None:
     world.serve(refuse(status, ("Retry-After", "17")))
@@ -505,6 +529,19 @@ def test_waiting_for_a_free_connection_counts(world: World) -> None:
     assert (len(world.requests), world.network.clock.seconds()) == (1, 5)
 
 
+def test_an_operation_may_need_more_time_than_others(world: World) -> None:
+    world.script(lambda transport: None)
+    error = world.fail(ask(patience=4), deadline=5)
+    assert (type(error), error.seconds, world.network.clock.seconds()) == (TimedOut, 20.0, 20.0)
+
+
+def test_a_peer_that_is_gone_without_a_word_is_noticed_meanwhile(world: World) -> None:
+    world.script(OK)
+    world.run(ask())
+    (ours,) = [end for end in world.network.reactor.transports if end.getPeer().port == 80]
+    assert ours.getTcpKeepAlive()
+
+
 def test_the_slot_of_a_late_one_is_free_again(world: World) -> None:
     answers = [Deferred(), Response(200)]
     world.serve(lambda request: answers.pop(0))
@@ -655,6 +692,28 @@ def test_a_connection_is_used_again(world: World) -> None:
     assert (len(world.requests), world.network.connections_made) == (20, 1)
 
 
+@pytest.mark.parametrize(
+    ("head", "kept"), [("", 0), ("Connection: close\r\n", 0), ("Connection: keep-alive\r\n", 1)]
+)
+@pytest.mark.parametrize("status", ["200 OK", "204 None"])
+def test_an_http_1_0_answer_ends_its_connection_unless_it_says_otherwise(
+    world: World, status: str, head: str, kept: int
+) -> None:
+    world.script(f"HTTP/1.0 {status}\r\n{head}Content-Length: 0\r\n\r\n".encode())
+    carrier = world.carrier()
+    world.network.run(carrier.run(ask()))
+    assert world.network.connections == kept
+    world.network.run(carrier.run(ask("POST", body=b"x")))
+    assert world.network.connections_made == 2 - kept
+
+
+def test_connections_are_not_logged(world: World) -> None:
+    world.serve(lambda request: Response(200))
+    with capturedLogs() as logged:
+        world.run(ask())
+    assert logged == []
+
+
 def test_there_are_never_more_in_flight_than_the_pool_and_the_first_comes_first(world: World) -> None:
     open_answers: list[Deferred[Response]] = []
 
@@ -785,8 +844,10 @@ class Endless:
         ("http://me:s3cret@api.test/v2", "credentials do not belong"),
         ("http://s3cret@api.test/v2", "credentials do not belong"),
         ("ftp://api.test/v2", "begin with http:// or https://"),
-        ("api.test/v2", "names no host"),
-        ("", "names no host"),
+        ("api.test/v2", "begin with http:// or https://"),
+        ("127.0.0.1:8088", "begin with http:// or https://"),
+        ("localhost:8088", "begin with http:// or https://"),
+        ("", "begin with http:// or https://"),
         ("http://", "names no host"),
         ("http://api.test/v2?key=s3cret", "query or fragment"),
         ("http://api.test/v2#s3cret", "query or fragment"),

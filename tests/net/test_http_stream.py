@@ -722,7 +722,9 @@ def test_cancelling_the_end_drops_the_connection(world: World) -> None:
     upload = world.upload()
     finished = upload.finish()
     finished.cancel()
-    assert type(world.error(finished)) is Closed
+    with pytest.raises(CancelledError):
+        world.network.run(finished)
+    assert type(world.error(upload.write(b"x"))) is Closed
     world.settle()
     assert world.network.connections == 0
 

@@ -35,7 +35,8 @@ class NodeInMemory:
 
     Attributes:
         streams: Path -> a data stream.
-        events: Path -> the document of an event stream, which has no events.
+        events: Path -> the document of an event stream; its events are those of `happened`.
+        happened: Path of an event stream -> its events, in the order in which they start.
         refusal: What every read and write of rows is answered, if anything.
         most_read: After how many rows a read ends as if there were no more, if anything.
         looked: How many intervals were told in answer to each question for them.
@@ -48,6 +49,7 @@ class NodeInMemory:
         self.url = f"http://{host}:8088"
         self.streams: dict[str, _Held] = {}
         self.events: dict[str, dict[str, Any]] = {}
+        self.happened: dict[str, list[dict[str, Any]]] = {}
         self.annotations: list[dict[str, Any]] = []
         self.refusal: Response | None = None
         self.most_read: int | None = None
@@ -108,7 +110,17 @@ class NodeInMemory:
             path = f"{asked['dest_path'].rstrip('/')}/{asked['stream']['name']}"
             return _gave(self._make(path, asked["stream"]).document)
         if line == "GET /event.json" and query.get("path") in self.events:
-            return _gave(self.events[query["path"]])
+            happened = self.happened.get(query["path"], [])
+            ats = [at for one in happened for at in (one["start_time"], one["end_time"])]
+            info = {"start": min(ats, default=None), "end": max(ats, default=None)}
+            return _gave({**self.events[query["path"]], "data_info": {**info, "event_count": len(happened)}})
+        if line == "GET /event/data.json" and query.get("path") in self.events:
+            found = [
+                one
+                for one in self.happened.get(query["path"], [])
+                if int(query["start"]) <= one["start_time"] < int(query.get("end", 1 << 62))
+            ]
+            return _gave({"events": found[: int(query["limit"])]})
         if line == "GET /annotations.json":
             if self._known(query, "stream_") is None:
                 return _said(404, "404: stream does not exist")

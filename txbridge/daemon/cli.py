@@ -702,7 +702,8 @@ with 1 if anything was refused or lost.
 {_TIMES}
 examples:
   txbridge joule copy joule:/live/random joule:backup:/copies --start "1 day ago"
-  txbridge joule copy joule:/live/random "cosm:new:Random numbers" --accept "breaks dropped"
+  txbridge joule copy joule:/live/random "cosm:new:Random numbers" --accept "not-a-number dropped" \\
+      --accept "breaks dropped" --accept "gaps dropped" --accept "annotations and events dropped"
   txbridge joule copy cosm:7 joule:/boiler --start 2026-11-01 --end 2026-12-01
 
 {JOULE_ENVIRONMENT}

@@ -374,6 +374,8 @@ def node_config(environ: Mapping[str, str], name: str | None = None) -> NodeConf
     key = _key("TXBRIDGE_JOULE_API_KEY", environ.get("TXBRIDGE_JOULE_API_KEY"), problems)
     if url is None and key is not None:
         problems.append("TXBRIDGE_JOULE_API_KEY: TXBRIDGE_JOULE_URL does not say of which node it is")
+    if url is not None and not url.lower().startswith(("http://", "https://")):
+        problems.append("TXBRIDGE_JOULE_URL: it must begin with http:// or https://")
     if url is not None and key is None:
         problems.append("TXBRIDGE_JOULE_URL: TXBRIDGE_JOULE_API_KEY does not give the node's key")
     if problems:

@@ -21,10 +21,16 @@ from txbridge.daemon.history import CHART_HEIGHT
 from txbridge.daemon.render import chart, clean, csv_row, instant, json_text, quantity, table
 from txbridge.daemon.running import DONE, UNREACHABLE
 from txbridge.daemon.terminal import Terminal
-from txbridge.errors import ConfigError, ConnectError
+from txbridge.errors import BridgeError, ConfigError, ConnectError
 from txbridge.joule import operations
 from txbridge.joule.client import Node
-from txbridge.joule.errors import DecimationError, EmptyPipeError, ObjectNotFound
+from txbridge.joule.errors import (
+    DecimationError,
+    EmptyPipeError,
+    InvalidArgument,
+    ObjectNotFound,
+    StreamNotFound,
+)
 from txbridge.joule.pipes import ReadPipe
 from txbridge.joule.structures import DataStream, Element, EventStream, Folder
 from txbridge.model.instants import format_instant, from_microseconds, shorten
@@ -45,6 +51,7 @@ __all__ = [
 
 ROOT = "/"
 MOST_DRAWN = 1000  # rows of a chart; more than any terminal has columns for
+LONGEST_NAME = 100  # of a tree, whose lines are all as wide as the longest name
 SHADES = " ▁▂▃▄▅▆▇█"
 
 Thing = Folder | DataStream | EventStream
@@ -88,6 +95,19 @@ async def find(node: Node, path: str) -> Thing:
             continue
         return found
     raise ConfigError([f"the node has nothing at {shorten(path)!r}; 'txbridge joule ls' lists what it has"])
+
+
+async def _without_rows(node: Node, path: str, error: BridgeError) -> BridgeError:
+    """What is wrong with a path that is no data stream's."""
+    try:
+        found = await find(node, path)
+    except ConfigError:
+        return error
+    if isinstance(found, Folder):
+        words = f"is a folder, which has no rows; 'txbridge joule ls {shorten(path)}' shows what is in it"
+    else:
+        words = f"is an event stream, which has no rows; 'txbridge joule info {shorten(path)}' describes it"
+    return ConfigError([f"{shorten(path)!r} {words}"])
 
 
 @deferred
@@ -148,7 +168,10 @@ def _tree(found: Thing, indent: str) -> Iterator[tuple[str, str]]:
     children = _children(found)
     for child in children:
         is_last = child is children[-1]
-        yield f"{indent}{'└── ' if is_last else '├── '}{clean(child.name)}", _words(child)
+        yield (
+            f"{indent}{'└── ' if is_last else '├── '}{clean(shorten(child.name, LONGEST_NAME))}",
+            _words(child),
+        )
         yield from _tree(child, indent + ("    " if is_last else "│   "))
 
 
@@ -373,7 +396,10 @@ async def intervals(
         end: Up to before it.
         form: ``"table"`` or ``"json"``.
     """
-    found = await node.data_intervals(path, start, end)
+    try:
+        found = await node.data_intervals(path, start, end)
+    except (StreamNotFound, InvalidArgument) as error:
+        raise await _without_rows(node, path, error) from error
     if form == "json":
         terminal.give(json_text([{"start": _iso(first), "end": _iso(last)} for first, last in found]))
     elif not found:
@@ -415,7 +441,10 @@ def coverage(found: Iterable[Sequence[int]], start: int, end: int, width: int) -
 @deferred
 async def read(node: Node, terminal: Terminal, request: ReadRequest) -> int:
     """Show rows, as many as there are; what a module makes now until it is stopped."""
-    stream = await node.run(operations.data_stream_get(request.path, with_info=True))
+    try:
+        stream = await node.run(operations.data_stream_get(request.path, with_info=True))
+    except (StreamNotFound, InvalidArgument) as error:
+        raise await _without_rows(node, request.path, error) from error
     if request.live:
         pipe = await node.data_subscribe(stream)
         await _show(pipe, _shown(request, stream, terminal), _nobody_counts)
@@ -427,9 +456,9 @@ async def read(node: Node, terminal: Terminal, request: ReadRequest) -> int:
         pipe = await node.data_read(stream, request.start, request.end, most)
         try:
             await _show(pipe, shown, lambda at: report(float(at - first)))
-        except DecimationError:
+        except DecimationError as error:
             if request.max_rows is not None:
-                raise
+                raise DecimationError(f"{error}; a larger --max-rows, or none, may do") from error
             pipe = await node.data_read(stream, request.start, request.end)
             await _show(pipe, shown, lambda at: report(float(at - first)))
     shown.end()

@@ -104,7 +104,9 @@ BEGINNING = 0
 class JouleSource:
     """Gives streams of one node, from where an earlier flow had come to.
 
-    A cursor holds, for each data stream, the intervals that were taken.
+    A cursor holds, for each data stream, the intervals that were taken.  Where a stream is wanted from now
+    on, the first batch may be one with a cursor only, so that a relay that is stopped before there is a row
+    still knows where it began.
     """
 
     def __init__(
@@ -128,7 +130,8 @@ class JouleSource:
             streams: The paths of data and event streams, or path -> name in the relay.  A path
                 alone gives its name without the first slash and with dots for the others:
                 ``/live/random`` is ``live.random``.
-            since: The first timestamp that is wanted; None is from now on, `BEGINNING` everything.
+            since: The first timestamp that is wanted; `BEGINNING` is everything.  None is, for each
+                stream, from when it was opened first: a cursor of that flow remembers it.
             until: The first timestamp that is not wanted any more: the flow ends when everything
                 before it was read.  None goes on for ever.
             rows: Whether to wait until the node has stored what a module makes, so that a destination
@@ -205,7 +208,10 @@ class JouleSource:
             clock=self._clock,
             until=self._until,
         )
-        flow.start(data, events, place, notes=self._notes)
+        begins = dict(place.begins)
+        if self._since is None:
+            begins |= {path: since for path, (*_, since) in (*data.items(), *events.items())}
+        flow.start(data, events, place, begins, notes=self._notes)
         return flow
 
     async def _find(
@@ -222,7 +228,7 @@ class JouleSource:
             if not self._notes:
                 raise
             record = await self._node.event_stream_get(path)
-            events[path] = (name, record, await self._first_event(path))
+            events[path] = (name, record, await self._first_event(path, place))
             return
         if stream.keep_us == KEEP_NONE and self._rows is Rows.STORED and self._until is None:
             raise ConfigError([f"the node stores nothing of {path}, so its rows can only be had live"])
@@ -231,18 +237,24 @@ class JouleSource:
     async def _first_row(self, path: str, place: Place) -> int:
         if self._since is not None:
             return self._since
+        if path in place.begins:
+            return place.begins[path]
         taken = place.data.get(path)
         if taken:
             return taken.start
         if path not in self._from_now:
-            # Kept, so that a flow that is opened again before its first row begins at the same place.
+            # Kept, so that a flow that is opened again before its first batch begins at the same place.
             info = await self._node.data_stream_info(path)
             self._from_now[path] = BEGINNING if info.end is None else info.end + 1
         return self._from_now[path]
 
-    async def _first_event(self, path: str) -> int:
+    async def _first_event(self, path: str, place: Place) -> int:
         if self._since is not None:
             return self._since
+        if path in place.begins:
+            return place.begins[path]
+        if path in place.events:
+            return BEGINNING  # those from before are known by their ids
         if path not in self._from_now:
             info = await self._node.event_stream_info(path)
             self._from_now[path] = BEGINNING if info.start is None or info.end is None else info.end + 1

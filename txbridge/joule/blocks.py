@@ -164,16 +164,19 @@ class Place:
         data: Path of a data stream -> the intervals in microseconds that were taken.
         annotations: Path of a data stream -> the highest id of its annotations that were taken.
         events: Path of an event stream -> the highest id of its events that were taken.
+        begins: Path of either -> the first timestamp that is wanted, where "from now on" was.
     """
 
     data: Mapping[str, IntervalSet] = field(factory=dict)
     annotations: Mapping[str, int] = field(factory=dict)
     events: Mapping[str, int] = field(factory=dict)
+    begins: Mapping[str, int] = field(factory=dict)
 
     def cursor(self) -> Cursor:
         """This place as a cursor."""
         data = {path: [list(interval) for interval in taken] for path, taken in self.data.items()}
-        return Cursor({"data": data, "annotations": dict(self.annotations), "events": dict(self.events)})
+        ids: dict[str, Json] = {"annotations": dict(self.annotations), "events": dict(self.events)}
+        return Cursor({"data": data, **ids, "begins": dict(self.begins)})
 
     @classmethod
     def read(cls, cursor: Cursor | None) -> Place:
@@ -191,13 +194,14 @@ class Place:
                     str(path): IntervalSet(tuple((int(start), int(end)) for start, end in taken))
                     for path, taken in value["data"].items()
                 },
-                _ids(value["annotations"]),
-                _ids(value["events"]),
+                _numbers(value["annotations"]),
+                _numbers(value["events"]),
+                _numbers(value.get("begins", {})),  # cursors had none once
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ConfigError(["the cursor is not one of a Joule node"]) from None
 
 
-def _ids(value: Any) -> dict[str, int]:
+def _numbers(value: Any) -> dict[str, int]:
     pairs: Iterable[tuple[Any, Any]] = value.items()
-    return {str(path): int(highest) for path, highest in pairs}
+    return {str(path): int(number) for path, number in pairs}

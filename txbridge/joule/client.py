@@ -263,8 +263,8 @@ class Node:
     ) -> list[list[int]]:
         """Read for which spans a data stream has data: ``[[start, end], …]``, each without its end.
 
-        A node looks each break up by itself.  Where there are thousands, ask for less at once, or give the
-        node a longer ``deadline``.
+        A node looks each break up by itself, so it may take ten times the ``deadline``.  Where there are
+        thousands of breaks, ask for less at once.
         """
         return await self.run(operations.data_intervals(stream, start, end))
 

@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -57,6 +57,12 @@ MOST_READS = 2
 
 MOST_HOLES = 256
 """Intervals of one stream that are remembered as taken; a cursor goes with every batch."""
+
+STRETCH = 3_600_000_000, 7 * 86_400_000_000
+"""Microseconds, at first and at most, of one question for intervals where nothing is known of them."""
+
+FEW_INTERVALS = 100
+"""A stretch with fewer is followed by one of twice its length: a node needs up to 60 ms for each."""
 
 JOIN_SECONDS = 60.0
 """How long the node may take to store a live row: its insert period is 5 s unless configured, and half."""
@@ -111,7 +117,8 @@ class _Data:
     """A data stream that is followed.
 
     Every row before ``since`` is not wanted; ``live_from`` is where what happens begins.  Everything below
-    ``examined`` was compared with what the node has.
+    ``examined`` was compared with what the node has.  Up to ``reached`` earlier flows had come; None
+    means that there was none.  It ``is_filled`` once everything was looked at that earlier flows had left.
     """
 
     path: str
@@ -120,8 +127,10 @@ class _Data:
     taken: IntervalSet
     since: int
     annotation: int
+    reached: int | None
     live_from: int | None = None
     examined: int = 0
+    is_filled: bool = False
     is_described: bool = False
 
 
@@ -184,6 +193,7 @@ class Flow:
         data: Mapping[str, tuple[str, DataStream, int]],
         events: Mapping[str, tuple[str, EventStream, int]],
         place: Place,
+        begins: Mapping[str, int],
         *,
         notes: bool,
     ) -> None:
@@ -194,17 +204,27 @@ class Flow:
                 is wanted.
             events: The same of event streams.
             place: Where an earlier flow had come to; what it has of other streams is kept.
+            begins: `Place.begins` from now on.
             notes: Whether annotations are wanted.
         """
-        self._untouched = place
+        self._untouched = evolve(place, begins=begins)
         for path, (name, stream, since) in data.items():
             taken = place.data.get(path, IntervalSet())
-            annotation = place.annotations.get(path, 0)
             self._data.append(
-                _Data(path=path, name=name, stream=stream, taken=taken, since=since, annotation=annotation)
+                _Data(
+                    path=path,
+                    name=name,
+                    stream=stream,
+                    taken=taken,
+                    since=since,
+                    annotation=place.annotations.get(path, 0),
+                    reached=taken.end if taken else place.begins.get(path),
+                )
             )
         for path, (name, _, since) in events.items():
             self._events.append(_Events(path=path, name=name, highest=place.events.get(path, 0), since=since))
+        if begins != place.begins:
+            self._handover.put(Batch(cursor=self._place().cursor()))
         work = [(one.path, self._follow(one)) for one in self._data]
         if notes:
             work += [(one.path, self._repeat(self._take_annotations, one)) for one in self._data]
@@ -304,6 +324,7 @@ class Flow:
             {**before.data, **{one.path: one.taken for one in self._data}},
             {**before.annotations, **{one.path: one.annotation for one in self._data if one.annotation}},
             {**before.events, **{one.path: one.highest for one in self._events if one.highest}},
+            before.begins,
         )
 
     # ------------------------------------------------------------------ rows
@@ -352,7 +373,7 @@ class Flow:
         until = self._clock.seconds() + SUBSCRIBE_AGAIN
         while self._clock.seconds() < until:
             edge = max(one.live_from, one.taken.end if one.taken else 0)
-            await self._fill(one, edge, None, self._new)
+            await self._fill_stretch(one, *self._edge(one, edge), None, self._new)
             await self._sleep(self._pace.poll)
 
     async def _live(self, one: _Data, pipe: Pipe) -> None:
@@ -393,24 +414,45 @@ class Flow:
         one.taken = one.taken.add(one.taken.end if one.taken else first, first)
         return bool(one.taken) and not follows
 
-    async def _fill(
-        self, one: _Data, start: int, end: int | None, turns: DeferredSemaphore | None = None
-    ) -> None:
+    async def _fill(self, one: _Data, start: int, end: int | None) -> None:
         """Read what is missing between two timestamps."""
-        turns = self._old if turns is None else turns
         if one.taken:
             # A node looks each break up by itself: what was taken from the first row on is not asked about.
             first, behind = one.taken.intervals[0]
             if start < first and (end is None or first < end):
-                await self._fill_span(one, start, first, turns)
+                await self._fill_span(one, start, first)
                 start = behind
             elif first <= start < behind:
                 start = behind
-        await self._fill_span(one, start, end, turns)
+        await self._fill_span(one, start, end)
+        one.is_filled = True
 
-    async def _fill_span(self, one: _Data, start: int, end: int | None, turns: DeferredSemaphore) -> None:
+    async def _fill_span(self, one: _Data, start: int, end: int | None) -> None:
+        before, start = self._edge(one, start)
+        if not one.is_filled:
+            # There may be so many breaks that a node has no answer about all of them in time.
+            info = await self._node.data_stream_info(one.stream)
+            if info.start is not None and info.end is not None:
+                length, longest = STRETCH
+                until = max(before, info.start) + length
+                while until <= info.end and (end is None or until < end):
+                    has = await self._fill_stretch(one, before, start, until, self._old)
+                    if has:
+                        before, start = has.end - 1, has.end
+                    if len(has) < FEW_INTERVALS:
+                        length = min(2 * length, longest)
+                    until += length
+        await self._fill_stretch(one, before, start, end, self._old)
+
+    @staticmethod
+    def _edge(one: _Data, start: int) -> tuple[int, int]:
         # A node cuts intervals at the start: only with the row before it can a break be told from none.
-        before = start if start == one.since else start - 1
+        return start if start == one.since else start - 1, start
+
+    async def _fill_stretch(
+        self, one: _Data, before: int, start: int, end: int | None, turns: DeferredSemaphore
+    ) -> IntervalSet:
+        """Read what is missing; gives what the node has from ``before`` on, the last row before it all."""
         has = await self._intervals(one, before, end)
         for (first, last), begins in windows(has, one.taken.add(before, start)):
             await turns.acquire()
@@ -418,6 +460,7 @@ class Flow:
                 await self._read(one, first, last, begins and bool(one.taken))
             finally:
                 turns.release()
+        return has
 
     async def _intervals(self, one: _Data, start: int, end: int | None) -> IntervalSet:
         if end is not None and end <= start:
@@ -474,13 +517,13 @@ class Flow:
 
     async def _tell_what_expired(self, one: _Data) -> None:
         """A stream that is kept for a time may have lost rows while we were away."""
-        if one.stream.keep_us < 0 or not one.taken:
+        if one.stream.keep_us < 0 or not one.reached:  # a stream without a row yet begins at 0
             return
         info = await self._node.data_stream_info(one.stream)
-        if info.start is None or info.end is None or info.start <= one.taken.end:
+        if info.start is None or info.end is None or info.start <= one.reached:
             return
-        if one.taken.end < info.end - one.stream.keep_us:
-            lost = (one.taken.end * 1000, info.start * 1000 - 1)
+        if one.reached < info.end - one.stream.keep_us:
+            lost = (one.reached * 1000, info.start * 1000 - 1)
             await self._put(Batch(gaps=(Gap(one.name, *lost, "the node had dropped it already"),)))
 
     # ------------------------------------------------------------------ annotations and events
@@ -498,9 +541,10 @@ class Flow:
     async def _take_events(self, one: _Events) -> None:
         found = await self._node.event_stream_read(one.path, start=one.since, end=self._until)
         new = [each for each in found if (each.id or 0) > one.highest]
+        if found:
+            one.since = max(one.since, max(each.start_time for each in found) - LATE_EVENTS)
         if new:
             one.highest = max(each.id or 0 for each in new)
-            one.since = max(one.since, max(each.start_time for each in new) - LATE_EVENTS)
             await self._put(Batch(notes=_in_order(event_note(one.name, each) for each in new)))
 
 

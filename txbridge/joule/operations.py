@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from attrs import evolve
+
 from txbridge.errors import RemoteProtocolError
 from txbridge.joule import codec
 from txbridge.joule.codec import check_timestamp, check_word, write_json
@@ -121,6 +123,9 @@ MAX_ID = (1 << 31) - 1  # PostgreSQL's integer; a larger number is no id but an 
 MIN_KEY = 32  # characters of a user's key
 MAX_ARCHIVE = 256 << 20
 """Bytes of an archive that are held in memory to be sent."""
+
+PATIENCE = 10.0
+"""Deadlines that a question for intervals may take: a busy node needs 60 ms for each break."""
 
 # ------------------------------------------------------------------------------------------ the node
 
@@ -256,7 +261,8 @@ def data_intervals(
 ) -> Operation[list[list[int]]]:
     """Read for which spans a data stream has data."""
     query = (*_query(select_data_stream(stream)), *_span(start, end))
-    return _get("data_intervals", "data/intervals.json", codec.read_intervals, query)
+    asked = _get("data_intervals", "data/intervals.json", codec.read_intervals, query)
+    return evolve(asked, patience=PATIENCE)
 
 
 def data_consolidate(

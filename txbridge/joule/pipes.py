@@ -43,7 +43,7 @@ from txbridge.errors import (
     TimedOut,
 )
 from txbridge.joule import codec
-from txbridge.joule.codec import check_timestamp
+from txbridge.joule.codec import FIRST_TIMESTAMP, LAST_TIMESTAMP, check_timestamp
 from txbridge.joule.errors import (
     DecimationError,
     EmptyPipeError,
@@ -103,6 +103,9 @@ RESUME_DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 MAX_ROWS = 100_000
 """Rows that ``read_all`` gives unless it is told otherwise, as with Joule's own client."""
+
+MAX_BREAKS = 1 << 20
+"""Interval breaks that may follow each other without a row: whole intervals may be decimated away."""
 
 NO_DATA = "this stream has no data"
 
@@ -419,7 +422,8 @@ class ReadPipe(_Readable):
         # What comes before any row ends nothing; but a subscriber may have rows from before.
         self._is_after_break = reopen is not None
         self._repeats: int | None = None  # the timestamp of the row that was asked for once more
-        self._went_back: RemoteProtocolError | None = None
+        self._breaks = 0  # those since the last row
+        self._wrong: RemoteProtocolError | None = None  # what the node did, so that it is asked again
         self._losses = 0
         self._sleep: Deferred[None] | None = None
 
@@ -434,8 +438,8 @@ class ReadPipe(_Readable):
 
     async def _more(self) -> Sequence[Rows]:
         while self._download is not None:
-            if self._went_back is not None:
-                await self._go_on(self._went_back)
+            if self._wrong is not None:
+                await self._go_on(self._wrong)
                 continue
             try:
                 pieces = await self._download.next_pieces()
@@ -465,9 +469,14 @@ class ReadPipe(_Readable):
         for event in self._reader.receive_data(*pieces):
             if isinstance(event, WentBack):
                 reason = f"the node went back from the timestamp {event.last} to {event.found}"
-                self._went_back = RemoteProtocolError("data_read", reason)
+                self._wrong = RemoteProtocolError("data_read", reason)
                 break
             rows = event.rows
+            self._breaks = 0 if len(rows) else self._breaks + 1
+            if self._breaks > MAX_BREAKS:
+                reason = f"{self._breaks} interval breaks follow each other without a row"
+                self._wrong = RemoteProtocolError("data_read", reason)
+                break
             if self._repeats is not None and len(rows):
                 if int(rows[0]["timestamp"]) == self._repeats:
                     rows = rows[1:]
@@ -506,6 +515,9 @@ class ReadPipe(_Readable):
         if self._last is not None:
             start = self._last + 1 if self._is_after_break else self._last
             self._repeats = None if self._is_after_break else self._last
+            if not FIRST_TIMESTAMP <= start <= LAST_TIMESTAMP:
+                reason = f"a row has the timestamp {self._last}, after which nothing can be asked for"
+                raise RemoteProtocolError("data_read", reason)
         level = self.decimation_level if self.decimated or self._last is not None else None
         download: Download | None = None
         if start is None or self._end is None or start < self._end:
@@ -517,7 +529,8 @@ class ReadPipe(_Readable):
         if self._download is not None:
             self._download.close()
         self._download = download
-        self._went_back = None
+        self._wrong = None
+        self._breaks = 0
         self._reader = RowReader(self.dtype, after=None if start is None else start - 1)
         if download is not None and download.headers.get("joule-layout", self.layout) != self.layout:
             download.close()
@@ -862,7 +875,7 @@ async def open_read(
     layout = described.layout if download is None and described else _header(download, "joule-layout")
     more = _naming(stream, described)
     try:
-        level = int(_header(download, "joule-decimation", "1"))
+        level = positive("joule-decimation", int(_header(download, "joule-decimation", "1")))
         return ReadPipe(
             download, layout, clock=clock, reopen=ask, start=start, end=end, decimation_level=level, **more
         )

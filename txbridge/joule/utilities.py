@@ -5,8 +5,9 @@ Source: Joule 1.0.1, ``utilities``.
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 
 from txbridge.errors import ConfigError
@@ -17,6 +18,8 @@ __all__ = ["ConnectionInfo", "human_to_timestamp", "time_now", "timestamp_to_hum
 
 MIN_TIMESTAMP = -(1 << 63)
 MAX_TIMESTAMP = (1 << 63) - 1
+
+_AGO = re.compile(r"([0-9]{1,5}(?:\.[0-9]+)?|an?|one) (second|minute|hour|day|week)s? ago")
 
 
 def time_now() -> int:
@@ -59,7 +62,8 @@ def human_to_timestamp(time: str) -> int:
 
     Raises:
         ValueError: It is none of these.
-        ConfigError: It is neither a number nor ISO 8601, and the package dateparser is not installed.
+        ConfigError: It is no number, no ISO 8601, and no span that ends now, such as ``1 hour ago``, and
+            the package dateparser is not installed.
     """
     try:
         return int(time)
@@ -68,11 +72,24 @@ def human_to_timestamp(time: str) -> int:
     try:
         at = datetime.fromisoformat(time.strip())
     except ValueError:
-        at = _parse(time)
+        at = _ago(time) or _parse(time)
     try:
         return to_microseconds(at.astimezone(UTC))
     except (OverflowError, ValueError):
         raise ValueError(f"{shorten(time)!r} is not in the years 1 to 9999") from None
+
+
+def _ago(time: str) -> datetime | None:
+    words = " ".join(time.lower().split())
+    if words == "now":
+        return datetime.now(UTC)
+    match = _AGO.fullmatch(words)
+    if match is None:
+        return None
+    count = float(match[1]) if match[1][0].isdigit() else 1.0
+    # Days are those of the calendar here, whose clocks may have changed meanwhile.
+    now = datetime.now() if match[2] in ("day", "week") else datetime.now(UTC)
+    return now - timedelta(**{f"{match[2]}s": count})
 
 
 def _parse(time: str) -> datetime:
@@ -80,7 +97,7 @@ def _parse(time: str) -> datetime:
         parse = import_module("dateparser").parse
     except ImportError as error:
         raise ConfigError(
-            ["times in words need the package dateparser: pip install 'txbridge[joule]'"]
+            ["other words than '1 hour ago' need the package dateparser: pip install 'txbridge[joule]'"]
         ) from error
     # Of all languages, what is no time takes a quarter of a minute, in which the reactor stands still.
     at: datetime | None = parse(time, languages=["en"])

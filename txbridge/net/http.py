@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
 import treq.client
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.error import ConnectError as TwistedConnectError
@@ -76,7 +76,14 @@ from txbridge.net.backoff import http_date, retry_after
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
 from txbridge.net.endpoint import client_endpoint
-from txbridge.net.http_stream import MAX_REFUSAL, Download, HttpConnection, Upload, connection_factory
+from txbridge.net.http_stream import (
+    MAX_REFUSAL,
+    Download,
+    HttpConnection,
+    Upload,
+    connection_factory,
+    keep_alive,
+)
 from txbridge.net.operation import Answer, Operation, rejection
 from txbridge.net.proxy import Proxy
 from txbridge.net.reactor import resolve_reactor, steady_clock
@@ -100,6 +107,8 @@ _NO_RETRY_NEEDED = frozenset(("GET", "HEAD", "DELETE"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _URL_PATH = re.compile(r"(?:[\w\-.~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _PRINTABLE = re.compile(r"[\x20-\x7e\x80-\xff]*")
+_SECRET = re.compile(r"auth|cookie|key|secret|token")  # in the name of a header
+_LEAST_SECRET = 4  # characters; what is shorter hides nothing, and is part of too many words
 
 
 class HttpCarrier:
@@ -108,8 +117,8 @@ class HttpCarrier:
     Args:
         base_url: Where the API is, such as ``https://api.example.com/v2``; a path is kept.
         headers: Sent with every request, as pairs; an operation's own override them.
-        deadline: Seconds for one operation, from when it is run to the last byte of its answer.
-            Waiting for a free connection counts.
+        deadline: Seconds for one operation, from when it is run to the last byte of its answer;
+            times its ``patience``.  Waiting for a free connection counts.
         pool_size: Requests in flight at once, and connections kept open between them.
         max_body: Bytes an answer's body may have, as sent and inflated.
         trust: Whom to trust; None for the system's roots.
@@ -290,7 +299,8 @@ class HttpCarrier:
         if not work.called:
             self._in_flight.add(work)
             work.addBoth(self._landed, work)
-        return with_deadline(self._reactor, work, self._deadline, operation=operation.name, phase=phase)
+        seconds = self._deadline * operation.patience
+        return with_deadline(self._reactor, work, seconds, operation=operation.name, phase=phase)
 
     async def _unless_closed(self, work: Coroutine[Deferred[Any], Any, S]) -> S:
         try:
@@ -334,7 +344,7 @@ class HttpCarrier:
             raise RemoteProtocolError(operation.name, f"the answer is not HTTP: status {answer.status}")
         now = http_date(answer.headers.get("date"))
         wait = retry_after(answer.headers.get("retry-after"), self._reactor.seconds() if now is None else now)
-        raise rejection(operation, answer, retry_after=wait)
+        raise rejection(_discreet(operation, self._headers), answer, retry_after=wait)
 
     async def _ask(self, operation: Operation[Any], exchange: _Exchange) -> Answer:
         url = self._base.url + _target(operation)
@@ -501,6 +511,10 @@ class _Connection(HTTP11ClientProtocol):
     head_room: int | None = None
     _operation = ""
 
+    def connectionMade(self) -> None:
+        """Called by Twisted."""
+        keep_alive(self.transport)
+
     def expect_head(self, operation: str) -> None:
         """A request is about to be sent; called by its exchange."""
         self.head_room = MAX_HEAD
@@ -517,6 +531,15 @@ class _Connection(HTTP11ClientProtocol):
                 self._giveUp(reason)  # type: ignore[no-untyped-call]  # Twisted's own
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's own
+
+    def _finishResponse(self, rest: bytes) -> None:  # noqa: N802 - Twisted
+        """Called by the parser when an answer is whole, before the pool may get the connection back."""
+        parser, request = self._parser, self._currentRequest
+        if parser is not None and request is not None and parser.response.version[1:] < (1, 1):
+            # Twisted takes it for one that stays open, unless it says that it does not.
+            said = b",".join(parser.connHeaders.getRawHeaders(b"connection", ())).lower()
+            request.persistent = request.persistent and b"keep-alive" in said
+        super()._finishResponse(rest)
 
 
 class _ConnectionFactory(_HTTP11ClientFactory):
@@ -717,6 +740,9 @@ def _read_base_url(text: str, problems: list[str]) -> _Base | None:
     """Take a base URL apart.  No problem repeats it: it may hold a password or a key."""
     try:
         parts = urlsplit(text)
+        if parts.scheme not in ("http", "https"):
+            problems.append("base_url: it must begin with http:// or https://")
+            return None
         port = parts.port
         host = ascii_host(parts.hostname or "")
     except ValueError:
@@ -726,8 +752,6 @@ def _read_base_url(text: str, problems: list[str]) -> _Base | None:
         problems.append("base_url: it names no host that can be looked up")
         return None
     found = len(problems)
-    if parts.scheme not in ("http", "https"):
-        problems.append("base_url: it must begin with http:// or https://")
     if parts.username is not None or parts.password is not None:
         problems.append("base_url: credentials do not belong in a URL; use a header")
     if parts.query or parts.fragment:
@@ -785,6 +809,26 @@ def _merged(defaults: dict[str, str], operation: Operation[Any]) -> Iterable[tup
     for problem in _header_problems(own):
         raise EncodeError("http", "", problem)
     return {**defaults, **_by_name(own)}.items()
+
+
+def _discreet(operation: Operation[T], defaults: dict[str, str]) -> Operation[T]:
+    """The same operation; what it reads of a refusal does not repeat a key that was sent."""
+    values = [value for name, value in _merged(defaults, operation) if _SECRET.search(name)]
+    # Without the scheme of an Authorization too.
+    secrets = [secret for value in values for secret in (value, value.rpartition(" ")[2])]
+
+    def hide(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***") if len(secret) >= _LEAST_SECRET else text
+        return text
+
+    def explain(answer: Answer) -> tuple[str, str]:
+        # Before its words are cut short, and after they are unescaped.
+        body = hide(answer.body.decode("latin-1")).encode("latin-1")
+        title, detail = operation.explain(evolve(answer, body=body))
+        return hide(title), hide(detail)
+
+    return evolve(operation, explain=explain)
 
 
 def _request_head(

@@ -47,6 +47,7 @@ __all__ = [
     "StreamCarrier",
     "Upload",
     "connection_factory",
+    "keep_alive",
 ]
 
 T = TypeVar("T")
@@ -297,7 +298,7 @@ class HttpConnection(TwistedProtocol):
     def serve(self, owner: _Owner) -> None:
         """Send the request; the owner is told of the answer."""
         self._owner = owner
-        _keep_alive(self.transport)
+        keep_alive(self.transport)
         self.transport.registerProducer(self, True)
         self.transport.write(self._request)
 
@@ -389,7 +390,7 @@ class _Factory(Factory):
         return HttpConnection(*self._arguments)
 
 
-def _keep_alive(transport: Any) -> None:
+def keep_alive(transport: Any) -> None:
     """Notice a peer that is gone without a word, sooner than after the system's two hours."""
     prepare_transport(transport)
     below_tls = getattr(transport, "transport", transport)
@@ -633,13 +634,17 @@ class Upload(Generic[T]):
         if self._result is not None:
             return succeed(self._result[0])
         if self._answered is None:
-            self._answered = Deferred(lambda _: self.abort())
+            self._answered = Deferred(self._give_up)
             self._send()
         return self._answered
 
     def abort(self) -> None:
         """Drop the connection; what was not sent yet is lost.  A second call is harmless."""
         self._connection.abort(Closed("the upload"))
+
+    def _give_up(self, answered: Deferred[T]) -> None:
+        answered.errback(Failure(CancelledError()))  # and not with that it was aborted here
+        self.abort()
 
     def _wait_in(self, waiting: list[Deferred[None]]) -> Deferred[None]:
         one: Deferred[None] = Deferred(waiting.remove)

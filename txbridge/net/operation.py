@@ -66,6 +66,7 @@ class Operation(Generic[T_co]):
         explain: Reads ``(title, detail)`` from the body of a refusal.
         refine: Chooses a platform's own class for a refusal, from the class that `rejection` has found
             and the detail; it must be a subclass of the former.
+        patience: How many times the carrier's deadline it may take.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Operation(Generic[T_co]):
     refine: Callable[[type[RequestRejected], str], type[RequestRejected]] = field(
         default=lambda kind, detail: kind, repr=False
     )
+    patience: float = 1.0
 
 
 class Carrier(Protocol):
