@@ -429,6 +429,16 @@ def test_a_backlog_is_not_thrown_at_a_server_that_has_just_come_back(bench):
     assert one.status.batch_points == 10_000
 
 
+def test_a_backlog_of_single_rows_is_delivered_in_large_parts_too(bench):
+    one = bench(start=False)
+    for at in range(5000):
+        one.put(batch_of(at))
+    one.sender.start()
+    assert one.sink.ats() == list(range(5000))
+    assert one.sink.sizes()[0] < 30
+    assert len(one.sink.tried) < 15
+
+
 def test_what_waits_for_hours_is_peeked_anew_and_not_held(bench):
     """So what came meanwhile, and what made room for it, counts."""
     one = bench(*[AWAY] * 3)
