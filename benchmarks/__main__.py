@@ -1,4 +1,4 @@
-"""Measure: ``python -m benchmarks [codecs] [requests] [fanout] [history] [joule] [--quick] [--json]``."""
+"""Measure: ``python -m benchmarks [codecs] [requests] [fanout] [history] [outbox] [joule] [--quick]``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import codecs, fanout, history, joule, requests
+from benchmarks import codecs, fanout, history, joule, outbox, requests
 from benchmarks.harness import FULL, QUICK, Group, Size, drawn_on, show
 
 __all__ = ["main", "measure"]
 
-SUBJECTS = {"codecs": codecs, "requests": requests, "fanout": fanout, "history": history}
+SUBJECTS = {"codecs": codecs, "requests": requests, "fanout": fanout, "history": history, "outbox": outbox}
 BY_NAME = {**SUBJECTS, "joule": joule}
 """Those above, and what is only measured when asked for, because its peer has to be fetched first."""
 WIDTH = 100  # columns, where the output is no terminal
