@@ -15,7 +15,7 @@ from tests.contract.outbox import PLENTY, ListLedger, OutboxContract, ats_of, ba
 from tests.support.deferreds import fired, result_of, waits
 from tests.support.files import FaultyFiles
 from tests.support.workers import StepWorker
-from txbridge.errors import Closed, OutboxError
+from txbridge.errors import Closed, EncodeError, OutboxError
 from txbridge.model.samples import Batch, Cursor, Gap, StreamInfo
 from txbridge.relay.disk_outbox import PLACES_ROOM, DiskOutbox
 from txbridge.relay.roles import Durability, Loss, LossKind, OnFull
@@ -744,3 +744,21 @@ def test_what_nobody_foresaw_fails_who_waits_and_leaves_the_outbox_working(flush
     bench.append(2)
     assert bench.rest() == [2]
     assert [one[:3] for one in lost_by(bench)] == [(LossKind.OVERFLOW, "s", 0)]
+
+
+def test_a_thinning_that_was_not_finished_leaves_the_segment_as_it_was():
+    bench = Bench(max_points=64, on_full=OnFull.DECIMATE, segment_bytes=1 << 16, max_bytes=1 << 20)
+    fill(bench, 32, rows=2)
+    bench.files.fail("rename")
+    with pytest.raises(OutboxError, match="replaced"):
+        bench.append(64)
+    assert bench.files.paths("*.new")
+    bench.kill()
+    assert not bench.files.paths("*.new")
+    assert not bench.files.paths("*-1.*")
+    assert bench.rest() == list(range(64))
+
+
+def test_a_stream_that_no_text_names_is_refused():
+    with pytest.raises(EncodeError, match="streams"):
+        result_of(Bench().outbox.append(batch_of(1, stream="\ud800")))

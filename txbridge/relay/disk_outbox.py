@@ -47,7 +47,7 @@ from zlib import crc32
 from attrs import define, evolve, field
 from twisted.logger import Logger
 
-from txbridge.errors import DecodeError, OutboxError
+from txbridge.errors import DecodeError, EncodeError, OutboxError
 from txbridge.model.samples import Batch, Cursor, Gap
 from txbridge.net.deferred import deferred
 from txbridge.relay.clock import machine_clock
@@ -183,28 +183,26 @@ class _DiskShelf:
         found.places_lost = exist > 0 and not readable
 
     def _recover_segments(self, names: Sequence[str], found: _Recovered) -> None:
-        newest: dict[int, int] = {}
-        files: dict[tuple[int, int], set[str]] = {}
+        files: dict[int, dict[int, set[str]]] = {}  # first position -> generation -> kinds of files
         for name in names:
             stem, _, kind = name.partition(".")
             first, dash, generation = stem.partition("-")
             if kind == "new":  # a rewriting that was not finished
                 self._files.remove(self._folder / name)
-            elif kind in ("seg", "sum") and dash and first.isdigit() and generation.isdigit():
-                key = int(first), int(generation)
-                files.setdefault(key, set()).add(kind)
-                if kind == "seg" or key[0] not in newest:
-                    newest[key[0]] = max(newest.get(key[0], 0), key[1])
-        for number, limit in pairwise([*sorted(newest), None]):
+            elif kind in ("seg", "sum") and dash and first.isdecimal() and generation.isdecimal():
+                files.setdefault(int(first), {}).setdefault(int(generation), set()).add(kind)
+        for number, limit in pairwise([*sorted(files), None]):
             assert number is not None
-            for key in files:
-                if key[0] == number and key[1] != newest[number]:
-                    self._remove_files(*key)
-            there = files[(number, newest[number])]
-            recovered = self._recover_segment(number, newest[number], there, limit)
+            there = files[number]
+            # A summary is written before its segment gets its name.
+            newest = max(there, key=lambda one: ("seg" in there[one], one))
+            for other in there:
+                if other != newest:
+                    self._remove_files(number, other)
+            recovered = self._recover_segment(number, newest, there[newest], limit)
             if recovered is not None:
                 found.segments.append(recovered)
-            elif "seg" in there:
+            elif "seg" in there[newest]:
                 found.unused = number
 
     def _recover_segment(
@@ -342,7 +340,10 @@ class _DiskShelf:
         body = encode_batch(batch)
         extras = bool(batch.gaps or batch.infos or batch.notes)
         spans = spans_of(batch)
-        rest = encode_rest(stamp.boot_id, only, spans)
+        try:
+            rest = encode_rest(stamp.boot_id, only, spans)
+        except UnicodeEncodeError as error:
+            raise EncodeError("record", "streams", f"a name is no text: {error.reason}") from None
         size = record_size(len(rest), len(body))
         head = Head(
             0,
@@ -429,7 +430,6 @@ class _DiskShelf:
 
     def seal(self, segment: Segment) -> int:
         file, summary = self._active, self._summary
-        self._active = self._summary = None
         path = self._folder / _name(segment.first, segment.generation)
         if file is not None:
             file.close()
@@ -437,6 +437,7 @@ class _DiskShelf:
         if summary is not None and len(summary.index):
             self._remember(segment, summary)
             self._write_summary(path, summary)
+        self._active = self._summary = None
         return self._size_of(path)
 
     def _write_summary(self, path: Path, summary: Summary) -> None:
@@ -579,7 +580,7 @@ class _DiskShelf:
 
     def spans(self, segment: Segment) -> Mapping[str, Span]:
         try:
-            return self._summary_of(segment).streams
+            return self._summary_of(segment).streams.copy()  # of the active one it may grow meanwhile
         except OutboxError:
             return {}
 

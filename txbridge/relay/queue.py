@@ -577,7 +577,7 @@ class SegmentQueue:
             )
             for name, reader in self._readers.items()
         }
-        blocked = self._caps.on_full is OnFull.BLOCK and bool(self._appends) and not self._working
+        blocked = self._caps.on_full is OnFull.BLOCK and bool(self._appends) and not self._could_begin()
         return OutboxState(
             self._points, self._nbytes, blocked, pending, self._caps.max_bytes, self._shelf.durability
         )
@@ -834,12 +834,20 @@ class SegmentQueue:
                 segment.kept += head.points
                 self._points += head.points
 
+    def _target(self, item: Item) -> Segment | None:
+        """The segment that an item would go to, or None for a new one."""
+        active = self._active
+        return active if active is not None and self._fits(active, item.head, 0, 0) else None
+
+    def _could_begin(self) -> bool:
+        """Whether there is room for what waits first."""
+        item = self._appends[0].item
+        return self._has_room(item, self._target(item), 0, 0)
+
     async def _make_room(self, append: _Append) -> bool:
         """Begin a segment for it, or make room for that; whether something has changed."""
         item = append.item
-        active = self._active
-        if active is not None and not self._fits(active, item.head, 0, 0):
-            active = None
+        active = self._target(item)
         if self._has_room(item, active, 0, 0):
             await self._begin(item)
             return True
