@@ -14,8 +14,9 @@ What an error's advice makes the sender do:
 ``BURY``
     What was to be delivered is halved until what is refused is alone: a row, a description, a note.  That
     one goes to the dead letters with the platform's words, and into the ledger; the others are delivered.
-    So it is with a block that a receipt rejects.  A stream of which nothing is taken any more is not
-    searched row by row each time; and where a platform wants a stream's rows in order, a block is not
+    So it is with a block that a receipt rejects.  The search has bounds, beyond which a whole piece of a
+    block becomes a letter: so many halvings for what is settled at once; a stream of which nothing was
+    taken is not searched again; and where a platform wants a stream's rows in order, a block is not
     searched if a later one of its stream was taken.
 `TooLarge`
     The part is halved, and deliveries stay that small for a while.
