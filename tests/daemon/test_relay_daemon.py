@@ -215,3 +215,31 @@ async def test_an_endpoint_that_is_taken_is_told_and_nothing_stays_behind(tmp_pa
         assert not (tmp_path / "state" / "control").exists()
         async with here.running(here.route(hub)) as relay:
             await until(lambda: relay.report().status)
+
+
+async def test_a_state_directory_whose_name_is_too_long_for_a_socket_has_one_all_the_same(tmp_path):
+    deep = tmp_path / ("a" * 60) / ("b" * 60)
+    deep.mkdir(parents=True)
+    async with hub_here(tmp_path / "hub") as hub:
+        await made_feed(hub)
+        here = RelayHere(deep)
+        text = here.route(hub).replace(here.endpoint(), "tcp:0:interface=127.0.0.1")
+        async with here.running(text) as relay:
+            await until(lambda: relay.report().status.source is LinkState.WORKING)
+            assert (await ask_relay(relay.reactor, str(deep / "state")))["ready"]
+        assert not (deep / "state" / "control").exists()
+
+
+async def test_an_outbox_that_cannot_be_opened_keeps_its_route_waiting_and_no_other(tmp_path, flushed_errors):
+    async with hub_here(tmp_path / "hub") as hub:
+        await made_feed(hub)
+        here = RelayHere(tmp_path)
+        (tmp_path / "state" / "attic").mkdir(parents=True)
+        (tmp_path / "state" / "attic" / "outbox").write_text("this is a file")
+        async with here.running(here.route(hub) + here.route(hub, "attic")) as relay:
+            await relay.send("temp,,1\n")
+            await until(lambda: relay.delivered() == 1)
+            assert "outbox" in relay.report("attic").problem
+            (tmp_path / "state" / "attic" / "outbox").unlink()
+            await relay.send("temp,,2\n", "attic")
+            await until(lambda: relay.delivered("attic") == 1)

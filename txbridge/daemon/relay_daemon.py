@@ -442,14 +442,10 @@ class RelayDaemon:
 
     async def _open_control(self) -> None:
         assert self._state is not None
-        path = self._state.control_socket
-        # The lock is ours, so whoever listened there is gone.
-        path.unlink(missing_ok=True)
+        endpoint = UNIXServerEndpoint(self.reactor, self._state.control_socket, mode=0o600)
         try:
-            self._control = await self._listen(
-                UNIXServerEndpoint(self.reactor, str(path), mode=0o600), str(path)
-            )
-        except ConfigError as error:
+            self._control = await self._listen(endpoint, "state")
+        except ConfigError as error:  # a file system without sockets; everything else works there
             self._log.warn("'txbridge relay status' cannot ask: {error}", error=str(error))
 
     async def _open_admin(self, endpoint: str | None) -> None:
