@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -9,6 +10,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from tests.support.files import FaultyFiles
@@ -137,15 +139,18 @@ class TwoFeeds:
             random=lambda: 0.5,
         )
         relay.startService()
-        self.lives.append((relay, outbox, paws))
+        self.lives.append((relay, outbox, paws, sink))
 
     def kill(self):
-        """End it at once: what it does from now on reaches no disk."""
-        self.files.kill()
-        relay, outbox, paws = self.lives.pop()
+        """End it at once: what it does from now on reaches no disk and no feed."""
+        disk = deepcopy(self.files)
+        relay, outbox, paws, sink = self.lives.pop()
+        sink.deliver = lambda batch: Deferred()
         self.hub.run(relay.stopService(), 120)
         self.hub.run(outbox.close())
         self.hub.run(paws.disconnect())
+        self.files = disk
+        self.files.kill()
 
     def write(self):
         """Record some points, now and then older than others that are there."""
