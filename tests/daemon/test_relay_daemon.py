@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import contextmanager
 
 import pytest
+from twisted.logger import formatEvent, globalLogPublisher
 
-from tests.support.program import hub_here
-from tests.support.relay_daemon import RelayHere, until
+from tests.support.program import hub_here, turn
+from tests.support.relay_daemon import LineClient, RelayHere, until
 from txbridge.daemon.relay_control import ask_relay
 from txbridge.errors import ConfigError
 from txbridge.model.structures import Environment
@@ -189,6 +191,60 @@ async def test_the_service_manager_is_told_how_it_goes_and_that_it_is_alive(tmp_
                     )
 
                 await until(both)
+
+
+@contextmanager
+def logged():
+    """What the relay's own log says while a block runs."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        yield lambda: [
+            formatEvent(one)
+            for one in events
+            if one.get("log_namespace") == "txbridge.daemon.relay_daemon._Route"
+        ]
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+
+
+async def test_losses_are_news_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("txbridge.daemon.relay_daemon.LOOK_EVERY", 0.02)
+    async with hub_here(tmp_path / "hub") as hub:
+        here = RelayHere(tmp_path)
+        box = 'outbox = { durability = "none", max_points = 3, on_full = "drop_newest" }'
+        text = here.route(hub, more=box).replace(hub.config.url, "http://127.0.0.1:9/v2")
+        with logged() as said:
+            async with here.running(text) as relay:
+                await relay.send("temp,,1\n" * 3)
+                await relay.send("temp,,2\n")
+                await until(lambda: any("lost" in one for one in said()))
+                await relay.send("temp,,2\n")
+                await turn(relay.reactor, 0.1)
+                await relay.send("temp,,3\n")
+                await turn(relay.reactor, 0.1)
+                lines = [one for one in said() if "lost" in one]
+        assert lines == ["route boiler: data for hub is lost (overflow); see 'txbridge relay ledger'"]
+
+
+async def test_a_source_that_has_to_wait_is_news_when_it_lasts(tmp_path, monkeypatch):
+    monkeypatch.setattr("txbridge.daemon.relay_daemon.LOOK_EVERY", 0.02)
+    async with hub_here(tmp_path / "hub") as hub:
+        feed = await made_feed(hub)
+        here = RelayHere(tmp_path)
+        box = 'outbox = { durability = "none", max_points = 3, on_full = "block" }'
+        text = here.route(hub, more=box).replace(f"feed = {feed}", f"feed = {feed + 1}")
+        with logged() as said:
+            async with here.running(text) as relay:
+                await relay.send("temp,,1\n" * 3)
+                client = await LineClient.connected(here.endpoint())
+                client.transport.write(b"temp,,2\n")
+                await until(lambda: "route boiler: the outbox is full, and the source waits" in said())
+                await made_feed(hub, "now it is there")
+                assert await relay.daemon.reload(lambda: relay.config(text))
+                await until(lambda: "route boiler: the source goes on" in said())
+                client.transport.loseConnection()
+                await client.closed
 
 
 async def test_two_relays_do_not_share_a_state(tmp_path):
