@@ -890,7 +890,9 @@ class SegmentQueue:
         self._nbytes += segment.nbytes
         self._active = segment
         if self._is_durable:
-            # Should the segment be deleted before anything else says what is in it, this says that it was.
+            # Should the segment be deleted before anything else says what is in it, this says that it was:
+            # in both files of the places, so that one of them may be damaged too.
+            await self._save()
             await self._save()
 
     async def _retire(self, segment: Segment) -> None:
