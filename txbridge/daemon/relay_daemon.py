@@ -263,6 +263,13 @@ class RelayDaemon:
             ConfigError: The state directory cannot be used, or the endpoint of ``admin`` cannot be
                 listened at.
         """
+        await self._lock.acquire()
+        try:
+            await self._start()
+        finally:
+            self._lock.release()
+
+    async def _start(self) -> None:
         self._state = StateDirectory(self.config.state)
         started = False
         try:
@@ -278,12 +285,18 @@ class RelayDaemon:
             started = True
         finally:
             if not started:
-                await self.stop()
+                await self._stop()
 
     @deferred
     async def stop(self) -> None:
         """Stop: every route flushes what it can within its deadline, all at once."""
         await self._lock.acquire()
+        try:
+            await self._stop()
+        finally:
+            self._lock.release()
+
+    async def _stop(self) -> None:
         try:
             for call in self._calls:
                 call.stop()
@@ -302,7 +315,6 @@ class RelayDaemon:
             state, self._state = self._state, None
             if state is not None:
                 state.release()
-            self._lock.release()
 
     @deferred
     async def reload(self, read: Callable[[], RelayConfig]) -> bool:
