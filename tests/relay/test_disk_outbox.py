@@ -6,6 +6,7 @@ import os
 from itertools import count, pairwise
 from pathlib import Path
 from random import Random
+from threading import enumerate as enumerate_threads
 
 import pytest
 from twisted.internet.defer import CancelledError
@@ -762,3 +763,34 @@ def test_a_thinning_that_was_not_finished_leaves_the_segment_as_it_was():
 def test_a_stream_that_no_text_names_is_refused():
     with pytest.raises(EncodeError, match="streams"):
         result_of(Bench().outbox.append(batch_of(1, stream="\ud800")))
+
+
+def test_an_outbox_that_nobody_could_read_is_not_locked():
+    files = FaultyFiles()
+    with pytest.raises(ValueError, match="different names"):
+        open_disk(FOLDER, ["a", "a"], Clock(), files=files)
+    fired(open_disk(FOLDER, ["a"], Clock(), files=files).close())
+
+
+async def test_threads_of_an_outbox_that_another_has_end(tmp_path):
+    from twisted.internet import reactor
+
+    outbox = await DiskOutbox.open(tmp_path, ["a"], reactor)
+    with pytest.raises(OutboxError, match="uses it"):
+        await DiskOutbox.open(tmp_path, ["a"], reactor)
+    await outbox.close()
+    threads = [thread for thread in enumerate_threads() if thread.name.startswith("txbridge-outbox")]
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_not_locked():
+    bench = Bench()
+    bench.append(1)
+    fired(bench.outbox.close())
+    bench.files.fail("names")
+    with pytest.raises(OutboxError, match="cannot be read"):
+        bench.open()
+    bench.open()
+    assert bench.rest() == [1]

@@ -161,7 +161,6 @@ class _DiskShelf:
             self._recover_places(found)
             self._recover_segments(names, found)
         except OSError as error:
-            self._lock.release()
             raise _failed(f"the outbox in {self._folder} cannot be read", error) from error
         return found
 
@@ -671,7 +670,7 @@ class DiskOutbox(SegmentQueue):
     """An `Outbox` in a folder; made by `DiskOutbox.open`."""
 
     async def _take_over(self, found: _Recovered) -> None:
-        """Go on where the folder says."""
+        """Go on where the folder says; called once."""
         places = found.places
         self._places_number = places.number
         last = places.last - 1 if found.unused and places.last == found.unused else places.last
@@ -841,6 +840,7 @@ class DiskOutbox(SegmentQueue):
         shelf = _DiskShelf(Path(path), files, durability, segment_bytes)
         writing = WorkerThread(reactor, "outbox-writer") if writer is None else writer
         reading = WorkerThread(reactor, "outbox-reader") if reader is None else reader
+        opened = False
         try:
             found = await writing.run(shelf.open_folder)
             outbox = DiskOutbox(
@@ -855,8 +855,10 @@ class DiskOutbox(SegmentQueue):
                 cursor=cursor,
             )
             await outbox._take_over(found)
-        except (OutboxError, ValueError):
-            await reading.close()
-            await writing.close()
-            raise
+            opened = True
+        finally:
+            if not opened:
+                await writing.run(shelf.close)
+                await reading.close()
+                await writing.close()
         return outbox
