@@ -794,3 +794,14 @@ def test_a_folder_that_cannot_be_read_is_an_error_and_not_locked():
         bench.open()
     bench.open()
     assert bench.rest() == [1]
+
+
+def test_cursors_alone_take_no_room_of_a_full_outbox():
+    bench = Bench(max_bytes=2 * SEGMENT)
+    bench.append(1)
+    for number in range(200):
+        fired(bench.outbox.append(Batch(cursor=Cursor(number))))
+        assert bench.outbox.state().nbytes <= 2 * SEGMENT
+    assert not bench.outbox.state().blocked
+    assert bench.kill().cursor == Cursor(199)
+    assert bench.rest() == [1]

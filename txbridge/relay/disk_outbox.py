@@ -82,6 +82,7 @@ from txbridge.relay.segments import (
     encode_record,
     encode_rest,
     encode_summary,
+    most_bytes,
     read_head,
     record_size,
     scan,
@@ -361,6 +362,12 @@ class _DiskShelf:
         if active is not None and active.used + item.head.size <= active.room:
             return 0
         return self._room_for(item)
+
+    def growth(self, active: Segment) -> int:
+        summary = self._summary
+        if summary is None:
+            return 0
+        return max(0, active.used + most_bytes(summary) - active.nbytes)
 
     def _room_for(self, item: Item) -> int:
         return max(self._room, len(SEGMENT_HEAD) + item.head.size)

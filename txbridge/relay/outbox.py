@@ -98,6 +98,9 @@ class _MemoryShelf:
     def cost(self, item: Item, active: Segment | None) -> int:
         return item.head.size
 
+    def growth(self, active: Segment) -> int:
+        return 0
+
     def begin(self, first: int, item: Item) -> Segment:
         self._records[(first, 0)] = []
         return Segment(first, first - 1, max(self._room, item.head.size))
