@@ -1004,3 +1004,10 @@ def test_over_a_disk_and_through_kills_nothing_is_missing_that_is_not_in_the_led
     assert buried <= {instant for _, gap in ledger.lost for instant in range(gap.start_ns, gap.end_ns + 1)}
     fired(sender.stop())
     fired(outbox.close())
+
+
+def test_a_rejected_block_without_rows_is_nothing_to_search_or_bury(bench):
+    one = bench(Receipt((Rejection(0, "there is nothing in it"),)))
+    one.put(Batch((SampleBlock.scalar("s", (), ()), *batch_of(1, stream="t").blocks)), batch_of(2))
+    assert (one.sink.ats("t"), one.sink.ats("s")) == ([1], [2])
+    assert (one.letters, one.lost) == ([], [])

@@ -495,6 +495,8 @@ class Sender:
         later: list[Batch] = []
         for index, reason in sorted(refused.items()):
             block = part.blocks[index]
+            if not len(block):
+                continue
             alone = Batch((block,))
             overtaken = not self._any_order and any(
                 block.stream == other.stream and after not in refused
