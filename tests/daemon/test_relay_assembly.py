@@ -8,7 +8,7 @@ from tests.support.relay import ScriptedLedger
 from txbridge.daemon.relay_assembly import make_route, open_ledger, plan_ways, routes_problems
 from txbridge.daemon.relay_config import read_relay_config
 from txbridge.daemon.relay_files import read_secrets
-from txbridge.errors import ConfigError
+from txbridge.errors import ConfigError, PlanRefused
 from txbridge.net.reactor import resolve_reactor
 from txbridge.relay.pace import Pace, PaceLimits
 from txbridge.relay.roles import Durability
@@ -122,6 +122,25 @@ async def test_a_route_that_cannot_be_made_leaves_nothing_open(tmp_path, monkeyp
             pace_of=lambda one: Pace(PaceLimits(), reactor),
             stop_deadline=1.0,
         )
+    await worker.close()
+
+
+async def test_an_outbox_is_let_go_of_when_the_route_cannot_be_made_after_all(tmp_path):
+    made = route("host", "cosm", tmp_path)  # which accepts no loss, so it is refused when the outbox is open
+    reactor = resolve_reactor()
+    worker = WorkerThread(reactor, "letters")
+    for _ in range(2):
+        with pytest.raises(PlanRefused):
+            await make_route(
+                reactor,
+                made,
+                directory=tmp_path / "r",
+                secrets=read_secrets(made.secrets, {"KEY": "k"}),
+                ledger=ScriptedLedger(),
+                worker=worker,
+                pace_of=lambda one: Pace(PaceLimits(), reactor),
+                stop_deadline=1.0,
+            )
     await worker.close()
 
 

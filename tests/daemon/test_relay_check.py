@@ -136,17 +136,19 @@ async def test_each_destination_is_asked_whether_it_takes_the_key(tmp_path):
         assert (await checked.run(network=True)).status == MISCONFIGURED
         assert "PROBLEM  routes.boiler.to.hub: feed 1 at" in checked.out
         assert "401" in checked.out
+        assert "; it refuses the key" in checked.out
         checked = Checked(
             tmp_path, text.replace("feed = 1", "feed = 9"), url=hub.config.url, key=hub.config.api_key
         )
         assert (await checked.run(network=True)).status == MISCONFIGURED
+        assert "'txbridge feeds create' makes one" in checked.out
 
 
 async def test_nobody_is_asked_when_the_network_is_left_out(tmp_path):
     assert (await Checked(tmp_path, FROM_LINES + TO_HUB).run(network=False)).status == DONE
     checked = await Checked(tmp_path, FROM_LINES + TO_HUB).run(network=True)
     assert checked.status == MISCONFIGURED
-    assert "Connection refused" in checked.out
+    assert "Connection refused; a relay would wait for it" in checked.out
 
 
 async def test_a_script_gets_everything_as_json(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from txbridge.daemon import relay_config
 from txbridge.daemon.relay_config import (
     SECTIONS,
     CosmFrom,
@@ -17,6 +18,8 @@ from txbridge.daemon.relay_config import (
 )
 from txbridge.daemon.tables import Rate, Secret
 from txbridge.errors import ConfigError
+from txbridge.host.adapter import SHORTEST_INTERVAL
+from txbridge.relay.disk_outbox import LEAST_BYTES
 from txbridge.relay.roles import Durability, OnFull
 from txbridge.relay.steps import Change, Decimate, Rename, Scale, Select
 
@@ -231,10 +234,21 @@ def test_all_problems_are_told_at_once_each_with_its_file_and_key():
             "no credentials",
         ),
         ("a b", "relay.toml: this is not TOML"),
+        ("[routes.x]\nfrom.host.every = '50ms'\nto.a.joule = {}", 'from.host.every: it is at least "100ms"'),
+        (
+            "[routes.x]\nfrom.host = {}\nto.a = { joule = {}, deadline = '0s' }",
+            "to.a.deadline: it is above 0s",
+        ),
+        ("[routes.x]\nfrom.host = {}\nto.a.joule = {}\noutbox.max_age = '0s'", "max_age: it is above 0s"),
+        ("[routes.x]\nfrom.host = {}\nto.a.joule = {}\noutbox.max_bytes = '9kB'", 'needs "256KiB" at least'),
     ],
 )
 def test_what_cannot_be_run_is_refused(text, problem):
     assert problem in "\n".join(problems(text))
+
+
+def test_the_limits_that_are_told_are_those_of_the_parts():
+    assert (relay_config.LEAST_BYTES, relay_config.LEAST_EVERY) == (LEAST_BYTES, SHORTEST_INTERVAL)
 
 
 def test_one_endpoint_is_not_listened_at_twice():

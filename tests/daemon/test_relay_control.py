@@ -28,8 +28,14 @@ async def listening(tmp_path, answer):
 
 
 async def test_nobody_there_is_told_with_the_place(tmp_path):
-    with pytest.raises(ConnectError, match="control: no relay runs"):
+    with pytest.raises(ConnectError, match="no relay runs with this state"):
         await ask_relay(resolve_reactor(), str(tmp_path))
+
+
+async def test_a_state_directory_of_somebody_else_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConnectError, match="Not a directory"):
+        await ask_relay(resolve_reactor(), str(tmp_path / "file"))
 
 
 async def test_a_socket_that_a_killed_relay_left_is_nobody(tmp_path):

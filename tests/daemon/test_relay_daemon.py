@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import contextmanager
 
 import pytest
+from twisted.logger import formatEvent, globalLogPublisher
 
-from tests.support.program import hub_here
-from tests.support.relay_daemon import RelayHere, until
+from tests.support.program import hub_here, turn
+from tests.support.relay_daemon import LineClient, RelayHere, until
 from txbridge.daemon.relay_control import ask_relay
 from txbridge.errors import ConfigError
 from txbridge.model.structures import Environment
@@ -169,9 +171,8 @@ async def test_a_key_that_is_replaced_is_found_without_being_told(tmp_path, monk
             await until(lambda: relay.report().status.destinations[0].state is LinkState.NEEDS_ATTENTION)
             assert "needs attention" in relay.daemon.report().reasons[0]
             (tmp_path / "hub.key").write_text(hub.config.api_key)
-            await until(lambda: relay.report().status and relay.report().status.source is LinkState.WORKING)
-            await relay.send("temp,,2\n")
-            await until(lambda: relay.delivered())
+            await until(lambda: relay.delivered() == 1)  # what waited for the key
+        assert await values(hub) == {"temp": "1"}
 
 
 async def test_the_service_manager_is_told_how_it_goes_and_that_it_is_alive(tmp_path, monkeypatch):
@@ -190,6 +191,60 @@ async def test_the_service_manager_is_told_how_it_goes_and_that_it_is_alive(tmp_
                     )
 
                 await until(both)
+
+
+@contextmanager
+def logged():
+    """What the relay's own log says while a block runs."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        yield lambda: [
+            formatEvent(one)
+            for one in events
+            if one.get("log_namespace") == "txbridge.daemon.relay_daemon._Route"
+        ]
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+
+
+async def test_losses_are_news_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("txbridge.daemon.relay_daemon.LOOK_EVERY", 0.02)
+    async with hub_here(tmp_path / "hub") as hub:
+        here = RelayHere(tmp_path)
+        box = 'outbox = { durability = "none", max_points = 3, on_full = "drop_newest" }'
+        text = here.route(hub, more=box).replace(hub.config.url, "http://127.0.0.1:9/v2")
+        with logged() as said:
+            async with here.running(text) as relay:
+                await relay.send("temp,,1\n" * 3)
+                await relay.send("temp,,2\n")
+                await until(lambda: any("lost" in one for one in said()))
+                await relay.send("temp,,2\n")
+                await turn(relay.reactor, 0.1)
+                await relay.send("temp,,3\n")
+                await turn(relay.reactor, 0.1)
+                lines = [one for one in said() if "lost" in one]
+        assert lines == ["route boiler: data for hub is lost (overflow); see 'txbridge relay ledger'"]
+
+
+async def test_a_source_that_has_to_wait_is_news_when_it_lasts(tmp_path, monkeypatch):
+    monkeypatch.setattr("txbridge.daemon.relay_daemon.LOOK_EVERY", 0.02)
+    async with hub_here(tmp_path / "hub") as hub:
+        feed = await made_feed(hub)
+        here = RelayHere(tmp_path)
+        box = 'outbox = { durability = "none", max_points = 3, on_full = "block" }'
+        text = here.route(hub, more=box).replace(f"feed = {feed}", f"feed = {feed + 1}")
+        with logged() as said:
+            async with here.running(text) as relay:
+                await relay.send("temp,,1\n" * 3)
+                client = await LineClient.connected(here.endpoint())
+                client.transport.write(b"temp,,2\n")
+                await until(lambda: "route boiler: the outbox is full, and the source waits" in said())
+                await made_feed(hub, "now it is there")
+                assert await relay.daemon.reload(lambda: relay.config(text))
+                await until(lambda: "route boiler: the source goes on" in said())
+                client.transport.loseConnection()
+                await client.closed
 
 
 async def test_two_relays_do_not_share_a_state(tmp_path):
@@ -215,3 +270,31 @@ async def test_an_endpoint_that_is_taken_is_told_and_nothing_stays_behind(tmp_pa
         assert not (tmp_path / "state" / "control").exists()
         async with here.running(here.route(hub)) as relay:
             await until(lambda: relay.report().status)
+
+
+async def test_a_state_directory_whose_name_is_too_long_for_a_socket_has_one_all_the_same(tmp_path):
+    deep = tmp_path / ("a" * 60) / ("b" * 60)
+    deep.mkdir(parents=True)
+    async with hub_here(tmp_path / "hub") as hub:
+        await made_feed(hub)
+        here = RelayHere(deep)
+        text = here.route(hub).replace(here.endpoint(), "tcp:0:interface=127.0.0.1")
+        async with here.running(text) as relay:
+            await until(lambda: relay.report().status.source is LinkState.WORKING)
+            assert (await ask_relay(relay.reactor, str(deep / "state")))["ready"]
+        assert not (deep / "state" / "control").exists()
+
+
+async def test_an_outbox_that_cannot_be_opened_keeps_its_route_waiting_and_no_other(tmp_path, flushed_errors):
+    async with hub_here(tmp_path / "hub") as hub:
+        await made_feed(hub)
+        here = RelayHere(tmp_path)
+        (tmp_path / "state" / "attic").mkdir(parents=True)
+        (tmp_path / "state" / "attic" / "outbox").write_text("this is a file")
+        async with here.running(here.route(hub) + here.route(hub, "attic")) as relay:
+            await relay.send("temp,,1\n")
+            await until(lambda: relay.delivered() == 1)
+            assert "outbox" in relay.report("attic").problem
+            (tmp_path / "state" / "attic" / "outbox").unlink()
+            await relay.send("temp,,2\n", "attic")
+            await until(lambda: relay.delivered("attic") == 1)

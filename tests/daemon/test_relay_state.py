@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 
 import pytest
@@ -25,6 +26,14 @@ def test_a_second_one_is_refused_with_the_number_of_the_first(tmp_path):
         StateDirectory(str(tmp_path))
     first.release()
     StateDirectory(str(tmp_path)).release()
+
+
+def test_what_a_killed_one_left_to_be_asked_at_is_gone(tmp_path):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "control"))
+    state = StateDirectory(str(tmp_path))
+    assert not (tmp_path / "control").exists()
+    state.release()
 
 
 def test_what_cannot_be_a_directory_is_told(tmp_path):

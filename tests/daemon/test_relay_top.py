@@ -89,7 +89,8 @@ def test_text_of_others_cannot_steer_the_terminal():
 async def test_a_relay_that_does_not_run_is_told(tmp_path):
     terminal = captured()
     assert await relay_status(resolve_reactor(), terminal, str(tmp_path), False) == UNREACHABLE
-    assert "no relay runs with this state directory" in terminal.err.getvalue()
+    assert await relay_top(resolve_reactor(), terminal, str(tmp_path)) == UNREACHABLE
+    assert terminal.err.getvalue().count("no relay runs with this state directory") == 2
 
 
 async def test_top_draws_until_it_is_stopped_and_waits_for_a_relay_that_is_away(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import os
 from itertools import count, pairwise
 from pathlib import Path
 from random import Random
+from threading import enumerate as enumerate_threads
 
 import pytest
 from twisted.internet.defer import CancelledError
@@ -15,7 +16,7 @@ from tests.contract.outbox import PLENTY, ListLedger, OutboxContract, ats_of, ba
 from tests.support.deferreds import fired, result_of, waits
 from tests.support.files import FaultyFiles
 from tests.support.workers import StepWorker
-from txbridge.errors import Closed, OutboxError
+from txbridge.errors import Closed, EncodeError, OutboxError
 from txbridge.model.samples import Batch, Cursor, Gap, StreamInfo
 from txbridge.relay.disk_outbox import PLACES_ROOM, DiskOutbox
 from txbridge.relay.roles import Durability, Loss, LossKind, OnFull
@@ -744,3 +745,63 @@ def test_what_nobody_foresaw_fails_who_waits_and_leaves_the_outbox_working(flush
     bench.append(2)
     assert bench.rest() == [2]
     assert [one[:3] for one in lost_by(bench)] == [(LossKind.OVERFLOW, "s", 0)]
+
+
+def test_a_thinning_that_was_not_finished_leaves_the_segment_as_it_was():
+    bench = Bench(max_points=64, on_full=OnFull.DECIMATE, segment_bytes=1 << 16, max_bytes=1 << 20)
+    fill(bench, 32, rows=2)
+    bench.files.fail("rename")
+    with pytest.raises(OutboxError, match="replaced"):
+        bench.append(64)
+    assert bench.files.paths("*.new")
+    bench.kill()
+    assert not bench.files.paths("*.new")
+    assert not bench.files.paths("*-1.*")
+    assert bench.rest() == list(range(64))
+
+
+def test_a_stream_that_no_text_names_is_refused():
+    with pytest.raises(EncodeError, match="streams"):
+        result_of(Bench().outbox.append(batch_of(1, stream="\ud800")))
+
+
+def test_an_outbox_that_nobody_could_read_is_not_locked():
+    files = FaultyFiles()
+    with pytest.raises(ValueError, match="different names"):
+        open_disk(FOLDER, ["a", "a"], Clock(), files=files)
+    fired(open_disk(FOLDER, ["a"], Clock(), files=files).close())
+
+
+async def test_threads_of_an_outbox_that_another_has_end(tmp_path):
+    from twisted.internet import reactor
+
+    outbox = await DiskOutbox.open(tmp_path, ["a"], reactor)
+    with pytest.raises(OutboxError, match="uses it"):
+        await DiskOutbox.open(tmp_path, ["a"], reactor)
+    await outbox.close()
+    threads = [thread for thread in enumerate_threads() if thread.name.startswith("txbridge-outbox")]
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_not_locked():
+    bench = Bench()
+    bench.append(1)
+    fired(bench.outbox.close())
+    bench.files.fail("names")
+    with pytest.raises(OutboxError, match="cannot be read"):
+        bench.open()
+    bench.open()
+    assert bench.rest() == [1]
+
+
+def test_cursors_alone_take_no_room_of_a_full_outbox():
+    bench = Bench(max_bytes=2 * SEGMENT)
+    bench.append(1)
+    for number in range(200):
+        fired(bench.outbox.append(Batch(cursor=Cursor(number))))
+        assert bench.outbox.state().nbytes <= 2 * SEGMENT
+    assert not bench.outbox.state().blocked
+    assert bench.kill().cursor == Cursor(199)
+    assert bench.rest() == [1]

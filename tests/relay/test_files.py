@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_one_at_a_time_has_the_lock(disk):
         files.lock(folder / "lock")
     lock.release()
     files.lock(folder / "lock").release()
+
+
+def test_a_full_disk_keeps_nobody_from_the_lock(tmp_path):
+    path = tmp_path / "lock"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        lock = RealFiles().lock(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with pytest.raises(BlockingIOError, match=r"process \? uses it"):
+        RealFiles().lock(path)
+    lock.release()
+    RealFiles().lock(path).release()
 
 
 def test_a_process_that_was_killed_holds_no_lock(tmp_path):

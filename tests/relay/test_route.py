@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail
@@ -9,7 +11,9 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from tests.contract.outbox import ats_of, batch_of
+from tests.relay.test_disk_outbox import open_disk
 from tests.support.deferreds import fired, waits
+from tests.support.files import FaultyFiles
 from tests.support.relay import (
     EVERYTHING,
     ScriptedDeadLetters,
@@ -56,6 +60,7 @@ class Bench:
         destination_options=None,
         clock=None,
         ledger=None,
+        outbox=None,
         **options,
     ):
         self.clock = clock or Clock()
@@ -63,7 +68,9 @@ class Bench:
         self.dead_letters = ScriptedDeadLetters()
         self.source = source
         self.sinks = sinks
-        self.outbox = MemoryOutbox(tuple(sinks), self.clock, ledger=self.ledger, **(outbox_options or {}))
+        self.outbox = outbox or MemoryOutbox(
+            tuple(sinks), self.clock, ledger=self.ledger, **(outbox_options or {})
+        )
         self.route = RelayService(
             "garden",
             source,
@@ -515,3 +522,27 @@ def test_the_log_names_a_destination_with_its_route(bench):
         "a of garden is back",
         "a of garden refuses some data: RequestRejected: write: 422 No",
     ]
+
+
+def test_what_the_outbox_cannot_write_is_lost_alone_and_told(bench):
+    """The source would give it again for ever, or it would be gone and nobody would know."""
+    clock = Clock()
+    outbox = open_disk(Path("/outbox"), ["a"], clock, files=FaultyFiles())
+    one = bench(outbox=outbox, clock=clock)
+    blocks = (*batch_of(1).blocks, *batch_of(2, 3, stream="\ud800").blocks)
+    one.source.give(Batch(blocks, cursor=Cursor(1)), batch_of(4, cursor=2))
+    assert one.sinks["a"].ats() == [1, 4]
+    assert one.source.flow.settled_cursors == [Cursor(1), Cursor(2)]
+    assert [(loss.destination, loss.kind, loss.gap.points) for loss in one.ledger.losses] == [
+        ("", LossKind.SOURCE, 2)
+    ]
+    assert outbox.cursor == Cursor(2)
+
+
+def test_a_cursor_that_the_outbox_cannot_write_makes_the_source_be_opened_again(bench):
+    clock = Clock()
+    one = bench(outbox=open_disk(Path("/outbox"), ["a"], clock, files=FaultyFiles()), clock=clock)
+    one.source.give(Batch(cursor=Cursor(object())))
+    assert one.status.source is LinkState.AWAY
+    clock.advance(60)
+    assert (one.source.opened, one.source.flow.after) == (2, None)

@@ -29,6 +29,7 @@ from txbridge.relay.segments import (
     encode_rest,
     encode_summary,
     missing_of,
+    most_bytes,
     read_head,
     record_size,
     scan,
@@ -158,6 +159,14 @@ def test_a_summary_is_read_as_it_was_written(only):
     assert [index.only(row) for row in range(3)] == [only, None, only]
     assert [bool(index.flags[row] & Index.DAMAGED) for row in range(3)] == [False, True, False]
     assert [index.find(position) for position in (0, 1, 2, 3, 4)] == [0, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("only", [None, frozenset({"b" * 60, "a"}), frozenset()])
+def test_how_long_a_summary_may_become_is_known_beforehand(only):
+    many = [batch_of(at, stream=f"µ-{at}" * 20) for at in range(50)]
+    for some in ([], THREE, many):
+        summary = summary_of(*some, only=only)
+        assert 0 <= most_bytes(summary) - len(encode_summary(summary)) < 1000 + 400 * len(some)
 
 
 def test_a_summary_that_is_damaged_anywhere_is_refused():

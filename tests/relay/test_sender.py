@@ -429,6 +429,16 @@ def test_a_backlog_is_not_thrown_at_a_server_that_has_just_come_back(bench):
     assert one.status.batch_points == 10_000
 
 
+def test_a_backlog_of_single_rows_is_delivered_in_large_parts_too(bench):
+    one = bench(start=False)
+    for at in range(5000):
+        one.put(batch_of(at))
+    one.sender.start()
+    assert one.sink.ats() == list(range(5000))
+    assert one.sink.sizes()[0] < 30
+    assert len(one.sink.tried) < 15
+
+
 def test_what_waits_for_hours_is_peeked_anew_and_not_held(bench):
     """So what came meanwhile, and what made room for it, counts."""
     one = bench(*[AWAY] * 3)
@@ -993,3 +1003,10 @@ def test_over_a_disk_and_through_kills_nothing_is_missing_that_is_not_in_the_led
     assert buried <= {instant for _, gap in ledger.lost for instant in range(gap.start_ns, gap.end_ns + 1)}
     fired(sender.stop())
     fired(outbox.close())
+
+
+def test_a_rejected_block_without_rows_is_nothing_to_search_or_bury(bench):
+    one = bench(Receipt((Rejection(0, "there is nothing in it"),)))
+    one.put(Batch((SampleBlock.scalar("s", (), ()), *batch_of(1, stream="t").blocks)), batch_of(2))
+    assert (one.sink.ats("t"), one.sink.ats("s")) == ([1], [2])
+    assert (one.letters, one.lost) == ([], [])

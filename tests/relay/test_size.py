@@ -13,11 +13,11 @@ def size_of(max_points=10_000, max_bytes=1 << 20, deadline=60.0):
 
 
 def fill(size, times=1, seconds=0.0):
-    """So many deliveries that fill their size; gives their points."""
+    """So many deliveries that fill their size while more waits; gives their points."""
     points = []
     for _ in range(times):
         points.append(size.points)
-        size.worked(size.points, size.nbytes, seconds)
+        size.worked(size.points, size.nbytes, seconds, more=True)
     return points
 
 
@@ -28,10 +28,10 @@ def test_the_first_delivery_is_a_probe_and_each_quick_one_doubles_it():
     assert size.nbytes == 1 << 20
 
 
-def test_a_delivery_that_did_not_fill_its_size_says_nothing():
+def test_without_a_backlog_it_does_not_grow():
     size = size_of()
     for _ in range(50):
-        size.worked(1, 1000, 0.0)
+        size.worked(156, 16384, 0.0, more=False)
     assert size.points == 156
 
 
@@ -72,7 +72,7 @@ def test_a_slow_delivery_is_one_too_large_and_one_in_between_is_right():
     size = size_of()
     fill(size, 10)
     assert fill(size, 3, seconds=20.0) == [10_000] * 3
-    size.worked(10_000, 1 << 20, 31.0)
+    size.worked(10_000, 1 << 20, 31.0, more=True)
     assert (size.points, size.nbytes) == (5000, 1 << 19)
 
 
@@ -126,7 +126,7 @@ def test_the_caps_hold_and_something_can_always_be_sent(max_points, max_bytes, h
     size = size_of(max_points, max_bytes)
     for name, seconds in happenings:
         if name == "worked":
-            size.worked(size.points, size.nbytes, seconds)
+            size.worked(size.points, size.nbytes, seconds, more=True)
         elif name == "failed":
             size.failed()
         elif name == "overloaded":

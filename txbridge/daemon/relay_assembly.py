@@ -150,7 +150,7 @@ class BuiltRoute:
     Attributes:
         service: The route.
         requeue: Gives dead letters back to its outbox.
-        close: Lets go of the connections of its ends.
+        close: Lets go of what it was made of; the service has closed the outbox by then.
     """
 
     service: RelayService
@@ -212,6 +212,7 @@ async def make_route(
         files = RealFiles()
         dead_letters = DeadLetterBox(directory, files, worker, ledger=ledger)
         outbox = await make_outbox(reactor, route, directory, ledger)
+        closings.append(outbox.close)
         requeue = Requeue(directory, outbox, files, worker, clock=reactor, random=random)
         service = RelayService(
             route.name,

@@ -41,7 +41,7 @@ from txbridge.daemon.running import DONE, MISCONFIGURED
 from txbridge.daemon.service import read_endpoint
 from txbridge.daemon.tables import Secret
 from txbridge.daemon.terminal import Terminal
-from txbridge.errors import BridgeError, ConfigError
+from txbridge.errors import Advice, AuthError, BridgeError, ConfigError, Forbidden, NotFound
 from txbridge.host.adapter import HostSource
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
@@ -279,10 +279,20 @@ async def _ask(
             await with_deadline(reactor, client.info(), ANSWER_SECONDS, operation="ask the node")
             findings.ok(where, f"{end_words(end)} answers")
     except BridgeError as error:
-        findings.problem(where, f"{end_words(end)}: {error}")
+        findings.problem(where, f"{end_words(end)}: {error}{_advice(error, end)}")
     finally:
         if client is not None:
             await client.close()
+
+
+def _advice(error: BridgeError, end: End) -> str:
+    if isinstance(error, AuthError | Forbidden):
+        return "; it refuses the key"
+    if isinstance(error, NotFound) and isinstance(end, CosmFrom | CosmTo):
+        return "; 'txbridge feeds' lists what there is, and 'txbridge feeds create' makes one"
+    if error.advice is Advice.RETRY:
+        return "; a relay would wait for it"
+    return ""
 
 
 # ------------------------------------------------------------------------------------------ the answer

@@ -70,6 +70,8 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+LEAST_BYTES = 256 << 10  # of an outbox on a disk: a few of the smallest segments
+LEAST_EVERY = 0.1  # seconds between readings of this machine
 TAKEN = frozenset(("control", "copies", "lock"))  # other things that are in the state directory
 
 NOW = "now"
@@ -698,6 +700,8 @@ class _Reader:
             return None
         kind, path, values = found
         if kind == "host":
+            if values["every"] < LEAST_EVERY:
+                self.tables.problem(f"{path}.every", f"it is at least {DURATION.show(LEAST_EVERY)}")
             return HostFrom(**values)
         if kind == "lines":
             self._listens(f"{path}.listen", values["listen"])
@@ -715,6 +719,8 @@ class _Reader:
             wanted = hint(account, sorted(self._accounts))
             self.tables.problem(f"{path}.account", f"{shorten(account)!r} is not in accounts; {wanted}")
             return None
+        if values is not None and values["deadline"] == 0:
+            self.tables.problem(f"{path}.deadline", "it is above 0s")
         if values is None or found is None:
             return None
         kind, where, of_end = found
@@ -733,6 +739,12 @@ class _Reader:
         if values is None:
             return None
         values["durability"] = Durability(values["durability"])
+        if values["durability"] is not Durability.NONE and values["max_bytes"] < LEAST_BYTES:
+            self.tables.problem(
+                f"{path}.max_bytes", f"an outbox on a disk needs {SIZE.show(LEAST_BYTES)} at least"
+            )
+        if values["max_age"] == 0:
+            self.tables.problem(f"{path}.max_age", "it is above 0s")
         values["on_full"] = OnFull(values["on_full"])
         return OutboxConfig(**values)
 

@@ -17,7 +17,7 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from txbridge.daemon.relay_state import CONTROL_SOCKET
+from txbridge.daemon.relay_state import control_socket
 from txbridge.errors import ConnectError, RemoteProtocolError
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
@@ -39,18 +39,25 @@ async def ask_relay(reactor: Any, state: str) -> dict[str, Any]:
         ConnectError: None runs there, or this user may not ask it.
         BridgeError: It does not answer as it should.
     """
-    path = os.path.join(state, CONTROL_SOCKET)
     factory: Any = Factory.forProtocol(_Ask)
     factory.noisy = False
+    nobody = "no relay runs with this state directory"
     try:
-        ask = await UNIXClientEndpoint(reactor, path).connect(factory)
+        directory = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ConnectError(state, nobody) from error
+    except OSError as error:
+        raise ConnectError(state, error.strerror or str(error)) from error
+    try:
+        ask = await UNIXClientEndpoint(reactor, control_socket(directory)).connect(factory)
     except ConnectingCancelledError:
         raise CancelledError from None
-    except (TwistedConnectError, OSError) as error:
-        reason = getattr(error, "osError", None)
-        if isinstance(reason, int) and reason not in (ENOENT, ECONNREFUSED):
-            raise ConnectError(path, os.strerror(reason)) from error
-        raise ConnectError(path, "no relay runs with this state directory") from error
+    except TwistedConnectError as error:
+        number = error.osError
+        is_nobody = not isinstance(number, int) or number in (ENOENT, ECONNREFUSED)
+        raise ConnectError(state, nobody if is_nobody else os.strerror(number)) from error
+    finally:
+        os.close(directory)
     try:
         answer: bytes = await with_deadline(
             reactor, ask.answered, ANSWER_SECONDS, operation="ask the relay", phase="answer"

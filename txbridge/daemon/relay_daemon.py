@@ -54,6 +54,8 @@ from txbridge.relay.worker import Worker, WorkerThread
 __all__ = ["RelayDaemon"]
 
 TRY_SECONDS = 10.0  # that starting waits for the first attempts of the routes
+QUIET = 600.0  # seconds without a loss of a kind, after which the next one is news
+LASTS = 5  # looks in a row that find the source waiting
 LOOK_EVERY = 1.0  # seconds between looks at what has changed
 SECRETS_EVERY = 30.0  # seconds between looks at secrets that are refused
 DRAIN_SECONDS = 1.0  # for answers to those who look after the relay
@@ -104,6 +106,9 @@ class _Route:
         self._owner = owner
         self._built: BuiltRoute | None = None
         self._began: set[str] = set()
+        self._lost: dict[tuple[str, LossKind], tuple[int, float]] = {}  # how many, and when there were more
+        self._blocked = 0
+        self._waits = False
         self.tried: Deferred[None] = Deferred()
         clock = owner.reactor
         self._link = Link(f"route {self.name}", clock=clock, random=random)
@@ -134,14 +139,39 @@ class _Route:
         return RouteReport(self.name, None if now is not None else self._link.last_error, now, self.losses)
 
     def look(self) -> None:
-        """Say of each destination once that it takes something: until then nobody knows."""
+        """Say once what has begun: a destination takes something, data is lost, the source has to wait."""
         now = self.report().status
-        for one in now.destinations if now is not None else ():
+        if now is None:
+            return
+        for one in now.destinations:
             if one.delivered and one.name not in self._began:
                 self._began.add(one.name)
                 self._log.info(
                     "route {route}: {destination} takes the data", route=self.name, destination=one.name
                 )
+        self._look_at_losses()
+        # Room comes and goes with each batch; what lasts is worth a line.
+        self._blocked = min(LASTS, self._blocked + 1) if now.blocked else max(0, self._blocked - 1)
+        if self._blocked in (0, LASTS) and self._waits is not (self._blocked == LASTS):
+            self._waits = not self._waits
+            said = "the outbox is full, and the source waits" if self._waits else "the source goes on"
+            self._log.warn("route {route}: {said}", route=self.name, said=said)
+
+    def _look_at_losses(self) -> None:
+        now = self._owner.reactor.seconds()
+        for key, lost in self.losses.items():
+            destination, kind = key
+            known, at = self._lost.get(key, (0, -QUIET))
+            if lost.intervals == known or kind is LossKind.CONVERTED:  # that one is accepted by its name
+                continue
+            if now - at >= QUIET:
+                self._log.warn(
+                    "route {route}: data for {destination} is lost ({kind}); see 'txbridge relay ledger'",
+                    route=self.name,
+                    destination=destination or "every destination",
+                    kind=kind.value,
+                )
+            self._lost[key] = (lost.intervals, now)
 
     def is_refused(self) -> bool:
         """Whether an end says no to what it was given, such as a key."""
@@ -233,6 +263,13 @@ class RelayDaemon:
             ConfigError: The state directory cannot be used, or the endpoint of ``admin`` cannot be
                 listened at.
         """
+        await self._lock.acquire()
+        try:
+            await self._start()
+        finally:
+            self._lock.release()
+
+    async def _start(self) -> None:
         self._state = StateDirectory(self.config.state)
         started = False
         try:
@@ -248,12 +285,18 @@ class RelayDaemon:
             started = True
         finally:
             if not started:
-                await self.stop()
+                await self._stop()
 
     @deferred
     async def stop(self) -> None:
         """Stop: every route flushes what it can within its deadline, all at once."""
         await self._lock.acquire()
+        try:
+            await self._stop()
+        finally:
+            self._lock.release()
+
+    async def _stop(self) -> None:
         try:
             for call in self._calls:
                 call.stop()
@@ -272,7 +315,6 @@ class RelayDaemon:
             state, self._state = self._state, None
             if state is not None:
                 state.release()
-            self._lock.release()
 
     @deferred
     async def reload(self, read: Callable[[], RelayConfig]) -> bool:
@@ -442,14 +484,10 @@ class RelayDaemon:
 
     async def _open_control(self) -> None:
         assert self._state is not None
-        path = self._state.control_socket
-        # The lock is ours, so whoever listened there is gone.
-        path.unlink(missing_ok=True)
+        endpoint = UNIXServerEndpoint(self.reactor, self._state.control_socket, mode=0o600)
         try:
-            self._control = await self._listen(
-                UNIXServerEndpoint(self.reactor, str(path), mode=0o600), str(path)
-            )
-        except ConfigError as error:
+            self._control = await self._listen(endpoint, "state")
+        except ConfigError as error:  # a file system without sockets; everything else works there
             self._log.warn("'txbridge relay status' cannot ask: {error}", error=str(error))
 
     async def _open_admin(self, endpoint: str | None) -> None:

@@ -51,14 +51,10 @@ async def relay_run(reactor: Any, config: RelayConfig, environ: Mapping[str, str
         environ: Says how to tell the service manager, if there is one.
     """
     relay = RelayDaemon(reactor, config, environ)
+    end_reloads = begin_reloads(reactor, relay, environ)
     try:
         await relay.start()
         say_what_runs(config)
-        end_reloads = begin_reloads(reactor, relay, environ)
-    except CancelledError:
-        await relay.stop()
-        return DONE
-    try:
         notify(environ, READY)
         await Deferred()
     except CancelledError:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from txbridge.errors import ConfigError
 
-__all__ = ["CONTROL_SOCKET", "LEDGER_FILE", "StateDirectory"]
+__all__ = ["LEDGER_FILE", "StateDirectory", "control_socket"]
 
 LOCK_FILE = "lock"
 LEDGER_FILE = "ledger.sqlite"
 CONTROL_SOCKET = "control"
+
+
+def control_socket(directory: int) -> str:
+    """Where ``txbridge relay status`` asks, given an open state directory.
+
+    The name of a socket has room for about a hundred bytes, and a path may be longer; this one never is.
+    """
+    return f"/proc/self/fd/{directory}/{CONTROL_SOCKET}"
 
 
 class StateDirectory:
@@ -36,8 +45,12 @@ class StateDirectory:
             raise ConfigError([f"cannot keep state in {path}: {error.strerror}"]) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._lock, 0)
-            os.write(self._lock, b"%d\n" % os.getpid())
+            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with suppress(OSError):  # on a full disk nobody learns who has it, and that is all
+                os.ftruncate(self._lock, 0)
+                os.write(self._lock, b"%d\n" % os.getpid())
+            # The lock is ours, so whoever listened there is gone.
+            (self.path / CONTROL_SOCKET).unlink(missing_ok=True)
         except OSError as error:
             owner = os.read(self._lock, 20).decode("ascii", "replace").strip()
             os.close(self._lock)
@@ -47,9 +60,9 @@ class StateDirectory:
             raise ConfigError([f"cannot keep state in {path}: {error.strerror}"]) from error
 
     @property
-    def control_socket(self) -> Path:
+    def control_socket(self) -> str:
         """Where ``txbridge relay status`` asks."""
-        return self.path / CONTROL_SOCKET
+        return control_socket(self._directory)
 
     def of_route(self, name: str) -> Path:
         """The directory of a route."""
@@ -57,4 +70,5 @@ class StateDirectory:
 
     def release(self) -> None:
         """Let others use it."""
+        os.close(self._directory)
         os.close(self._lock)

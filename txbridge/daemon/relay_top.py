@@ -212,7 +212,11 @@ async def relay_top(reactor: Any, terminal: Terminal, state: str) -> int:
         state: The relay's state directory.
     """
     top = Top()
-    top.take(await ask_relay(reactor, state), reactor.seconds())
+    try:
+        top.take(await ask_relay(reactor, state), reactor.seconds())
+    except ConnectError as error:
+        terminal.say(str(error))
+        return UNREACHABLE
     was_there = True
     try:
         with _screen(terminal) as show:

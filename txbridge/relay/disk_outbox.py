@@ -47,7 +47,7 @@ from zlib import crc32
 from attrs import define, evolve, field
 from twisted.logger import Logger
 
-from txbridge.errors import DecodeError, OutboxError
+from txbridge.errors import DecodeError, EncodeError, OutboxError
 from txbridge.model.samples import Batch, Cursor, Gap
 from txbridge.net.deferred import deferred
 from txbridge.relay.clock import machine_clock
@@ -82,6 +82,7 @@ from txbridge.relay.segments import (
     encode_record,
     encode_rest,
     encode_summary,
+    most_bytes,
     read_head,
     record_size,
     scan,
@@ -161,7 +162,6 @@ class _DiskShelf:
             self._recover_places(found)
             self._recover_segments(names, found)
         except OSError as error:
-            self._lock.release()
             raise _failed(f"the outbox in {self._folder} cannot be read", error) from error
         return found
 
@@ -183,28 +183,26 @@ class _DiskShelf:
         found.places_lost = exist > 0 and not readable
 
     def _recover_segments(self, names: Sequence[str], found: _Recovered) -> None:
-        newest: dict[int, int] = {}
-        files: dict[tuple[int, int], set[str]] = {}
+        files: dict[int, dict[int, set[str]]] = {}  # first position -> generation -> kinds of files
         for name in names:
             stem, _, kind = name.partition(".")
             first, dash, generation = stem.partition("-")
             if kind == "new":  # a rewriting that was not finished
                 self._files.remove(self._folder / name)
-            elif kind in ("seg", "sum") and dash and first.isdigit() and generation.isdigit():
-                key = int(first), int(generation)
-                files.setdefault(key, set()).add(kind)
-                if kind == "seg" or key[0] not in newest:
-                    newest[key[0]] = max(newest.get(key[0], 0), key[1])
-        for number, limit in pairwise([*sorted(newest), None]):
+            elif kind in ("seg", "sum") and dash and first.isdecimal() and generation.isdecimal():
+                files.setdefault(int(first), {}).setdefault(int(generation), set()).add(kind)
+        for number, limit in pairwise([*sorted(files), None]):
             assert number is not None
-            for key in files:
-                if key[0] == number and key[1] != newest[number]:
-                    self._remove_files(*key)
-            there = files[(number, newest[number])]
-            recovered = self._recover_segment(number, newest[number], there, limit)
+            there = files[number]
+            # A summary is written before its segment gets its name.
+            newest = max(there, key=lambda one: ("seg" in there[one], one))
+            for other in there:
+                if other != newest:
+                    self._remove_files(number, other)
+            recovered = self._recover_segment(number, newest, there[newest], limit)
             if recovered is not None:
                 found.segments.append(recovered)
-            elif "seg" in there:
+            elif "seg" in there[newest]:
                 found.unused = number
 
     def _recover_segment(
@@ -342,7 +340,10 @@ class _DiskShelf:
         body = encode_batch(batch)
         extras = bool(batch.gaps or batch.infos or batch.notes)
         spans = spans_of(batch)
-        rest = encode_rest(stamp.boot_id, only, spans)
+        try:
+            rest = encode_rest(stamp.boot_id, only, spans)
+        except UnicodeEncodeError as error:
+            raise EncodeError("record", "streams", f"a name is no text: {error.reason}") from None
         size = record_size(len(rest), len(body))
         head = Head(
             0,
@@ -361,6 +362,12 @@ class _DiskShelf:
         if active is not None and active.used + item.head.size <= active.room:
             return 0
         return self._room_for(item)
+
+    def growth(self, active: Segment) -> int:
+        summary = self._summary
+        if summary is None:
+            return 0
+        return max(0, active.used + most_bytes(summary) - active.nbytes)
 
     def _room_for(self, item: Item) -> int:
         return max(self._room, len(SEGMENT_HEAD) + item.head.size)
@@ -429,7 +436,6 @@ class _DiskShelf:
 
     def seal(self, segment: Segment) -> int:
         file, summary = self._active, self._summary
-        self._active = self._summary = None
         path = self._folder / _name(segment.first, segment.generation)
         if file is not None:
             file.close()
@@ -437,6 +443,7 @@ class _DiskShelf:
         if summary is not None and len(summary.index):
             self._remember(segment, summary)
             self._write_summary(path, summary)
+        self._active = self._summary = None
         return self._size_of(path)
 
     def _write_summary(self, path: Path, summary: Summary) -> None:
@@ -579,7 +586,7 @@ class _DiskShelf:
 
     def spans(self, segment: Segment) -> Mapping[str, Span]:
         try:
-            return self._summary_of(segment).streams
+            return self._summary_of(segment).streams.copy()  # of the active one it may grow meanwhile
         except OutboxError:
             return {}
 
@@ -670,7 +677,7 @@ class DiskOutbox(SegmentQueue):
     """An `Outbox` in a folder; made by `DiskOutbox.open`."""
 
     async def _take_over(self, found: _Recovered) -> None:
-        """Go on where the folder says."""
+        """Go on where the folder says; called once."""
         places = found.places
         self._places_number = places.number
         last = places.last - 1 if found.unused and places.last == found.unused else places.last
@@ -840,6 +847,7 @@ class DiskOutbox(SegmentQueue):
         shelf = _DiskShelf(Path(path), files, durability, segment_bytes)
         writing = WorkerThread(reactor, "outbox-writer") if writer is None else writer
         reading = WorkerThread(reactor, "outbox-reader") if reader is None else reader
+        opened = False
         try:
             found = await writing.run(shelf.open_folder)
             outbox = DiskOutbox(
@@ -854,8 +862,10 @@ class DiskOutbox(SegmentQueue):
                 cursor=cursor,
             )
             await outbox._take_over(found)
-        except (OutboxError, ValueError):
-            await reading.close()
-            await writing.close()
-            raise
+            opened = True
+        finally:
+            if not opened:
+                await writing.run(shelf.close)
+                await reading.close()
+                await writing.close()
         return outbox

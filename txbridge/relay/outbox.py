@@ -3,35 +3,48 @@
 **The contract** of every `Outbox`, which ``tests/contract/outbox.py`` checks:
 
 *Accepting.*  When the Deferred of ``append`` fires, the batch is the outbox's to lose, and the
-source is told so.  For a durable outbox that means: written and synced, so that neither a killed
-process nor a power cut loses it.  The batch's cursor is accepted together with it, in one step,
-and is what ``cursor`` gives from then on, after a restart too.  A batch with nothing in it but a
-cursor takes no room.
+source is told so.  What it survives from then on the outbox says: see `Durability`.  The batch's cursor is
+accepted together with it, in one step, and is what ``cursor`` gives from then on, after a restart too.  A
+batch with nothing in it but a cursor takes no room.  A batch may be for some destinations only.
 
 *Reading.*  Every destination has a place of its own and reads at its own pace; one that is away
 never keeps another from its data.  ``peek`` gives the oldest batches that are not settled, merged
 into one of about the size that was asked for, but never less than the oldest one whole; it fires
 when there is something.  It takes nothing away: peeking again gives the same things again, and
-more if more has come.  Each stream's rows are given in the order in which they were accepted.
+more if more has come.  Each stream's rows are given in the order in which they were accepted.  What was
+accepted while the wall clock was set otherwise by a second or more comes by itself, with its own `Stamp`.
 There is one outstanding ``peek`` per destination, and cancelling it loses nothing.
 
-*Settling.*  ``settle`` with the position of a peeked batch moves that destination past it.  What
-all destinations have settled is forgotten.
+*Two lanes.*  With ``newest`` a peek gives the end of what was accepted after everything that is settled, so
+that what happens now need not wait for a backlog.  What is settled that way is not given again.
 
-*When it is full.*  The caps are on points and bytes, of what is kept for any destination.  A batch
+*Settling.*  ``settle`` takes what the last peek of its lane gave, or the beginning of it, and that is not
+given again.  Settling it once more changes nothing.  What all destinations have settled is forgotten.  After
+a sudden end some of what was settled in the last seconds may come again; a history does not mind.
+
+*When it is full.*  The caps are on bytes, on points and on age, of what is kept for any destination.  A batch
 is always accepted by an outbox that keeps nothing, so the caps may be exceeded by one batch; what a
 source may give at once is bounded on its own.  Otherwise `OnFull` decides: ``append`` waits; or the
-oldest batch makes room *for the destinations that still need it*, except what is being sent right
-now (peeked and not settled); or the new batch is not kept.  If everything is being sent,
-``drop_oldest`` cannot drop anything else than the new batch either.
+oldest makes room *for the destinations that still need it*, except what is being sent right now (peeked
+and not settled); or every second row of the oldest does; or the new batch is not kept.  If everything is
+being sent, nothing can be dropped but the new batch.  What makes room goes by segments, which are at
+most a 32nd of a cap, or one batch if that is larger: so after a drop more than 31/32 of the cap is
+still there.  What is older than the most age goes when all of its segment is, so at most a 32nd of that age
+and a few seconds late.
 
-*Dropping is never silent.*  Each dropped block or note is one `Gap` record with its number of points, told
-to the ledger for each destination that will not get it.  The same gap, merged per stream, comes to
-that destination with its next peeked batch, so that the platform can show it.  Descriptions of
+*Thinning.*  With `OnFull.DECIMATE` the segment that was thinned least, the oldest of those, loses every
+second row of each stream; the first row and the row after a break stay.  A segment that was thinned six times
+is dropped like any other.
+
+*Dropping is never silent, and never before the ledger has it.*  For each destination that will not get it
+each stream of a segment that goes is one `Loss` with its number of points, and each note is one.  If the
+ledger cannot be told nothing is dropped: the ``append`` or ``peek`` that would fails with `OutboxError`,
+and whoever asked asks again.  The same gap, merged per stream, comes to that destination with its next
+peeked batch, so that the platform can show it; rows that were thinned out are no gap.  Descriptions of
 streams are never dropped: they too come with the next peeked batch.
 
 *Closing.*  ``close`` makes every waiting ``append`` and ``peek`` fail with `Closed`, and so does
-every later one.
+every later one; what is being written is finished.
 """
 
 from __future__ import annotations
@@ -84,6 +97,9 @@ class _MemoryShelf:
 
     def cost(self, item: Item, active: Segment | None) -> int:
         return item.head.size
+
+    def growth(self, active: Segment) -> int:
+        return 0
 
     def begin(self, first: int, item: Item) -> Segment:
         self._records[(first, 0)] = []

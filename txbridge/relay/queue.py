@@ -172,6 +172,9 @@ class Shelf(Protocol):
             active: The segment that it would be written to, or None for one that must be begun.
         """
 
+    def growth(self, active: Segment) -> int:
+        """How much more of the cap the active segment takes, at most, once it is sealed."""
+
     def begin(self, first: int, item: Item) -> Segment:
         """Begin a segment that has at least the room for this item.
 
@@ -577,7 +580,7 @@ class SegmentQueue:
             )
             for name, reader in self._readers.items()
         }
-        blocked = self._caps.on_full is OnFull.BLOCK and bool(self._appends) and not self._working
+        blocked = self._caps.on_full is OnFull.BLOCK and bool(self._appends) and not self._could_begin()
         return OutboxState(
             self._points, self._nbytes, blocked, pending, self._caps.max_bytes, self._shelf.durability
         )
@@ -734,14 +737,21 @@ class SegmentQueue:
         return True
 
     def _has_room(self, item: Item, active: Segment | None, size: int, points: int) -> bool:
-        if item.batch.empty or (not points and not size and self._keeps_nothing):
+        if not points and not size and self._keeps_nothing:
             return True
         most = self._caps.max_points
         if most is not None and item.head.points and self._points + points + item.head.points > most:
             return False
-        cost = self._shelf.cost(item, active)
+        cost = self._cost(item, active)
         reserve = self._reserve if active is None else 0
         return cost == 0 or self._nbytes + (size if active else 0) + cost + reserve <= self._caps.max_bytes
+
+    def _cost(self, item: Item, active: Segment | None) -> int:
+        """How much of the cap an item takes, with what it costs to seal the segment before it."""
+        cost = self._shelf.cost(item, active)
+        if active is None and self._active is not None:
+            cost += self._shelf.growth(self._active)
+        return cost
 
     @property
     def _is_durable(self) -> bool:
@@ -834,20 +844,29 @@ class SegmentQueue:
                 segment.kept += head.points
                 self._points += head.points
 
+    def _target(self, item: Item) -> Segment | None:
+        """The segment that an item would go to, or None for a new one."""
+        active = self._active
+        return active if active is not None and self._fits(active, item.head, 0, 0) else None
+
+    def _could_begin(self) -> bool:
+        """Whether there is room for what waits first."""
+        item = self._appends[0].item
+        return self._has_room(item, self._target(item), 0, 0)
+
     async def _make_room(self, append: _Append) -> bool:
         """Begin a segment for it, or make room for that; whether something has changed."""
         item = append.item
-        active = self._active
-        if active is not None and not self._fits(active, item.head, 0, 0):
-            active = None
+        active = self._target(item)
         if self._has_room(item, active, 0, 0):
             await self._begin(item)
             return True
         if self._settled_segments():
             await self._forget()
             return True
-        if item.batch.empty:
-            raise AssertionError("a cursor takes no room")
+        if item.batch.empty:  # a cursor: the places have room for it
+            await self._refuse([self._appends.popleft()])
+            return True
         if self._caps.on_full is OnFull.BLOCK:
             return False
         if self._caps.on_full is OnFull.DECIMATE and await self._thin():
@@ -858,7 +877,7 @@ class SegmentQueue:
                 await self._drop(victims, LossKind.OVERFLOW, FULL)
                 await self._forget()
                 return True
-        await self._refuse()
+        await self._refuse(self._take_refused())
         return True
 
     async def _begin(self, item: Item) -> None:
@@ -882,7 +901,9 @@ class SegmentQueue:
         self._nbytes += segment.nbytes
         self._active = segment
         if self._is_durable:
-            # Should the segment be deleted before anything else says what is in it, this says that it was.
+            # Should the segment be deleted before anything else says what is in it, this says that it was:
+            # in both files of the places, so that one of them may be damaged too.
+            await self._save()
             await self._save()
 
     async def _retire(self, segment: Segment) -> None:
@@ -905,7 +926,7 @@ class SegmentQueue:
         victims: list[Segment] = []
         most = self._caps.max_points
         points = 0 if most is None else self._points + item.head.points - most
-        nbytes = self._nbytes + self._shelf.cost(item, active) - self._caps.max_bytes
+        nbytes = self._nbytes + self._cost(item, active) - self._caps.max_bytes
         for segment in self._droppable():
             victims.append(segment)
             points -= segment.kept
@@ -915,14 +936,18 @@ class SegmentQueue:
         # Not even all of them are enough, unless nothing else is kept: see the contract.
         return victims if len(victims) == sum(segment.needed for segment in self._segments) else []
 
-    async def _refuse(self) -> None:
-        """Do not keep what there is no room for; its cursor, gaps and descriptions are kept all the same."""
+    def _take_refused(self) -> list[_Append]:
+        """What waits and has no room."""
         group: list[_Append] = []
         while self._appends and len(group) < MAX_ITEMS:
             item = self._appends[0].item
             if self._has_no_record(item) or (group and self._has_room(item, self._active, 0, 0)):
                 break
             group.append(self._appends.popleft())
+        return group
+
+    async def _refuse(self, group: list[_Append]) -> None:
+        """Do not keep what there is no room for; its cursor, gaps and descriptions are kept all the same."""
         self._committing = group
         losses: list[Loss] = []
         told: list[tuple[Reader, list[Gap], Batch]] = []

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txbridge.errors import BridgeError, Closed, ConfigError, PlanRefused, TimedOut
+from txbridge.errors import BridgeError, Closed, ConfigError, EncodeError, PlanRefused, TimedOut
 from txbridge.model.samples import Batch, Gap
 from txbridge.net.backoff import Backoff
 from txbridge.net.deadline import with_deadline
@@ -91,6 +91,17 @@ def _problems(
                 f"instants on their way to {one.name} cannot be corrected: "
                 "this source does not have them from the clock of this machine"
             )
+
+
+def _apart(batch: Batch) -> list[Batch]:
+    """Everything that is in a batch by itself, the cursor last."""
+    pieces = [
+        Batch((), batch.gaps, batch.infos),
+        *(Batch((block,)) for block in batch.blocks),
+        *(Batch(notes=(note,)) for note in batch.notes),
+    ]
+    cursor = [] if batch.cursor is None else [Batch(cursor=batch.cursor)]
+    return [piece for piece in pieces if not piece.empty] + cursor
 
 
 class RelayService(Service):
@@ -292,8 +303,21 @@ class RelayService(Service):
                 subscription.settled(batch.cursor)
 
     async def _append(self, batch: Batch) -> None:
-        """Append, however long it takes: the source has paused by then, and nothing is lost."""
-        await keep(self._loop, self._outbox_link, lambda: self._outbox.append(batch))
+        """Append, however long it takes: the source has paused by then, and nothing is lost.
+
+        What no outbox can write would be given again and again, so it goes, and the ledger is told.
+        """
+        try:
+            await keep(self._loop, self._outbox_link, lambda: self._outbox.append(batch))
+        except EncodeError as error:
+            pieces = _apart(batch)
+            if batch.empty:
+                raise
+            if len(pieces) == 1:
+                await self._record(LossKind.SOURCE, batch.lost(describe_error(error)))
+                return
+            for piece in pieces:
+                await self._append(piece)
 
     async def _record(self, kind: LossKind, gaps: Iterable[Gap]) -> None:
         ledger, losses = self._ledger, [Loss("", kind, gap) for gap in gaps]

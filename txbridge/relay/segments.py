@@ -60,6 +60,7 @@ __all__ = [
     "encode_summary",
     "merge_spans",
     "missing_of",
+    "most_bytes",
     "read_head",
     "record_size",
     "scan",
@@ -254,6 +255,7 @@ class Index:
 
     EXTRAS = 1
     DAMAGED = 2
+    ROW_BYTES = 8 + 5 * 4
 
     positions: array[int] = field(factory=lambda: array("Q"))
     offsets: array[int] = field(factory=lambda: array("I"))
@@ -307,7 +309,7 @@ class Index:
             DecodeError: It is not that.
         """
         index = cls(addressees=addressees)
-        rows, rest = divmod(len(data), 8 + 5 * 4)
+        rows, rest = divmod(len(data), cls.ROW_BYTES)
         if rest:
             raise DecodeError("summary", "index", "its length is wrong")
         at = 0
@@ -403,6 +405,8 @@ class Summary:
 
 _decode_figures = msgspec.msgpack.Decoder(_Figures).decode
 _decode_streams = msgspec.msgpack.Decoder(list[Span]).decode
+_SPAN_BYTES = 40  # of a stream in a summary, besides its name
+_FIGURES_BYTES = 400  # of everything else
 _LENGTH = struct.Struct("<4sII")  # mark, CRC of the figures, length of the figures
 
 
@@ -427,6 +431,14 @@ def encode_summary(summary: Summary) -> bytes:
         )
     )  # fmt: skip
     return _LENGTH.pack(SUMMARY_MARK, crc32(figures), len(figures)) + figures + streams + index
+
+
+def most_bytes(summary: Summary) -> int:
+    """How long `encode_summary` makes it at most; may be asked while another thread adds to it."""
+    names = sum(4 * len(name) + _SPAN_BYTES for name in list(summary.streams))
+    addressees = sum(sum(4 * len(name) + 5 for name in only or ()) for only in list(summary.totals))
+    cursor = 0 if summary.cursor is None else 4 * len(summary.cursor.encode())
+    return len(summary.index) * Index.ROW_BYTES + names + addressees + cursor + _FIGURES_BYTES
 
 
 def decode_summary(data: bytes, *, whole: bool) -> Summary:

@@ -14,8 +14,9 @@ What an error's advice makes the sender do:
 ``BURY``
     What was to be delivered is halved until what is refused is alone: a row, a description, a note.  That
     one goes to the dead letters with the platform's words, and into the ledger; the others are delivered.
-    So it is with a block that a receipt rejects.  A stream of which nothing is taken any more is not
-    searched row by row each time; and where a platform wants a stream's rows in order, a block is not
+    So it is with a block that a receipt rejects.  The search has bounds, beyond which a whole piece of a
+    block becomes a letter: so many halvings for what is settled at once; a stream of which nothing was
+    taken is not searched again; and where a platform wants a stream's rows in order, a block is not
     searched if a later one of its stream was taken.
 `TooLarge`
     The part is halved, and deliveries stay that small for a while.
@@ -413,7 +414,7 @@ class Sender:
             part, *rest = _cut(part, self._most_points, self._size.nbytes)
             parts.extendleft(rest)
             try:
-                receipt = await self._deliver(part)
+                receipt, took = await self._deliver(part)
             except TooLarge as error:
                 self._size.too_large(part.nbytes)
                 halves = _halves(part) if part.points > 1 else self._search(part, account)
@@ -427,6 +428,9 @@ class Sender:
                     return False
                 parts.appendleft(part)
             else:
+                waits = self._outbox.state().destinations[self._destination].points
+                more = bool(parts) or waits > pending.batch.points
+                self._size.worked(part.points, part.nbytes, took, more=more)
                 parts.extendleft(reversed(self._accepted(part, receipt, account)))
         self._hopeless.update(stream for stream, taken in account.searched.items() if not taken)
         if len(self._hopeless) > MOST_HOPELESS:
@@ -448,7 +452,8 @@ class Sender:
             account.letters.setdefault(reason, []).append(refused)
         return batch
 
-    async def _deliver(self, part: Batch) -> Receipt:
+    async def _deliver(self, part: Batch) -> tuple[Receipt, float]:
+        """The receipt, and how many seconds that took, without the waiting for the account's pace."""
         await self._take_turn(part.points)
         self._pace.charge(part.points - (self._leave or 0))
         self._leave = None
@@ -462,11 +467,9 @@ class Sender:
             operation=f"deliver to {self._destination}",
             phase="receipt",
         )
-        if not part.empty:
-            self._size.worked(part.points, part.nbytes, self._clock.seconds() - started_at)
         self._limited = 0
         self._link.works()
-        return receipt
+        return receipt, self._clock.seconds() - started_at
 
     async def _failed(self, error: BridgeError, part: Batch) -> None:
         """Wait before the next attempt."""
@@ -492,6 +495,8 @@ class Sender:
         later: list[Batch] = []
         for index, reason in sorted(refused.items()):
             block = part.blocks[index]
+            if not len(block):
+                continue
             alone = Batch((block,))
             overtaken = not self._any_order and any(
                 block.stream == other.stream and after not in refused

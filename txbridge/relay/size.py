@@ -1,7 +1,7 @@
 """How much is delivered at once: as much as the destination takes quickly, and little at first.
 
-The size is a share of the caps.  It begins with a probe.  Each delivery that filled its size and was
-quick doubles it, until it comes to half of what was too much last; from there it grows by a quarter.
+The size begins with a probe, a small share of the caps.  Each delivery that was quick, and after which
+more waits, doubles it, until it comes to half of what was too much last; from there it grows by a quarter.
 After trouble the next delivery is a probe again, or less: a server that has just come back is asked with
 a little before it gets the backlog, and has all of it some deliveries later.
 
@@ -64,11 +64,11 @@ class BatchSize:
         """The most bytes to deliver now."""
         return min(self._ceiling, int(self._nbytes))
 
-    def worked(self, points: int, nbytes: int, seconds: float) -> None:
-        """Called when a delivery of this much took so long."""
+    def worked(self, points: int, nbytes: int, seconds: float, *, more: bool) -> None:
+        """Called when a delivery of this much took so long; ``more`` is whether more waits."""
         if seconds > SLOW * self.deadline:
             self._less(points, nbytes)
-        elif seconds <= QUICK * self.deadline and (2 * points > self.points or 2 * nbytes > self.nbytes):
+        elif seconds <= QUICK * self.deadline and more:
             growth = 2.0 if 2 * self._points <= self._threshold else 1.25
             self._points = min(self.max_points, max(growth * self._points, self._points + 1))
             self._nbytes = min(self.max_bytes, growth * self._nbytes)
