@@ -167,7 +167,11 @@ class CosmSink:
     async def _refusal(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> str | None:
         """Write, and give the reason if the server will never take it."""
         try:
-            await self._write(blocks, infos)
+            document = _document(blocks, infos)
+        except ValueError as error:
+            return str(error)  # the API has no form for it
+        try:
+            await self._write(document)
         except NotFound as error:
             # Nothing is wrong with the data: it waits until somebody has made the feed.
             raise ConfigError([f"there is no feed {self._feed_id} to write to: {error}"]) from error
@@ -179,17 +183,7 @@ class CosmSink:
             return str(error)
         return None
 
-    async def _write(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> None:
-        document = Environment()
-        for info in infos:
-            describe(document.datastream(info.name), info)
-        for block in blocks:
-            points = document.datastream(block.stream).datapoints
-            microseconds = (block.at // 1000).tolist()
-            points += [
-                Datapoint(at=from_microseconds(at), value=as_text(value))
-                for at, value in zip(microseconds, block.values.tolist(), strict=True)
-            ]
+    async def _write(self, document: Environment) -> None:
         if not document.datastreams:
             return
         try:
@@ -204,6 +198,20 @@ class CosmSink:
                 reason = f"it answered {error.status} without a reason"
                 raise RemoteProtocolError(error.operation, reason) from error
             raise
+
+
+def _document(blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> Environment:
+    document = Environment()
+    for info in infos:
+        describe(document.datastream(info.name), info)
+    for block in blocks:
+        points = document.datastream(block.stream).datapoints
+        microseconds = (block.at // 1000).tolist()
+        points += [
+            Datapoint(at=from_microseconds(at), value=as_text(value))
+            for at, value in zip(microseconds, block.values.tolist(), strict=True)
+        ]
+    return document
 
 
 async def _search(
