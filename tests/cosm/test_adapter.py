@@ -132,6 +132,13 @@ class TestSink:
         assert "422" in receipt.rejections[0].reason
         assert (history(hub, feed_id, "a"), history(hub, feed_id, "b")) == ([(0, "1.0")], [(0, "2.0")])
 
+    def test_what_the_api_has_no_form_for_is_refused_and_stops_nothing(self, hub, feed_id):
+        sink = CosmSink(hub.client(), feed_id=feed_id)
+        receipt = hub.run(sink.deliver(Batch((block("a", [1.0]), block("bad", [np.inf])))))
+        assert [rejection.block for rejection in receipt.rejections] == [1]
+        assert "inf cannot be sent" in receipt.rejections[0].reason
+        assert history(hub, feed_id, "a") == [(0, "1.0")]
+
     def test_of_many_blocks_the_refused_ones_are_found_by_halves(self, hub, feed_id):
         good = [block(f"s{number}", [1.0]) for number in range(128)]
         bad = SampleBlock.scalar("bad", [AT], np.array(["x" * 300], object))

@@ -109,6 +109,16 @@ async def test_a_line_that_is_none_is_told_and_the_others_count(tmp_path):
         assert "'b 2' is not DATASTREAM,TIMESTAMP,VALUE" in told[0]
 
 
+async def test_a_number_that_would_be_infinite_is_refused(tmp_path):
+    async with started(tmp_path, numbers=True) as lines:
+        lines.client.transport.write(b"a,,1e309\na,,-1e400\na,,1e308\n")
+        taken, cursor = await lines.take(1)
+        assert [value for _, value in taken["a"]] == [1e308]
+        lines.subscription.settled(cursor)
+        await lines.answered("ok 3\n")
+        assert lines.client.text.count("its value is too large for a number") == 2
+
+
 async def test_a_line_may_come_in_pieces(tmp_path):
     async with started(tmp_path) as lines:
         for piece in (b"te", b"mp,,", b"1\r\ntemp"):

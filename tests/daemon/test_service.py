@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
 
-from txbridge.daemon.service import Door, HubService, Parts
+from txbridge.daemon.service import Door, HubService, Parts, read_endpoint
 from txbridge.errors import ConfigError, StoreError
 from txbridge.net.reactor import resolve_reactor
 
@@ -129,3 +129,9 @@ async def test_a_part_of_an_application_starts_and_stops_by_itself():
     service.startService()
     await service.stopService()
     assert order.events == ["build", "drain", "close"]
+
+
+@pytest.mark.parametrize("text", ["tcp:65536", "tcp:port=99999:interface=127.0.0.1"])
+def test_a_port_that_no_machine_has_is_told_before_anybody_listens(text):
+    with pytest.raises(ConfigError, match="ports are below 65536"):
+        read_endpoint(resolve_reactor(None), text)

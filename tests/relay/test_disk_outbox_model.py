@@ -22,6 +22,7 @@ from twisted.internet.defer import CancelledError
 from tests.contract.outbox import PLENTY, ats_of
 from tests.relay.test_disk_outbox import Bench
 from tests.support.deferreds import result_of
+from tests.support.workers import LateWorker, StepWorker
 from txbridge.errors import Closed, OutboxError
 from txbridge.model.samples import Batch, Cursor, SampleBlock, StreamInfo
 from txbridge.relay.roles import OnFull
@@ -48,21 +49,28 @@ class OutboxStory(RuleBasedStateMachine):
             on_full=on_full,
             max_points=max_points,
             max_age=max_age,
+            **self.new_workers(),
         )
         self.next = 0
         self.accepted = {name: {} for name in NAMES}  # instant -> when
         self.arrived = {name: set() for name in NAMES}
         self.settled = {name: set() for name in NAMES}  # since the last time that places may be lost
         self.peeked = {}
+        self.asked = {}
         self.appends = []
         self.damaged = False  # from outside: losses may be told with less than the whole truth
         self.ended = False  # suddenly: what was settled last may come again
         self.failed = False
 
+    def new_workers(self):
+        self.workers = {"writer": StepWorker(), "reader": LateWorker()}
+        return self.workers
+
     def outbox(self):
         return self.bench.outbox
 
     def note_appends(self):
+        self.note_peeks()
         left = []
         for done, batch, only, when in self.appends:
             if not done.called:
@@ -103,20 +111,33 @@ class OutboxStory(RuleBasedStateMachine):
 
     @rule(name=names, max_points=st.integers(1, 50), newest=st.booleans())
     def peek(self, name, max_points, newest):
-        waiting = self.outbox().peek(name, max_points=max_points, max_bytes=1 << 20, newest=newest)
-        if not waiting.called:
-            waiting.cancel()
-        try:
-            pending = result_of(waiting)
-        except (CancelledError, OutboxError):
+        if name in self.asked:
             return
-        self.peeked[name] = pending
+        self.asked[name] = self.outbox().peek(name, max_points=max_points, max_bytes=1 << 20, newest=newest)
         self.note_appends()
-        ats = all_ats(pending.batch)
-        for stream in STREAMS:
-            of_stream = ats_of(pending.batch, stream)
-            assert of_stream == sorted(set(of_stream))
-        assert not self.settled[name].intersection(ats)
+
+    @precondition(lambda self: self.asked)
+    @rule(name=names)
+    def give_up(self, name):
+        if name in self.asked:
+            self.asked[name].cancel()
+            self.note_appends()
+
+    def note_peeks(self):
+        for name, waiting in list(self.asked.items()):
+            if not waiting.called:
+                continue
+            del self.asked[name]
+            try:
+                pending = result_of(waiting)
+            except (CancelledError, Closed, OutboxError):
+                continue
+            self.peeked[name] = pending
+            ats = all_ats(pending.batch)
+            for stream in STREAMS:
+                of_stream = ats_of(pending.batch, stream)
+                assert of_stream == sorted(set(of_stream))
+            assert not self.settled[name].intersection(ats)
 
     @precondition(lambda self: self.peeked)
     @rule(name=names)
@@ -135,8 +156,33 @@ class OutboxStory(RuleBasedStateMachine):
         self.bench.clock.advance(seconds)
         self.note_appends()
 
+    @rule(who=st.sampled_from(["writer", "reader"]))
+    def hold(self, who):
+        if not self.workers[who].waiting:
+            self.workers[who].hold()
+
+    @rule(who=st.sampled_from(["writer", "reader"]))
+    def step(self, who):
+        if self.workers[who].waiting:
+            self.workers[who].step()
+        self.note_appends()
+
+    def release(self):
+        for worker in self.workers.values():
+            worker.release()
+        self.note_appends()
+
+    def end_suddenly(self):
+        """What it is doing is not done any more."""
+        self.bench.files.mend()
+        self.bench.ledger.fails = False
+        for worker in self.workers.values():
+            worker.hold()
+        self.bench.options.update(self.new_workers())
+
     def opened_again(self):
         self.peeked.clear()
+        self.asked.clear()
         self.settled = {name: set() for name in NAMES}
         for done, *_ in self.appends:
             done.addErrback(lambda _: None)
@@ -145,21 +191,23 @@ class OutboxStory(RuleBasedStateMachine):
 
     @rule()
     def reopen(self):
+        self.release()
         result_of(self.outbox().close())
         self.note_appends()
         self.mend()
+        self.bench.options.update(self.new_workers())
         self.bench.open()
         self.opened_again()
 
     @rule()
     def kill(self):
-        self.mend()
+        self.end_suddenly()
         self.bench.kill()
         self.opened_again()
 
     @rule(seed=st.integers(0, 1 << 16))
     def cut_power(self, seed):
-        self.mend()
+        self.end_suddenly()
         self.bench.files.power_cut(Random(seed))
         self.bench.kill()
         self.opened_again()
@@ -168,6 +216,7 @@ class OutboxStory(RuleBasedStateMachine):
     def mend(self):
         self.bench.files.mend()
         self.bench.ledger.fails = False
+        self.release()
 
     @rule(room=st.integers(0, 6000))
     def fill_disk(self, room):

@@ -39,6 +39,17 @@ class TestMemoryOutbox(OutboxContract):
                 seen.append(outbox.settled_cursor)
         assert seen == [Cursor(0), Cursor(0), Cursor(1), Cursor(3)]
 
+    def test_cursors_that_nobody_asks_for_do_not_gather(self, open_outbox):
+        outbox = open_outbox("a")
+        fired(outbox.append(batch_of(0)))
+        for number in range(100):
+            fired(outbox.append(Batch(cursor=Cursor(number))))
+        assert len(outbox._cursors) == 1
+        for number in range(100):
+            fired(outbox.append(batch_of(number, cursor=number)))
+            fired(outbox.settle("a", result_of(outbox.peek("a", max_points=1000, max_bytes=1 << 20))))
+        assert len(outbox._cursors) == 1
+
 
 @pytest.mark.parametrize(
     ("destinations", "options"),

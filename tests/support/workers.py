@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 from txbridge.errors import Closed
 
-__all__ = ["StepWorker"]
+__all__ = ["LateWorker", "StepWorker"]
 
 T = TypeVar("T")
 
@@ -55,3 +55,15 @@ class StepWorker:
         while self._held:
             self.step()
         self._held = None
+
+
+class LateWorker(StepWorker):
+    """Does work at once; while it is held, nobody learns of it."""
+
+    def run(self, work: Callable[[], T]) -> Deferred[T]:
+        if self._held is None:
+            return super().run(work)
+        result = maybeDeferred(work)
+        done: Deferred[T] = Deferred()
+        self._held.append(lambda: result.chainDeferred(done))
+        return done

@@ -168,7 +168,11 @@ class CosmSink:
     async def _refusal(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> str | None:
         """Write, and give the reason if the server will never take it."""
         try:
-            await self._write(blocks, infos)
+            document = _document(blocks, infos)
+        except ValueError as error:
+            return str(error)  # the API has no form for it
+        try:
+            await self._write(document)
         except NotFound as error:
             # Nothing is wrong with the data: it waits until somebody has made the feed.
             raise ConfigError([f"there is no feed {self._feed_id} to write to: {error}"]) from error
@@ -180,16 +184,7 @@ class CosmSink:
             return str(error)
         return None
 
-    async def _write(self, blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> None:
-        document = Environment()
-        for info in infos:
-            describe(document.datastream(info.name), info)
-        for block in blocks:
-            # As texts, which become datapoints all at once: one by one they take four times as long.
-            ats = np.datetime_as_string((block.at // 1000).view("M8[us]"), timezone="UTC").tolist()
-            is_text = value_type_of(block.values) is ValueType.TEXT
-            values = list(map(str.__str__, block.values.tolist())) if is_text else number_texts(block.values)
-            document.datastream(block.stream).datapoints += points_from_text("json", "", ats, values)
+    async def _write(self, document: Environment) -> None:
         if not document.datastreams:
             return
         try:
@@ -204,6 +199,19 @@ class CosmSink:
                 reason = f"it answered {error.status} without a reason"
                 raise RemoteProtocolError(error.operation, reason) from error
             raise
+
+
+def _document(blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> Environment:
+    document = Environment()
+    for info in infos:
+        describe(document.datastream(info.name), info)
+    for block in blocks:
+        # As texts, which become datapoints all at once: one by one they take four times as long.
+        ats = np.datetime_as_string((block.at // 1000).view("M8[us]"), timezone="UTC").tolist()
+        is_text = value_type_of(block.values) is ValueType.TEXT
+        values = list(map(str.__str__, block.values.tolist())) if is_text else number_texts(block.values)
+        document.datastream(block.stream).datapoints += points_from_text("json", "", ats, values)
+    return document
 
 
 async def _search(

@@ -17,6 +17,7 @@ When the outbox has no room, the connections are not read.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from time import time_ns
 from typing import Any
 
@@ -195,8 +196,11 @@ class _LineSubscription:
             return None
         if reading.at is not None and not -_INT64 <= to_nanoseconds(reading.at) < _INT64:
             raise ConfigError([f"line {number}: its time is out of range"])
-        if self._numbers and parse_number(reading.value) is None:
-            raise ConfigError([f"line {number}: its value is no number"])
+        if self._numbers:
+            if parse_number(reading.value) is None:
+                raise ConfigError([f"line {number}: its value is no number"])
+            if not isfinite(float(reading.value)):
+                raise ConfigError([f"line {number}: its value is too large for a number"])
         return reading
 
     def _blocks(self, readings: list[Reading]) -> list[SampleBlock]:

@@ -212,6 +212,10 @@ def read_endpoint(reactor: IReactorTime, text: str) -> IStreamServerEndpoint:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
         raise ConfigError([f"{text!r} is no endpoint that can be listened at: {error}"]) from error
+    ports = [part.removeprefix("port=") for part in text.split(":")[1:]]
+    if any(port.isdecimal() and int(port) >= 1 << 16 for port in ports):
+        # Twisted finds that out when it listens, with an OverflowError.
+        raise ConfigError([f"{text!r} is no endpoint that can be listened at: ports are below 65536"])
     return endpoint
 
 

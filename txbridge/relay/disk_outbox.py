@@ -68,6 +68,7 @@ from txbridge.relay.queue import (
 from txbridge.relay.records import decode_batch, encode_batch
 from txbridge.relay.roles import Durability, Ledger, Loss, LossKind, OnFull, Stamp
 from txbridge.relay.segments import (
+    MAX_REST,
     SEGMENT_HEAD,
     Addressees,
     Head,
@@ -344,6 +345,8 @@ class _DiskShelf:
             rest = encode_rest(stamp.boot_id, only, spans)
         except UnicodeEncodeError as error:
             raise EncodeError("record", "streams", f"a name is no text: {error.reason}") from None
+        if len(rest) > MAX_REST:
+            raise EncodeError("record", "streams", "there are too many of them")
         size = record_size(len(rest), len(body))
         head = Head(
             0,
@@ -639,30 +642,44 @@ class _DiskShelf:
         path = self._folder / f"places-{slot}"
         data = encode_places(places)
         try:
-            file, is_new = self._open_places(path, slot, len(data))
+            if len(data) > self._places_rooms[slot] or not self._write_places(path, data):
+                self._begin_places(path, slot, data)
+        except OSError as error:
+            raise _failed("the places of the outbox cannot be written", error) from error
+
+    def _write_places(self, path: Path, data: bytes) -> bool:
+        """Write them where there is room for them already; whether the file is there."""
+        try:
+            file = self._files.open(path, writing=True)
+        except FileNotFoundError:
+            return False
+        try:
+            file.write(0, [data])
+            if self._sync:
+                file.sync()
+        finally:
+            file.close()
+        return True
+
+    def _begin_places(self, path: Path, slot: int, data: bytes) -> None:
+        """Write them to a larger file; the one before it stays if the disk has no room for that."""
+        room = max(PLACES_ROOM, 2 * len(data))
+        unready = path.with_suffix(".new")
+        try:
+            file = self._files.create(unready, room)
             try:
                 file.write(0, [data])
                 if self._sync:
                     file.sync()
             finally:
                 file.close()
-            if is_new and self._sync:
-                self._files.sync_folder(self._folder)
-        except OSError as error:
-            raise _failed("the places of the outbox cannot be written", error) from error
-
-    def _open_places(self, path: Path, slot: int, size: int) -> tuple[File, bool]:
-        """The file of a slot with enough room, and whether it was made."""
-        if size <= self._places_rooms[slot]:
-            try:
-                return self._files.open(path, writing=True), False
-            except FileNotFoundError:
-                pass
-        self._places_rooms[slot] = 0
-        room = max(PLACES_ROOM, 2 * size)
-        file = self._files.create(path, room)
+            self._files.rename(unready, path)
+        except OSError:
+            self._files.remove(unready)
+            raise
         self._places_rooms[slot] = room
-        return file, True
+        if self._sync:
+            self._files.sync_folder(self._folder)
 
     def close(self) -> None:
         if self._active is not None:

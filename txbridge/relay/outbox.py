@@ -213,14 +213,20 @@ class MemoryOutbox(SegmentQueue):
         """
         if self._keeps_nothing:
             return self._cursor
+        self._settle_cursors()
+        return self._settled_cursor
+
+    def _settle_cursors(self) -> None:
         done = min(reader.settled.next_missing(1) for reader in self._readers.values())
         while self._cursors and self._cursors[0][0] < done:
             self._settled_cursor = self._cursors.popleft()[1]
-        return self._settled_cursor
 
     def _accept_cursor(self, item: Item, position: int) -> None:
         super()._accept_cursor(item, position)
         if item.batch.cursor is not None:
+            self._settle_cursors()
+            if self._cursors and self._cursors[-1][0] == position:
+                self._cursors.pop()
             self._cursors.append((position, item.batch.cursor))
 
     async def _last_words(self) -> None:

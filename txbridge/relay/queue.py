@@ -402,7 +402,7 @@ class _Group:
 class _Found:
     """What a read came back with."""
 
-    entries: list[tuple[Head, Batch]] = field(factory=list)
+    entries: list[tuple[Segment, Head, Batch]] = field(factory=list)
     damaged: list[tuple[Segment, Head]] = field(factory=list)
     gone: list[Segment] = field(factory=list)
     following: Stamp | None = None
@@ -599,8 +599,7 @@ class SegmentQueue:
         self._closed = True
         if self._tick is not None:
             self._tick.cancel()
-        while self._appends:
-            self._appends.popleft().fail(Closed("the outbox"))
+        self._turn_away()
         for reader in self._readers.values():
             ask, reader.ask = reader.ask, None
             if ask is not None:
@@ -609,6 +608,7 @@ class SegmentQueue:
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)
             await idle
+            self._turn_away()  # a write that failed may have put something back
         try:
             await self._last_words()
         except BridgeError as error:
@@ -616,6 +616,10 @@ class SegmentQueue:
         await self._writing.run(self._shelf.close)
         await self._reading.close()
         await self._writing.close()
+
+    def _turn_away(self) -> None:
+        while self._appends:
+            self._appends.popleft().fail(Closed("the outbox"))
 
     async def _last_words(self) -> None:
         if self._active is not None:
@@ -681,11 +685,10 @@ class SegmentQueue:
         try:
             if self._due:
                 self._due = False
-                await self._record(self._owed)
-                self._owed = []
                 await self._expire()
                 if self._unsaved:
                     await self._save()
+                return True
             elif self._settled_segments():
                 await self._forget()
                 return True
@@ -1143,7 +1146,10 @@ class SegmentQueue:
             if old is self._active:
                 await self._retire(old)
             needs = {name: reader.settled.copy() for name, reader in self._readers.items()}
-            new, accounts = await self._writing.run(lambda: self._rewrite(old, needs))
+            try:
+                new, accounts = await self._writing.run(lambda: self._rewrite(old, needs))
+            except ShelfFull:  # for a moment it would be there twice
+                return False
             if new is None:
                 old.thinnest = True
             else:
@@ -1181,26 +1187,26 @@ class SegmentQueue:
         thinning = Thinning()
         groups: list[_Group] = []
         lost = 0
-        for head, content in self._shelf.records(old):
-            concerned = [
-                name for name, settled in needs.items() if head.is_for(name) and not head.is_in(settled)
-            ]
-            if not concerned:
-                continue
-            try:
+        try:
+            for head, content in self._shelf.records(old):
+                concerned = [
+                    name for name, settled in needs.items() if head.is_for(name) and not head.is_in(settled)
+                ]
+                if not concerned:
+                    continue
                 if head.damaged:
                     raise DecodeError("record", "", "its head is damaged")
                 thinned, spans = thinning.thin(self._shelf.open(head, content))
-            except DecodeError:
-                return None, accounts  # it goes as a whole, or whoever reads it finds out
-            lost += head.points - thinned.points
-            for name in concerned:
-                merge_spans(spans, accounts[name].spans)
-            if thinned.empty:
-                continue
-            if not groups or not groups[-1].takes(head, concerned):
-                groups.append(_Group(head, concerned))
-            groups[-1].add(head, thinned)
+                lost += head.points - thinned.points
+                for name in concerned:
+                    merge_spans(spans, accounts[name].spans)
+                if thinned.empty:
+                    continue
+                if not groups or not groups[-1].takes(head, concerned):
+                    groups.append(_Group(head, concerned))
+                groups[-1].add(head, thinned)
+        except (DecodeError, SegmentGone):
+            return None, accounts  # it goes as a whole, or whoever reads it finds out
         if not lost:
             return None, accounts
         return self._write_again(old, groups, needs), accounts
@@ -1233,6 +1239,9 @@ class SegmentQueue:
         )  # fmt: skip
 
     async def _save(self) -> None:
+        # Of places that were lost the next ones say nothing.
+        await self._record(self._owed)
+        self._owed = []
         places = self._places()
         self._unsaved = False
         try:
@@ -1253,12 +1262,9 @@ class SegmentQueue:
     async def _read(self, reader: Reader) -> None:
         try:
             while (ask := reader.ask) is not None and reader.has(ask.newest):
-                segments = [
-                    segment for segment in self._segments
-                    if not segment.doomed and segment.pending.get(reader.name, _NOTHING).records
-                ]  # fmt: skip
+                segments, is_cut = self._segments_for(reader, ask.newest)
                 if not segments and not (reader.gaps or reader.infos):
-                    return  # all of it is doomed; whoever dooms it serves again
+                    return  # what comes next is doomed; whoever dooms it serves again
                 settled, last = reader.settled.copy(), self._last
                 try:
                     found = await self._reading.run(
@@ -1266,6 +1272,7 @@ class SegmentQueue:
                     )
                     if reader.ask is not ask:
                         continue
+                    found.since = found.since or int(is_cut)
                     if found.damaged or found.gone:
                         await self._lose(found)
                         continue
@@ -1275,12 +1282,25 @@ class SegmentQueue:
                         ask.done.errback(error)
                     continue
                 if not self._give(reader, ask, found) and not found.entries:
+                    if ask.newest and is_cut:
+                        return
                     if ask.newest:
                         reader.latest = reader.settled.last if self._last == last else reader.latest
                     else:
                         self._recount(reader, segments, last)
         finally:
             reader.reading = False
+
+    def _segments_for(self, reader: Reader, newest: bool) -> tuple[list[Segment], bool]:
+        """What a destination needs before the first doomed segment, or after the last; whether there is one.
+
+        Settling takes all between what is settled and what was peeked, and a doomed segment may yet stay.
+        """
+        segments = [one for one in self._segments if one.pending.get(reader.name, _NOTHING).records]
+        doomed = [index for index, segment in enumerate(segments) if segment.doomed]
+        if not doomed:
+            return segments, False
+        return (segments[doomed[-1] + 1 :] if newest else segments[: doomed[0]]), True
 
     def _recount(self, reader: Reader, segments: Sequence[Segment], last: int) -> None:
         """All that there is was read, and nothing of it is for this destination: the count was wrong.
@@ -1295,11 +1315,18 @@ class SegmentQueue:
         self._wake()
 
     def _give(self, reader: Reader, ask: _Ask, found: _Found) -> bool:
-        """Fire a peek with what was found, without what is settled or doomed by now."""
-        entries = [
-            (head, batch) for head, batch in found.entries
-            if not head.is_in(reader.settled) and not self._segment_of(head.position).doomed
-        ]  # fmt: skip
+        """Fire a peek with what was found, without what is settled, or lies beyond what is doomed."""
+        entries: list[tuple[Head, Batch]] = []
+        for segment, head, batch in found.entries:
+            if head.is_in(reader.settled):
+                continue
+            if segment.doomed or self._segment_of(head.position) is not segment:  # it was thinned
+                if not ask.newest:
+                    break
+                entries.clear()
+                found.since = 1
+                continue
+            entries.append((head, batch))
         told = reader.told()
         if not entries and told.empty:
             return False
@@ -1343,7 +1370,7 @@ class SegmentQueue:
                     if found.entries:
                         points += head.points
                         weight += head.weight
-                        apart = not _same_clock(found.entries[0][0].stamp, head.stamp)
+                        apart = not _same_clock(found.entries[0][1].stamp, head.stamp)
                         full = not ask.newest and (points > ask.max_points or weight > ask.max_bytes)
                         if apart and ask.newest:
                             found.entries.clear()
@@ -1356,7 +1383,7 @@ class SegmentQueue:
                     try:
                         if head.damaged:
                             raise DecodeError("record", "", "its head is damaged")
-                        found.entries.append((head, self._shelf.open(head, content)))
+                        found.entries.append((segment, head, self._shelf.open(head, content)))
                     except DecodeError:
                         found.damaged.append((segment, head))
             except SegmentGone:

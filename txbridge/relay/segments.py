@@ -42,6 +42,7 @@ from txbridge.relay.records import decode_batch, encode_batch
 from txbridge.relay.roles import Stamp
 
 __all__ = [
+    "MAX_REST",
     "SEGMENT_HEAD",
     "Addressees",
     "Found",
@@ -76,7 +77,7 @@ _ALIGNED = 8
 # mark, CRC of all from "length" to the end of the head, length of the head with this, length of the body,
 # CRC of the body, extras, position, wall, boot, points, weight
 _PREFIX = struct.Struct("<4sIIIIIQqqII")
-_MAX_HEAD = 1 << 24
+MAX_REST = 1 << 24  # bytes of a head besides the prefix
 _EXTRAS, _CURSOR = 1, 2
 
 Addressees = frozenset[str] | None
@@ -224,7 +225,7 @@ def read_head(data: bytes, at: int = 0, base: int = 0) -> Head:
     mark, crc, size, body_size, body_crc, flags, position, wall, boot, points, weight = _PREFIX.unpack_from(
         data, at
     )
-    if mark != RECORD_MARK or not _PREFIX.size <= size <= _MAX_HEAD:
+    if mark != RECORD_MARK or not _PREFIX.size <= size <= _PREFIX.size + MAX_REST:
         raise DecodeError("record", "", "no record begins here")
     if len(data) - at < size:
         raise DecodeError("record", "", "short")
