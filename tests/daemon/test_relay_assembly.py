@@ -35,15 +35,15 @@ LOSSES = {
     ("lines", "cosm"): set(),
     ("lines", "joule"): {"text dropped"},
     ("cosm", "cosm"): {"gaps dropped"},
-    ("cosm", "joule"): {"text dropped", "gaps dropped"},
-    ("numbers", "joule"): {"gaps dropped"},
+    ("cosm", "joule"): {"text dropped"},
+    ("numbers", "joule"): set(),
     ("joule", "cosm"): {
         "breaks dropped",
         "gaps dropped",
         "not-a-number dropped",
         "annotations and events dropped",
     },
-    ("joule", "joule"): {"gaps dropped", "not-a-number dropped"},
+    ("joule", "joule"): set(),
     ("silent", "cosm"): {"breaks dropped", "gaps dropped", "not-a-number dropped"},
 }
 

@@ -35,6 +35,7 @@ INFO = StreamInfo(
     value_type=ValueType.FLOAT,
     columns=(StreamInfo("x", unit_symbol="m"),),
     tags=("hall", "\udfff"),
+    native="float32_1",
 )
 FULL = Batch(
     blocks=(

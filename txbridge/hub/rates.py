@@ -12,6 +12,7 @@ from attrs import define
 __all__ = ["RateLimiter"]
 
 AVERAGED_MINUTES = 3
+_ROUNDING = 1e-9  # of sums of floats
 MOST_BUCKETS = 10_000  # who was quiet for longest is forgotten, and begins with a full bucket
 
 
@@ -51,7 +52,7 @@ class RateLimiter:
             self._buckets.popitem(last=False)
         bucket.level = min(self._size, bucket.level + max(0.0, now - bucket.at) * self._rate)
         bucket.at = now
-        if bucket.level < 1:
+        if bucket.level < 1 - _ROUNDING:
             return (1 - bucket.level) / self._rate
         bucket.level -= 1
         return 0.0

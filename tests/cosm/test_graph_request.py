@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from math import isnan
 
 import numpy as np
 import pytest
 import pytest_twisted
 from PIL import Image
-from twisted.internet.defer import Deferred, maybeDeferred
 
-from tests.support.deferreds import result_of
 from tests.support.hub import NOON, STRANGER, document, header, running_hub
 from txbridge.cosm.graph_request import parse_graph, with_points
 from txbridge.cosm.negotiation import Parameters
 from txbridge.cosm.refusal import Refusal
-from txbridge.errors import StoreError
-from txbridge.hub.graphs import Graph, Graphs, draw
 from txbridge.model.structures import Datapoint, Datastream
 
 
@@ -93,40 +89,6 @@ def test_the_scale_may_be_the_datastreams_own():
     assert (drawn.low, drawn.high) == (-5.0, 50.0)
     manual, _ = parsed("scale=manual&min=1.5&max=3")
     assert (manual.low, manual.high) == (1.5, 3.0)
-
-
-def test_what_is_drawn_has_the_size_and_the_colour_that_were_asked_for():
-    graph, _ = parsed("w=300&h=120&c=ff0000&s=6&t=%24x%5Eonly_text%24&b=1&g=1&l=flow")
-    points = tuple((NOON - timedelta(hours=one), float(one % 5)) for one in range(24, 0, -1))
-    size, colours = picture(draw(with_line(graph, points)))
-    assert size == (300, 120)
-    assert (colours == (255, 0, 0)).all(axis=1).sum() > 500
-    _, empty = picture(draw(graph))
-    assert not (empty == (255, 0, 0)).all(axis=1).sum() > 500
-
-
-def with_line(graph, points):
-    stream = Datastream()
-    return with_points(graph, None, stream, [Datapoint(at=at, value=str(value)) for at, value in points])
-
-
-def test_the_same_picture_is_drawn_once_and_only_so_many_wait():
-    drawn = []
-
-    def run(work):
-        drawn.append(work)
-        return maybeDeferred(work)
-
-    graphs = Graphs(run)
-    graph = Graph((), NOON - timedelta(hours=1), NOON)
-    first = result_of(graphs.draw(graph))
-    assert result_of(graphs.draw(Graph((), NOON - timedelta(hours=1), NOON))) == first
-    assert len(drawn) == 1
-    busy = Graphs(lambda work: Deferred())
-    for minutes in range(51):
-        busy.draw(Graph((), NOON - timedelta(minutes=minutes + 1), NOON))
-    with pytest.raises(StoreError, match="too many graphs"):
-        busy.draw(Graph((), datetime(2000, 1, 1, tzinfo=UTC), NOON))
 
 
 @pytest_twisted.async_yield_fixture
