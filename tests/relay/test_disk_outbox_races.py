@@ -202,7 +202,7 @@ def test_a_head_that_could_not_be_read_back_is_not_written():
 
 
 def test_a_full_disk_keeps_nobody_from_dropping_more_streams_than_the_places_have_room_for():
-    """The ledger has what was lost; the gaps that the destination is to show do not outlive a sudden end then."""
+    """The ledger has what was lost; the gaps to show at the destination may not outlive a sudden end then."""
     bench = Bench(max_bytes=1 << 24, segment_bytes=1 << 16, on_full=OnFull.DROP_OLDEST)
 
     def many(at):
