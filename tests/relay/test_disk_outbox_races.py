@@ -85,6 +85,16 @@ def test_what_was_to_be_dropped_before_the_newest_is_not_settled_with_them():
     assert bench.rest() == [0, 1, 2]
 
 
+def test_a_peek_of_the_newest_waits_while_everything_is_to_be_dropped_and_fires_when_it_stays():
+    bench = FullBench(OnFull.DROP_OLDEST)
+    bench.writer.hold()
+    append = bench.outbox.append(batch_of(*range(1000, 1000 + POINTS)))
+    waiting = bench.outbox.peek("a", newest=True, **PLENTY)
+    assert waits(waiting)
+    bench.refuse_to_drop(append)
+    assert ats_of(result_of(waiting).batch) == list(range(POINTS))
+
+
 def test_what_began_to_be_dropped_during_a_read_is_not_settled_with_the_rest():
     bench = FullBench(OnFull.DROP_OLDEST)
     bench.peek(max_points=3)
