@@ -12,6 +12,7 @@ from attrs import evolve
 from tests.daemon.test_outbox import AT, SECOND, State, loss, rows, settle
 from tests.support.deferreds import fired
 from tests.support.program import captured
+from tests.support.relay_daemon import RelayHere
 from txbridge.daemon.doctor import Caps, Rate, RouteLook, WaitingLook, advise, doctor, rate_of
 from txbridge.daemon.outbox import RelayPlace
 from txbridge.daemon.relay_config import read_relay_config
@@ -285,3 +286,19 @@ async def test_a_letter_that_cannot_be_read_counts_for_nobody(state):
     letters.paths()[0].write_bytes(b"nothing")
     _, text = await examined(state, quick=True)
     assert "? refused 1 part of it for good" in text
+
+
+async def test_what_is_wrong_with_a_relay_that_runs_is_said(tmp_path):
+    relay = RelayHere(tmp_path)
+    route = """
+    [routes.kitchen]
+    from.host = {}
+    to.hub.cosm = { url = "http://127.0.0.1:1", feed = 1, key.env = "NOWHERE" }
+    accept = ["time ns -> us", "breaks dropped"]
+    """
+    terminal = captured()
+    async with relay.running(route):
+        place = RelayPlace(tmp_path / "state")
+        status = await doctor(relay.reactor, terminal, place, None, quick=True, as_json=False)
+    assert status == 1
+    assert "! route kitchen does not run: " in terminal.out.getvalue()

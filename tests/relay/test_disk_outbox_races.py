@@ -7,11 +7,11 @@ import errno
 import pytest
 
 from tests.contract.outbox import PLENTY, ats_of, batch_of
-from tests.relay.test_disk_outbox import Bench
+from tests.relay.test_disk_outbox import FOLDER, Bench
 from tests.support.deferreds import fired, result_of, waits
 from tests.support.workers import LateWorker, StepWorker
 from txbridge.errors import Closed, EncodeError, OutboxError
-from txbridge.model.samples import Batch, StreamInfo
+from txbridge.model.samples import Batch, SampleBlock, StreamInfo
 from txbridge.relay.roles import OnFull
 
 POINTS = 96  # so that a segment has 3
@@ -83,6 +83,16 @@ def test_what_was_to_be_dropped_before_the_newest_is_not_settled_with_them():
     fired(bench.outbox.settle("a", pending))
     bench.refuse_to_drop(append)
     assert bench.rest() == [0, 1, 2]
+
+
+def test_a_peek_of_the_newest_waits_while_everything_is_to_be_dropped_and_fires_when_it_stays():
+    bench = FullBench(OnFull.DROP_OLDEST)
+    bench.writer.hold()
+    append = bench.outbox.append(batch_of(*range(1000, 1000 + POINTS)))
+    waiting = bench.outbox.peek("a", newest=True, **PLENTY)
+    assert waits(waiting)
+    bench.refuse_to_drop(append)
+    assert ats_of(result_of(waiting).batch) == list(range(POINTS))
 
 
 def test_what_began_to_be_dropped_during_a_read_is_not_settled_with_the_rest():
@@ -199,3 +209,24 @@ def test_what_is_owed_to_the_ledger_is_told_before_new_places_are_written():
 def test_a_head_that_could_not_be_read_back_is_not_written():
     with pytest.raises(EncodeError, match="streams"):
         result_of(Bench(max_bytes=1 << 30).outbox.append(batch_of(1, stream="s" * (1 << 24))))
+
+
+def test_a_full_disk_keeps_nobody_from_dropping_more_streams_than_the_places_have_room_for():
+    """The ledger has what was lost; the gaps to show at the destination may not outlive a sudden end then."""
+    bench = Bench(max_bytes=1 << 24, segment_bytes=1 << 16, on_full=OnFull.DROP_OLDEST)
+
+    def many(at):
+        return Batch(tuple(SampleBlock.scalar(f"stream {number}", [at], [at]) for number in range(1500)))
+
+    for at in range(4):
+        fired(bench.outbox.append(many(at)))
+    bench.files.capacity = bench.files.used
+    fired(bench.outbox.append(many(4)))
+    assert bench.files.paths("places-?") == [FOLDER / "places-0", FOLDER / "places-1"]
+    lost = sum(gap.points for _, gap in bench.ledger.lost)
+    assert lost % 1500 == 0
+    gaps = bench.peek().batch.gaps
+    assert len(gaps) == 1500
+    bench.kill()
+    pending = bench.peek()
+    assert pending.batch.points + lost == 5 * 1500

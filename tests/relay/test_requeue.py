@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -11,7 +13,7 @@ from tests.relay.test_dead_letters import Desk, batch
 from tests.relay.test_records import exactly
 from tests.support.deferreds import fired, result_of
 from tests.support.workers import StepWorker
-from txbridge.errors import Closed, OutboxError
+from txbridge.errors import Closed, EncodeError, OutboxError
 from txbridge.relay.files import RealFiles
 from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.requeue import Requeue
@@ -20,13 +22,13 @@ from txbridge.relay.requeue import Requeue
 class Office:
     """A route's folder with letters, an outbox, and what gives them back."""
 
-    def __init__(self, folder, outbox=None):
+    def __init__(self, folder, outbox=None, files=None):
         self.folder = folder
         self.clock = Clock()
         self.desk = Desk(folder)
         self.outbox = outbox if outbox is not None else MemoryOutbox(["hub", "cloud"], self.clock)
         self.requeue = Requeue(
-            folder, self.outbox, RealFiles(), StepWorker(), clock=self.clock, random=lambda: 0.5
+            folder, self.outbox, files or RealFiles(), StepWorker(), clock=self.clock, random=lambda: 0.5
         )
 
     def send_back(self, *streams, destination="hub"):
@@ -42,6 +44,18 @@ class Office:
     def stop(self):
         fired(self.requeue.stop())
         assert self.clock.getDelayedCalls() == []
+
+
+class Sticky(RealFiles):
+    """Files that cannot be removed for so many times."""
+
+    times = 3
+
+    def remove(self, path):
+        if self.times:
+            self.times -= 1
+            raise PermissionError(errno.EPERM, "not permitted")
+        super().remove(path)
 
 
 class FailingOutbox:
@@ -169,4 +183,25 @@ def test_other_files_are_left_alone(tmp_path, name):
     (tmp_path / "requeue" / name).write_text("mine")
     office.requeue.start()
     assert (tmp_path / "requeue" / name).exists()
+    office.stop()
+
+
+def test_a_letter_that_the_outbox_cannot_write_keeps_no_other_from_going_back(tmp_path):
+    office = Office(tmp_path, FailingOutbox(EncodeError("record", "streams", "too many"), None))
+    office.send_back("a", "b")
+    with capturedLogs() as logs:
+        office.requeue.start()
+    assert office.names == ["hub-00000001.letter"]
+    assert len(office.outbox.accepted) == 1
+    assert [one["log_level"] for one in logs if "cannot go back" in one["log_format"]] == [LogLevel.warn]
+    office.stop()
+
+
+def test_a_letter_that_cannot_be_taken_away_goes_back_once(tmp_path):
+    office = Office(tmp_path, FailingOutbox(None), Sticky())
+    office.send_back("a")
+    office.requeue.start()
+    office.clock.pump([5] * 4)
+    assert office.names == []
+    assert len(office.outbox.accepted) == 1
     office.stop()

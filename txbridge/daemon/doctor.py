@@ -236,6 +236,15 @@ def _about_room(look: RouteLook) -> Iterator[Finding]:
         )
 
 
+def _about_relay(status: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if status is None:
+        return
+    for reason in status["reasons"]:
+        yield Finding(reason)
+    for problem in status["reload_problems"]:
+        yield Finding(f"the last reload changed nothing: {problem}")
+
+
 def _about_ledger(place: RelayPlace, found: str | None, losses: Sequence[LedgerSum]) -> Iterator[Finding]:
     if found is not None:
         yield Finding(f"the ledger cannot be read: {found}")
@@ -287,7 +296,7 @@ async def doctor(
     for name in place.routes():
         look = await _look(reactor, terminal, place, name, caps.get(name), quick=quick, now=now)
         looks.append(evolve(look, losses=[one for one in losses if one.route == name]))
-    general = list(_about_ledger(place, unreadable, losses))
+    general = [*_about_relay(status), *_about_ledger(place, unreadable, losses)]
     advice = {look.name: list(advise(look, now, runs=status is not None)) for look in looks}
     if as_json:
         terminal.give(json_text(_members(place, status is not None, looks, advice, general)))

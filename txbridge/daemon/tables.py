@@ -260,7 +260,9 @@ def _instant(value: Any) -> datetime:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, list) or not value:
+    if value == []:
+        raise ValueError('it is a list of texts such as ["one", "two"], and there is none in it')
+    if not isinstance(value, list):
         raise ValueError(f'it is a list of texts such as ["one", "two"], and not {_named(value)}')
     return tuple(_text(one) for one in value)
 
@@ -275,12 +277,14 @@ def _names(value: Any) -> dict[str, str]:
     return {name: _text(one) for name, one in _table(value).items()}
 
 
+_WAYS = '{ file = "key" }, { env = "NAME" } or { credential = "name" }'
+
+
 def _secret(value: Any) -> Secret:
-    ways = '{ file = "key" }, { env = "NAME" } or { credential = "name" }'
     if isinstance(value, str):  # and nothing of it is shown
-        raise ValueError(f"a secret does not stand in this file; say where it is: {ways}")
+        raise ValueError(f"a secret does not stand in this file; say where it is: {_WAYS}")
     if not isinstance(value, dict) or len(value) != 1:
-        raise ValueError(f"say where it is, in one of these ways: {ways}")
+        raise ValueError(f"say where it is, in one of these ways: {_WAYS}")
     ((kind, name),) = value.items()
     if kind not in ("env", "file", "credential"):
         raise ValueError(f"{shorten(kind)} is unknown; {hint(kind, ('env', 'file', 'credential'))}")
@@ -414,7 +418,8 @@ class TableReader:
             written = table.get(name, default)
             if written is REQUIRED:
                 if f"did you mean {name}?" not in meant:
-                    self.problem(_joined(path, name), f"missing; it is a {key.kind.words}")
+                    what = f"say where it is: {_WAYS}" if key.kind is SECRET else f"it is a {key.kind.words}"
+                    self.problem(_joined(path, name), f"missing; {what}")
                 continue
             try:
                 values[name] = None if written is None else key.kind.read(written)

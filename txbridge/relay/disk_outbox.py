@@ -103,6 +103,7 @@ CACHED = 4  # summaries that are kept for the next read
 READ_ATTEMPTS = 3  # of a part of the disk that does not answer, before it counts as lost
 PIECE = 4096  # bytes that are lost together when a part of the disk does not answer
 FIGURES = 4096  # bytes of a summary that have its figures, mostly
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _name(first: int, generation: int) -> str:
@@ -110,8 +111,12 @@ def _name(first: int, generation: int) -> str:
 
 
 def _failed(what: str, error: OSError) -> OutboxError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return (ShelfFull if full else OutboxError)(f"{what}: {error.strerror or error}")
+    return (ShelfFull if error.errno in _FULL else OutboxError)(f"{what}: {error.strerror or error}")
+
+
+def _without_gaps(places: Places) -> Places:
+    lean = {name: evolve(one, told=evolve(one.told, gaps=())) for name, one in places.destinations.items()}
+    return evolve(places, destinations=lean)
 
 
 @define
@@ -638,14 +643,21 @@ class _DiskShelf:
         self.remove([old])
 
     def save(self, places: Places) -> None:
-        slot = places.number % 2
-        path = self._folder / f"places-{slot}"
-        data = encode_places(places)
         try:
-            if len(data) > self._places_rooms[slot] or not self._write_places(path, data):
-                self._begin_places(path, slot, data)
+            try:
+                self._save_bytes(places.number % 2, encode_places(places))
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                # To make room they must be written; what the gaps tell the ledger has.
+                self._save_bytes(places.number % 2, encode_places(_without_gaps(places)))
         except OSError as error:
             raise _failed("the places of the outbox cannot be written", error) from error
+
+    def _save_bytes(self, slot: int, data: bytes) -> None:
+        path = self._folder / f"places-{slot}"
+        if len(data) > self._places_rooms[slot] or not self._write_places(path, data):
+            self._begin_places(path, slot, data)
 
     def _write_places(self, path: Path, data: bytes) -> bool:
         """Write them where there is room for them already; whether the file is there."""

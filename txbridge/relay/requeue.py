@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txbridge.errors import Closed, DecodeError, OutboxError
+from txbridge.errors import Closed, DecodeError, EncodeError, OutboxError
 from txbridge.relay.dead_letters import Letter, LetterFiles
 from txbridge.relay.files import Files
 from txbridge.relay.loop import Loop
@@ -59,6 +59,7 @@ class Requeue:
         self._worker = worker
         self._every = every
         self._said: set[Path] = set()
+        self._given: set[Path] = set()  # what the outbox has and could not be taken away yet
         self._loop = Loop(f"the look at {folder.name}/requeue", self._run, clock=clock, random=random)
 
     def start(self) -> None:
@@ -85,6 +86,9 @@ class Requeue:
 
     async def _look(self) -> None:
         for path in await self._worker.run(self._letters.requeued):
+            if path in self._given:
+                await self._take_away(path)
+                continue
             letter = await self._worker.run(partial(self._read, path))
             if letter is None:
                 continue
@@ -92,11 +96,20 @@ class Requeue:
             if destination not in self._outbox.destinations:
                 self._say_once(path, f"the route has no destination {destination!r}")
                 continue
-            await self._outbox.append(letter.batch, [destination])
-            await self._worker.run(partial(self._letters.remove, path))
+            try:
+                await self._outbox.append(letter.batch, [destination])
+            except EncodeError as error:
+                self._say_once(path, str(error))
+                continue
+            self._given.add(path)
+            await self._take_away(path)
             self._log.info(
                 "the dead letter {name} goes back to {destination}", name=path.name, destination=destination
             )
+
+    async def _take_away(self, path: Path) -> None:
+        await self._worker.run(partial(self._letters.remove, path))
+        self._given.discard(path)
 
     def _read(self, path: Path) -> Letter | None:
         try:
