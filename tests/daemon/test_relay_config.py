@@ -219,6 +219,10 @@ def test_all_problems_are_told_at_once_each_with_its_file_and_key():
         ("[routes.lock]\nfrom.host = {}\nto.a.joule = {}", "'lock' is the name of something else"),
         ("[routes.'a/b']\nfrom.host = {}\nto.a.joule = {}", "routes: 'a/b' is no name"),
         ("[routes.x]\nfrom.host = {}\nto.'..'.joule = {}", "routes.x.to: '..' is no name"),
+        (
+            "[routes.'a b']\nfrom.hots = {}\nto.a.joule = {}",
+            "routes.a b.from.hots: unknown; did you mean host?",
+        ),
         ("[routes.x]\nfrom.host = {}\nto.a.joule = {}\nsteps = 1", "routes.x.steps: it is a list of tables"),
         (
             "[routes.x]\nfrom.joule.streams = ['a']\nto.a.joule = {}",

@@ -829,13 +829,13 @@ class _Reader:
         for name, table in tables.items():
             if not isinstance(table, dict):
                 self.tables.problem(f"{path}.{shorten(name)}", "it is a table")
-            elif not _NAME.fullmatch(name):
+                continue
+            if not _NAME.fullmatch(name):
                 rule = "letters, digits, '_' and '-', at most 64"
                 self.tables.problem(path, f"{shorten(name)!r} is no name: {rule}")
             elif name in taken:
                 self.tables.problem(path, f"{name!r} is the name of something else; choose another")
-            else:
-                found.append((name, table))
+            found.append((name, table))  # a bad name hides nothing else that is wrong
         return found
 
     def _listens(self, path: str, endpoint: str) -> None:
