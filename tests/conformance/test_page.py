@@ -6,6 +6,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -236,6 +238,42 @@ def test_a_trigger_is_set_and_seen_to_fire(page: Page, hub: StartedHub, receiver
     expect(row).to_contain_text("ago")
 
 
+LOSSES = """
+import sys
+from pathlib import Path
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import react
+from txbridge.model.samples import Gap
+from txbridge.relay.ledger import SqliteLedger
+from txbridge.relay.roles import Loss, LossKind
+
+async def main(reactor):
+    ledger = await SqliteLedger.open(Path(sys.argv[1]), reactor)
+    gap = Gap("temp", 1_385_377_200_000_000_000, 1_385_380_800_000_000_000, "the outbox was full", 3600)
+    await ledger.route("kitchen").record([Loss("hub", LossKind.OVERFLOW, gap)])
+    await ledger.close()
+
+react(lambda reactor: ensureDeferred(main(reactor)))
+"""
+
+
+def test_what_a_relay_lost_is_on_the_page(page: Page, hub: StartedHub) -> None:
+    state = hub.data.parent / ".local" / "state" / "txbridge" / "relay"
+    state.mkdir(parents=True)
+    page.click("nav >> text=Relay")
+    expect(page.locator("#nothing-lost")).to_be_visible()
+    expect(page.locator("#routes")).to_contain_text("no relay runs")
+    command = [sys.executable, "-c", LOSSES, str(state / "ledger.sqlite")]
+    subprocess.run(command, env=hub.environ, check=True, timeout=60)
+    page.reload()
+    row = page.locator("#ledger tbody tr")
+    expect(row).to_contain_text("the outbox was full")
+    expect(row).to_contain_text("3600")
+    page.select_option("select[name=kind]", "refused")
+    page.click("#ledger-search button")
+    expect(page.locator("#nothing-lost")).to_be_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, hub: StartedHub, scheme: Any) -> None:
     number = feed_with(hub, "A" * 200, [{"id": "long_" * 30, "datapoints": waves(range(30))}])
@@ -245,7 +283,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, hub: Star
     page.fill("input[name=key]", hub.key)
     page.click("#sign-in button")
     expect(page.locator("nav")).to_be_visible()
-    for address in ("#/", f"#/feeds/{number}", "#/keys", "#/triggers", "#/map"):
+    for address in ("#/", f"#/feeds/{number}", "#/keys", "#/triggers", "#/relay", "#/map"):
         page.goto(f"{hub.url}/{address}")
         expect(page.locator("h1")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, address

@@ -22,10 +22,10 @@ from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_rules import writable_key, writable_user
 from txbridge.cosm.call import DONE, Call, Verb, some_feed
 from txbridge.cosm.refusal import forbidden, invalid, not_found
-from txbridge.hub.auth import METHODS, OWNER, Accounts, digest_of, generate_key
+from txbridge.hub.auth import METHODS, OWNER, Accounts, digest_of, generate_key, is_unlimited
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.store import AccountRecord, KeyRecord, Missing, Store, Taken, Written
-from txbridge.model.accounts import Key, KeyList, Permission, User, UserList
+from txbridge.model.accounts import Key, KeyList, User, UserList
 from txbridge.net.http1 import Response
 
 __all__ = ["AccountVerbs"]
@@ -227,18 +227,12 @@ def _permit(call: Call) -> set[str]:
     grantable = {
         known.lower()
         for permission in call.principal.permissions
-        if _is_unlimited(permission)
+        if is_unlimited(permission)
         for known in permission.access_methods
     }
     if method.lower() not in grantable:
         raise forbidden()
     return grantable & set(METHODS)
-
-
-def _is_unlimited(permission: Permission) -> bool:
-    return not (
-        permission.resources or permission.source_ip or permission.referer or permission.minimum_interval
-    )
 
 
 def _shown(record: KeyRecord) -> Key:

@@ -26,6 +26,7 @@ from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.server import CosmOptions, CosmServer
 from txbridge.daemon.config import ClientConfig, CopyEnd, HubConfig, JouleEnd, NodeConfig
+from txbridge.daemon.relay_window import RelayWindow
 from txbridge.daemon.service import Door, HubService, Parts
 from txbridge.errors import ConfigError
 from txbridge.host import HostSource
@@ -263,7 +264,8 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     cosm.fired = triggers.service.wake
     room = min(MAX_CONNECTIONS, _room_for_connections())
     paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
-    site = HubSite(cosm, paws, Grafana(store, accounts, reactor))
+    window = None if config.relay is None else RelayWindow(reactor, config.relay, accounts, in_thread).respond
+    site = HubSite(cosm, paws, Grafana(store, accounts, reactor), window)
     http = HttpServerFactory(
         site.respond, upgrade=site.upgrade, clock=reactor, max_connections=room, refuse=site.refuse
     )

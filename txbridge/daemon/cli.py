@@ -47,7 +47,7 @@ from txbridge.daemon.logs import log_observer, start_logging
 from txbridge.daemon.outbox_words import add_ledger, add_outbox
 from txbridge.daemon.readings import read_argument
 from txbridge.daemon.relay_check import check
-from txbridge.daemon.relay_config import relay_state_dir
+from txbridge.daemon.relay_config import relay_state_dir, usual_relay_state
 from txbridge.daemon.relay_files import load_relay_config
 from txbridge.daemon.relay_run import relay_run, runnable_config
 from txbridge.daemon.relay_top import relay_status, relay_top
@@ -245,6 +245,12 @@ def _add_hub_arguments(added: argparse.ArgumentParser) -> None:
         help="refuse a key that makes more requests, averaged over three minutes (default: any number)",
     )
     added.add_argument(
+        "--relay-state",
+        metavar="DIR",
+        default=usual_relay_state(os.environ),
+        help="show the owner the relay with this state directory on the page (default: %(default)s)",
+    )
+    added.add_argument(
         "--allow-webhooks",
         metavar="NETWORK",
         action="append",
@@ -263,6 +269,7 @@ def _hub(arguments: argparse.Namespace) -> Command:
         public_url=arguments.public_url,
         allow_webhooks=arguments.allow_webhooks,
         requests_per_minute=arguments.requests_per_minute,
+        relay=arguments.relay_state,
     )
     return lambda reactor, terminal: commands.hub(assembly.hub_service(reactor, config), terminal, os.environ)
 

@@ -89,6 +89,7 @@ class HubConfig:
             request says.
         webhooks: Networks that triggers may call although they are not of the public internet.
         requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
+        relay: The state directory of a relay whose losses the page shows, or None.
     """
 
     data: str
@@ -99,6 +100,7 @@ class HubConfig:
     public_url: str | None = None
     webhooks: tuple[Network, ...] = ()
     requests_per_minute: float | None = None
+    relay: str | None = None
 
     @property
     def key_file(self) -> str:
@@ -224,6 +226,7 @@ def hub_config(
     public_url: str | None = None,
     allow_webhooks: Sequence[str] = (),
     requests_per_minute: float | None = None,
+    relay: str | None = None,
 ) -> HubConfig:
     """Check what a hub is told.
 
@@ -235,6 +238,7 @@ def hub_config(
         public_url: Such as ``https://hub.house.example``.
         allow_webhooks: Addresses or networks.
         requests_per_minute: Of one key.
+        relay: The state directory of a relay.
 
     Raises:
         ConfigError: Every problem.
@@ -264,6 +268,7 @@ def hub_config(
         public_url=origin,
         webhooks=networks,
         requests_per_minute=requests_per_minute,
+        relay=relay,
     )
 
 

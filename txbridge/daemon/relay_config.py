@@ -67,6 +67,7 @@ __all__ = [
     "Section",
     "read_relay_config",
     "relay_state_dir",
+    "usual_relay_state",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -582,8 +583,11 @@ def relay_state_dir(environ: Mapping[str, str]) -> str | None:
     A service of systemd has a directory of its own, anybody else the usual place for state.
     """
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if given:
-        return given
+    return given if given else usual_relay_state(environ)
+
+
+def usual_relay_state(environ: Mapping[str, str]) -> str | None:
+    """Where this user's relay keeps its state unless something else is said; None without a home."""
     usual = state_dir(environ)
     return None if usual is None else join(usual, "relay")
 

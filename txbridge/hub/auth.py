@@ -46,7 +46,9 @@ __all__ = [
     "Principal",
     "digest_of",
     "generate_key",
+    "is_unlimited",
     "may",
+    "may_manage",
     "may_trigger",
     "set_up_owner",
 ]
@@ -274,6 +276,21 @@ def may_trigger(
             or any(resource.datastream_trigger_id == trigger.id for resource in permission.resources)
         )
         for permission in principal.permissions
+    )
+
+
+def may_manage(principal: Principal) -> bool:
+    """Whether a key is limited in no way, so that it may see what belongs to no feed."""
+    return any(
+        set(METHODS) <= set(permission.access_methods) and is_unlimited(permission)
+        for permission in principal.permissions
+    )
+
+
+def is_unlimited(permission: Permission) -> bool:
+    """Whether a permission is good for everything of its account, from anywhere."""
+    return not (
+        permission.resources or permission.source_ip or permission.referer or permission.minimum_interval
     )
 
 

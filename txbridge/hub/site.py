@@ -17,10 +17,14 @@ from txbridge.hub.grafana import Grafana
 from txbridge.hub.pages import Pages
 from txbridge.net.http1 import Request, Response
 
-__all__ = ["HubSite", "Upgrade", "Upgrades"]
+__all__ = ["Answers", "HubSite", "Upgrade", "Upgrades"]
 
 Upgrade = Callable[[ITransport, Request, bytes], None]
 """Takes a connection over: its transport, the request, and the bytes read so far."""
+
+
+Answers = Callable[[Request], "Deferred[Response]"]
+"""Answers requests."""
 
 
 class Upgrades(Protocol):
@@ -43,14 +47,20 @@ class HubSite:
         server: The API's rules.
         paws: Takes WebSockets over; None when there are none.
         grafana: Answers Grafana; None when it is not to.
+        relay: Answers what is asked about a relay, below ``/relay/``; None when there is none to ask.
     """
 
     def __init__(
-        self, server: CosmServer, paws: Upgrades | None = None, grafana: Grafana | None = None
+        self,
+        server: CosmServer,
+        paws: Upgrades | None = None,
+        grafana: Grafana | None = None,
+        relay: Answers | None = None,
     ) -> None:
         self._server = server
         self._paws = paws
         self._grafana = grafana
+        self._relay = relay
         self._pages = Pages()
 
     def respond(self, request: Request) -> Response | Deferred[Response]:
@@ -59,6 +69,8 @@ class HubSite:
             return _ALIVE
         if self._grafana is not None and f"{request.path}/".startswith("/grafana/"):
             return self._grafana.respond(request)
+        if self._relay is not None and request.path.startswith("/relay/"):
+            return self._relay(request)
         page = self._pages.respond(request)
         return self._server.respond(request) if page is None else page
 

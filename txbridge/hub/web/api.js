@@ -33,11 +33,11 @@ export function authentication(given = credentials) {
   return { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
 }
 
-export async function ask(method, path, { body, query, given } = {}) {
+export async function ask(method, path, { body, query, given, base = "/v2" } = {}) {
   const search = new URLSearchParams(query ?? {}).toString();
   let response;
   try {
-    response = await fetch(`/v2${path}${search ? `?${search}` : ""}`, {
+    response = await fetch(`${base}${path}${search ? `?${search}` : ""}`, {
       method,
       headers: { ...authentication(given), "Content-Type": "application/json", Accept: "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),

@@ -4,6 +4,7 @@ import { listKeys, listTriggers, signInView } from "./account.js";
 import { signOut, signedIn } from "./api.js";
 import { h, show } from "./dom.js";
 import { listFeeds, mapOfFeeds, showFeed } from "./feeds.js";
+import { showRelay } from "./relay.js";
 
 const ROUTES = [
   [/^\/$/, (match, parameters) => listFeeds(parameters)],
@@ -11,6 +12,7 @@ const ROUTES = [
   [/^\/feeds\/(\d{1,18})$/, (match) => showFeed(match[1])],
   [/^\/keys$/, () => listKeys()],
   [/^\/triggers$/, () => listTriggers()],
+  [/^\/relay$/, (match, parameters) => showRelay(parameters)],
 ];
 
 let leave = null;
