@@ -16,6 +16,7 @@ from twisted.python.usage import UsageError
 from txbridge.daemon import assembly
 from txbridge.daemon.config import HubConfig, data_dir, hub_config
 from txbridge.daemon.keys import key_text
+from txbridge.daemon.relay_config import usual_relay_state
 from txbridge.daemon.running import FAILED
 from txbridge.daemon.service import HubService
 from txbridge.errors import ConfigError
@@ -37,6 +38,8 @@ class Options(TwistedOptions):
         ("data", None, data_dir(os.environ), "Where to keep the data."),
         ("api-key-file", None, None, "Use the key in this file as the owner's."),
         ("public-url", None, None, "Scheme and host that clients know the hub by."),
+        ("requests-per-minute", None, None, "Refuse a key that makes more requests.", float),
+        ("relay-state", None, usual_relay_state(os.environ), "Show the owner the relay with this state."),
     )
 
     def __init__(self) -> None:
@@ -71,6 +74,8 @@ class Options(TwistedOptions):
                 paws_tcp=self._paws_tcp,
                 api_key_text=key_text("--api-key-file", self["api-key-file"]),
                 public_url=self["public-url"],
+                requests_per_minute=self["requests-per-minute"],
+                relay=self["relay-state"],
                 allow_webhooks=self._allow_webhooks,
             )
         except ConfigError as error:
