@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from ipaddress import ip_network
 
 import pytest
 from twisted.application.service import IServiceMaker
@@ -35,10 +36,21 @@ def test_the_options_are_those_of_the_command(tmp_path):
     (tmp_path / "key").write_text("sesame\n")
     options = Options()
     key = ["--api-key-file", str(tmp_path / "key")]
+    more = ["--public-url", "https://hub.example", "--requests-per-minute", "60", "--relay-state", "r"]
     options.parseOptions(
         ["--data", "d", "--listen", ANY_PORT, "--listen", "tcp:1", "--paws-tcp", "tcp:2", *key]
+        + [*more, "--allow-webhooks", "10.0.0.0/8"]
     )
-    assert options.config == HubConfig("d", (ANY_PORT, "tcp:1"), ("tcp:2",), "sesame")
+    assert options.config == HubConfig(
+        "d",
+        (ANY_PORT, "tcp:1"),
+        ("tcp:2",),
+        "sesame",
+        public_url="https://hub.example",
+        requests_per_minute=60.0,
+        relay="r",
+        webhooks=(ip_network("10.0.0.0/8"),),
+    )
 
 
 def test_every_problem_with_the_options_is_told():
