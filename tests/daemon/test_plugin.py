@@ -37,10 +37,8 @@ def test_the_options_are_those_of_the_command(tmp_path):
     options = Options()
     key = ["--api-key-file", str(tmp_path / "key")]
     more = ["--public-url", "https://hub.example", "--requests-per-minute", "60", "--relay-state", "r"]
-    options.parseOptions(
-        ["--data", "d", "--listen", ANY_PORT, "--listen", "tcp:1", "--paws-tcp", "tcp:2", *key]
-        + [*more, "--allow-webhooks", "10.0.0.0/8"]
-    )
+    where = ["--listen", ANY_PORT, "--listen", "tcp:1", "--paws-tcp", "tcp:2"]
+    options.parseOptions(["--data", "d", *where, *key, *more, "--allow-webhooks", "10.0.0.0/8"])
     assert options.config == HubConfig(
         "d",
         (ANY_PORT, "tcp:1"),
