@@ -322,7 +322,11 @@ async def test_requests_in_a_row_on_one_connection_are_answered_in_order(hub, wi
         ("GET", "/v2/feeds.png", b"", 406),
         ("POST", "/v2/feeds/" + "x" * 3000, b"", 404),
         ("GET", "/nowhere", b"", 404),
-        ("GET", "/", b"", 200),
+        ("GET", "/v2/keys", b"", 200),
+        ("POST", "/v2/keys", b'{"key":{"label":"x","permissions":[{"access_methods":["get"]}]}}', 201),
+        ("GET", "/v2/users", b"", 200),
+        ("GET", "/v2/triggers", b"", 200),
+        ("POST", "/v2/triggers", b"{}", 422),
         ("GET", "/healthz", b"", 200),
     ],
 )
