@@ -90,15 +90,43 @@ async def test_a_route_that_cannot_be_made_stops_no_other_and_is_tried_again(tmp
     async with hub_here(tmp_path / "hub") as hub:
         await made_feed(hub)
         here = RelayHere(tmp_path)
-        broken = here.route(hub, "attic").replace("hub.key", "other.key")
-        async with here.running(here.route(hub) + broken) as relay:
+        url = hub.config.url.removesuffix("/v2")
+        attic = f"""
+            [routes.attic]
+            from.cosm = {{ url = "{url}", feed = 1, key.file = "other.key" }}
+            to.hub.cosm = {{ url = "{url}", feed = 1, key.file = "hub.key" }}
+            accept = ["gaps dropped"]
+        """
+        async with here.running(here.route(hub) + attic) as relay:
             await relay.send("temp,,1\n")
             await until(lambda: relay.delivered() == 1)
             assert "other.key" in relay.report("attic").problem
             assert "route attic does not run" in relay.daemon.report().reasons[0]
             (tmp_path / "other.key").write_text(hub.config.api_key)
-            assert await relay.daemon.reload(lambda: relay.config(here.route(hub) + broken))
-            await relay.send("x,,1\n", "attic")
+            assert await relay.daemon.reload(lambda: relay.config(here.route(hub) + attic))
+            await until(lambda: relay.report("attic").problem is None)
+
+
+async def test_a_destination_whose_key_is_not_there_keeps_no_other_waiting(
+    tmp_path, monkeypatch, flushed_errors
+):
+    monkeypatch.setattr("txbridge.daemon.relay_daemon.SECRETS_EVERY", 0.1)
+    monkeypatch.setattr("txbridge.daemon.relay_daemon.LOOK_EVERY", 0.05)
+    async with hub_here(tmp_path / "hub") as hub:
+        await made_feed(hub)
+        other = await made_feed(hub, "Other")
+        here = RelayHere(tmp_path)
+        url = hub.config.url.removesuffix("/v2")
+        more = f'to.other.cosm = {{ url = "{url}", feed = {other}, key.file = "other.key" }}\n'
+        async with here.running(here.route(hub) + more) as relay:
+            await relay.send("temp,,1\n")
+            await until(lambda: relay.delivered() == 1)
+            waiting = relay.report().status.destinations[1]
+            assert (waiting.name, waiting.state) == ("other", LinkState.NEEDS_ATTENTION)
+            assert "other.key" in waiting.last_error
+            (tmp_path / "other.key").write_text(hub.config.api_key)
+            await until(lambda: (now := relay.report().status) and now.destinations[1].delivered == 1)
+        assert await values(hub) == await values(hub, other) == {"temp": "1"}
 
 
 async def test_routes_that_begin_at_once_share_one_ledger(tmp_path):

@@ -13,7 +13,7 @@ from random import random
 from typing import Any
 
 from attrs import define, evolve, frozen
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 
 from txbridge.cosm.adapter import SINK_CAPABILITIES as COSM_TAKES
 from txbridge.cosm.adapter import SOURCE_CAPABILITIES as COSM_GIVES
@@ -38,7 +38,7 @@ from txbridge.daemon.relay_config import (
 )
 from txbridge.daemon.relay_state import LEDGER_FILE
 from txbridge.daemon.tables import Secret
-from txbridge.errors import PlanRefused
+from txbridge.errors import ConfigError, PlanRefused
 from txbridge.host import HostSource
 from txbridge.host.adapter import CAPABILITIES as HOST_GIVES
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
@@ -47,7 +47,7 @@ from txbridge.joule.adapter import JouleSink, JouleSource, Order
 from txbridge.joule.client import Node
 from txbridge.joule.nodes import create_tcp_node, get_node
 from txbridge.model.instants import from_microseconds
-from txbridge.model.samples import ValueType
+from txbridge.model.samples import Batch, ValueType
 from txbridge.net.deferred import deferred
 from txbridge.relay.clock import ClockPolicy, ClockRule
 from txbridge.relay.dead_letters import DeadLetterBox
@@ -58,7 +58,16 @@ from txbridge.relay.outbox import MemoryOutbox
 from txbridge.relay.pace import Pace
 from txbridge.relay.plan import Plan, RoutePolicy, plan_route
 from txbridge.relay.requeue import Requeue
-from txbridge.relay.roles import Capabilities, Durability, Ledger, Outbox, Selection, Sink, Source
+from txbridge.relay.roles import (
+    Capabilities,
+    Durability,
+    Ledger,
+    Outbox,
+    Receipt,
+    Selection,
+    Sink,
+    Source,
+)
 from txbridge.relay.route import Destination, RelayService
 from txbridge.relay.sender import SendLimits, SendOrder
 from txbridge.relay.worker import Worker
@@ -336,6 +345,24 @@ def _source(
     )
 
 
+class _Keyless:
+    """A sink whose key is not there: it takes nothing and says why."""
+
+    skew = None
+
+    def __init__(self, reason: str, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+        self._reason = reason
+
+    def deliver(self, batch: Batch) -> Deferred[Receipt]:
+        """Refuse, until the route is made again with the key."""
+        return fail(ConfigError([self._reason]))
+
+    def close(self) -> Deferred[None]:
+        """Nothing is open."""
+        return succeed(None)
+
+
 def _destination(
     reactor: Any,
     config: DestinationConfig,
@@ -345,7 +372,10 @@ def _destination(
 ) -> Destination:
     sink: Sink
     end = config.end
-    if isinstance(end, CosmTo):
+    if end.key is not None and end.key not in secrets:
+        takes = COSM_TAKES if isinstance(end, CosmTo) else JOULE_TAKES
+        sink = _Keyless(f"its key is not there: the {end.key.kind} {end.key.name!r} gives none", takes)
+    elif isinstance(end, CosmTo):
         client = Client(secrets[end.key], url=end.url, reactor=reactor)
         closings.append(client.close)
         sink = CosmSink(client, feed_id=end.feed)

@@ -535,6 +535,12 @@ class RouteConfig:
         ends: tuple[Any, ...] = (self.source, *(one.end for one in self.destinations))
         return tuple(end.key for end in ends if getattr(end, "key", None) is not None)
 
+    @property
+    def source_secrets(self) -> tuple[Secret, ...]:
+        """Those without which nothing can be read."""
+        key: Secret | None = getattr(self.source, "key", None)
+        return () if key is None else (key,)
+
 
 @frozen
 class AccountConfig:

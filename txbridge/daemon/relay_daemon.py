@@ -34,7 +34,7 @@ from txbridge.daemon.notify import notify, status, watchdog_seconds
 from txbridge.daemon.relay_admin import AdminSite
 from txbridge.daemon.relay_assembly import BuiltRoute, make_route, open_ledger
 from txbridge.daemon.relay_config import AccountConfig, DestinationConfig, RelayConfig, RouteConfig
-from txbridge.daemon.relay_files import read_secrets
+from txbridge.daemon.relay_files import present_secrets, read_secrets
 from txbridge.daemon.relay_report import Lost, ProcessReport, RelayReport, RouteReport
 from txbridge.daemon.relay_state import StateDirectory
 from txbridge.daemon.service import Door, address_of, read_endpoint
@@ -201,7 +201,9 @@ class _Route:
 
     async def _try(self) -> BuiltRoute:
         owner = self._owner
-        self.secrets = read_secrets(self.wanted.route.secrets, owner.environ)
+        read_secrets(self.wanted.route.source_secrets, owner.environ)
+        # A destination whose key is not there needs attention, and keeps nobody else waiting.
+        self.secrets = present_secrets(self.wanted.route.secrets, owner.environ)
         ledger = _CountingLedger(await owner.ledger_of(self.name))
         built = await make_route(
             owner.reactor,
@@ -537,10 +539,7 @@ class RelayDaemon:
                     )
 
     def _has_other_secrets(self, route: _Route) -> bool:
-        try:
-            return read_secrets(route.wanted.route.secrets, self.environ) != route.secrets
-        except ConfigError:
-            return False
+        return present_secrets(route.wanted.route.secrets, self.environ) != route.secrets
 
     def _feed_watchdog(self) -> None:
         """Called in the reactor, so that works; it is fed if the threads do, too."""

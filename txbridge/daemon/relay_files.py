@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from txbridge.daemon.keys import key_text
@@ -16,7 +17,7 @@ from txbridge.daemon.relay_config import RelayConfig, read_relay_config
 from txbridge.daemon.tables import Secret
 from txbridge.errors import ConfigError
 
-__all__ = ["load_relay_config", "read_secrets", "secret_warnings"]
+__all__ = ["load_relay_config", "present_secrets", "read_secrets", "secret_warnings"]
 
 LONGEST = 1 << 20  # bytes of a configuration; more is some other file
 
@@ -56,6 +57,15 @@ def read_secrets(secrets: Iterable[Secret], environ: Mapping[str, str]) -> dict[
             problems += error.problems
     if problems:
         raise ConfigError(problems)
+    return found
+
+
+def present_secrets(secrets: Iterable[Secret], environ: Mapping[str, str]) -> dict[Secret, str]:
+    """Read those secrets that are there."""
+    found: dict[Secret, str] = {}
+    for secret in secrets:
+        with suppress(ConfigError):
+            found[secret] = _read(secret, environ)
     return found
 
 
