@@ -805,3 +805,18 @@ def test_cursors_alone_take_no_room_of_a_full_outbox():
     assert not bench.outbox.state().blocked
     assert bench.kill().cursor == Cursor(199)
     assert bench.rest() == [1]
+
+
+def test_a_source_that_never_pauses_does_not_put_off_what_has_to_be_done_now_and_then():
+    worker = StepWorker()
+    bench = Bench(max_age=60.0, writer=worker)
+    bench.append(1)
+    worker.hold()
+    first = bench.outbox.append(batch_of(2))
+    following = bench.outbox.append(batch_of(3))
+    bench.clock.advance(120)
+    worker.step()
+    fired(first)
+    while waits(following):
+        worker.step()
+    assert [loss.gap.start_ns for loss in bench.ledger.losses] == [1]

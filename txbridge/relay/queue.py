@@ -670,6 +670,10 @@ class SegmentQueue:
         """Do one thing, and say whether there may be more to do."""
         if self._closed:
             return False
+        if self._due:  # first, or a source that never pauses would put it off for ever
+            self._due = False
+            await self._tidy()
+            return True
         if self._appends:
             group = self._gather()
             if group:
@@ -682,20 +686,23 @@ class SegmentQueue:
             except BridgeError as error:
                 self._fail([append], error)
                 return True
-        try:
-            if self._due:
-                self._due = False
-                await self._expire()
-                if self._unsaved:
-                    await self._save()
-                return True
-            elif self._settled_segments():
+        if self._settled_segments():
+            try:
                 await self._forget()
+            except BridgeError as error:
+                self._log.debug("an outbox cannot forget: {error}", error=str(error))
+            else:
                 return True
-        except BridgeError as error:
-            # Nobody waits for this; it is tried again later, and the data stays until then.
-            self._log.debug("an outbox cannot tidy up: {error}", error=str(error))
         return False
+
+    async def _tidy(self) -> None:
+        """Let go of what is too old, and save the places; nobody waits for this."""
+        try:
+            await self._expire()
+            if self._unsaved:
+                await self._save()
+        except BridgeError as error:  # it is tried again at the next tick, and the data stays until then
+            self._log.debug("an outbox cannot tidy up: {error}", error=str(error))
 
     def _on_tick(self) -> None:
         self._tick = self._clock.callLater(TICK, self._on_tick)
