@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.support.certificates import Authority
@@ -68,7 +69,30 @@ def test_a_link_that_is_half_open_is_noticed_and_left(road):
     everything_arrived(road)
 
 
-def test_a_slow_link_that_loses_a_connection_now_and_then_carries_everything(road):
+def test_a_link_of_600_ms_that_loses_one_portion_in_twenty_carries_everything(road):
+    road.open_door()
+    road.start()
+    sent = lost = 0
+
+    def portion():
+        # What TCP makes of a packet that is lost: it comes when its sender has waited long enough.
+        nonlocal sent, lost
+        sent += 1
+        is_lost = road.random.random() < 0.05
+        lost += is_lost
+        road.network.slow(10 * 1460, 1.5 if is_lost else 0.3)
+
+    weather = LoopingCall(portion)
+    weather.clock = road.network.clock
+    weather.start(0.3)
+    road.advance(600)
+    road.drain()
+    weather.stop()
+    assert lost > sent / 40
+    everything_arrived(road)
+
+
+def test_a_slow_link_that_breaks_now_and_then_carries_everything(road):
     road.open_door()
     road.start()
     road.network.slow(2 * 1460, 0.6)
