@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from tests.contract.verbs import VerbsContract
 from tests.support.hub_in_memory import HubInMemory
 from txbridge.cosm.paws import SUBSCRIBE_AGAIN_AFTER, PawsCarrier, PAWSClient
+from txbridge.cosm.refusal import Refusal
 from txbridge.errors import (
     AuthError,
     Closed,
@@ -248,6 +249,13 @@ class TestSubscribing:
     def test_only_feeds_and_datastreams_can_be_subscribed_to(self, client, resource):
         with pytest.raises(EncodeError):
             client.subscribe(resource, lambda update: None)
+
+    def test_a_key_that_the_server_repeats_is_not_shown(self, hub, client, feed_id, monkeypatch):
+        refusal = Refusal(401, "Unauthorized", "no such key: open sesame")
+        monkeypatch.setattr("txbridge.cosm.server.unauthorized", lambda: refusal)
+        with pytest.raises(AuthError, match="no such key") as raised:
+            hub.run(client.subscribe(f"/feeds/{feed_id}", lambda update: None, api_key="open sesame")[1])
+        assert "sesame" not in f"{raised.value} {raised.value!r}"
 
     def test_a_key_in_a_resource_is_not_shown(self, client):
         with pytest.raises(EncodeError) as caught:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from txbridge import errors
-from txbridge.net.operation import Answer, Operation, rejection
+from txbridge.net.operation import Answer, Operation, discreet, rejection
 
 OPERATION = Operation(
     "read_feed", "GET", ("feeds", "7"), lambda answer: answer.body, explain=lambda answer: ("Title", "detail")
@@ -83,6 +84,15 @@ def test_the_body_and_headers_of_an_operation_do_not_show() -> None:
         "x", "PUT", ("a",), lambda answer: None, headers={"X-ApiKey": "sesame"}, body=b"sesame"
     )
     assert "sesame" not in repr(operation)
+
+
+def test_a_key_that_a_refusal_repeats_is_hidden() -> None:
+    def explain(answer: Answer) -> tuple[str, str]:
+        return "no such key", answer.body.decode()
+
+    operation = discreet(evolve(OPERATION, explain=explain), ["sesame", "abc"])
+    error = rejection(operation, Answer(401, body="sesame is none, says abc für sesame".encode()))
+    assert error.detail == "*** is none, says abc für ***"
 
 
 def test_neither_an_operation_nor_its_answer_shows_a_key() -> None:

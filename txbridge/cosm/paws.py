@@ -55,7 +55,7 @@ from txbridge.net.deferred import deferred
 from txbridge.net.endpoint import client_endpoint
 from txbridge.net.lines import connect_stream
 from txbridge.net.link import Link
-from txbridge.net.operation import Answer, Operation, rejection
+from txbridge.net.operation import Answer, Operation, discreet, rejection
 from txbridge.net.proxy import Proxy
 from txbridge.net.reactor import resolve_reactor
 from txbridge.net.tls import ClientTls, client_tls
@@ -418,6 +418,7 @@ class PawsCarrier:
         if listener is None or token in self._again:
             return
         operation = Operation("subscribe", "SUBSCRIBE", (), lambda answer: None, explain=read_refusal)
+        operation = discreet(operation, _keys(listener.headers))
         error = rejection(operation, Answer(status, body=text.encode()))
         if error.advice is Advice.RETRY and listener.is_established:
             listener.lost()
@@ -464,7 +465,7 @@ class PawsCarrier:
         answer = Answer(answered.status, answered.headers, answered.body)
         if 200 <= answer.status < 300:
             return operation.read(answer)
-        raise rejection(operation, answer)
+        raise rejection(discreet(operation, _keys(operation.headers)), answer)
 
     def _ask(self, operation: Operation[Any]) -> Deferred[Answered]:
         core, link = self._core, self._link
@@ -921,6 +922,10 @@ class PAWSClient(Verbs):
 def _fail(failure: Failure, updates: Updates) -> None:
     failure.trap(BridgeError)
     updates.fail(cast(BridgeError, failure.value))
+
+
+def _keys(headers: Mapping[str, str]) -> list[str]:
+    return [value for name, value in headers.items() if "key" in name.lower()]
 
 
 def _target(resource: str, api_key: str | None) -> Target:

@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
 import treq.client
-from attrs import define, evolve, frozen
+from attrs import define, frozen
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.error import ConnectError as TwistedConnectError
@@ -84,7 +84,7 @@ from txbridge.net.http_stream import (
     connection_factory,
     keep_alive,
 )
-from txbridge.net.operation import Answer, Operation, rejection
+from txbridge.net.operation import Answer, Operation, discreet, rejection
 from txbridge.net.proxy import Proxy
 from txbridge.net.reactor import resolve_reactor, steady_clock
 from txbridge.net.skew import Skew
@@ -108,7 +108,6 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _URL_PATH = re.compile(r"(?:[\w\-.~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _PRINTABLE = re.compile(r"[\x20-\x7e\x80-\xff]*")
 _SECRET = re.compile(r"auth|cookie|key|secret|token")  # in the name of a header
-_LEAST_SECRET = 4  # characters; what is shorter hides nothing, and is part of too many words
 
 
 class HttpCarrier:
@@ -344,7 +343,7 @@ class HttpCarrier:
             raise RemoteProtocolError(operation.name, f"the answer is not HTTP: status {answer.status}")
         now = http_date(answer.headers.get("date"))
         wait = retry_after(answer.headers.get("retry-after"), self._reactor.seconds() if now is None else now)
-        raise rejection(_discreet(operation, self._headers), answer, retry_after=wait)
+        raise rejection(discreet(operation, _secrets(operation, self._headers)), answer, retry_after=wait)
 
     async def _ask(self, operation: Operation[Any], exchange: _Exchange) -> Answer:
         url = self._base.url + _target(operation)
@@ -811,24 +810,10 @@ def _merged(defaults: dict[str, str], operation: Operation[Any]) -> Iterable[tup
     return {**defaults, **_by_name(own)}.items()
 
 
-def _discreet(operation: Operation[T], defaults: dict[str, str]) -> Operation[T]:
-    """The same operation; what it reads of a refusal does not repeat a key that was sent."""
+def _secrets(operation: Operation[Any], defaults: dict[str, str]) -> list[str]:
+    """The values of the headers that hold keys, without the scheme of an Authorization too."""
     values = [value for name, value in _merged(defaults, operation) if _SECRET.search(name)]
-    # Without the scheme of an Authorization too.
-    secrets = [secret for value in values for secret in (value, value.rpartition(" ")[2])]
-
-    def hide(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***") if len(secret) >= _LEAST_SECRET else text
-        return text
-
-    def explain(answer: Answer) -> tuple[str, str]:
-        # Before its words are cut short, and after they are unescaped.
-        body = hide(answer.body.decode("latin-1")).encode("latin-1")
-        title, detail = operation.explain(evolve(answer, body=body))
-        return hide(title), hide(detail)
-
-    return evolve(operation, explain=explain)
+    return [secret for value in values for secret in (value, value.rpartition(" ")[2])]
 
 
 def _request_head(

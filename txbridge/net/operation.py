@@ -8,10 +8,10 @@ run it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from txbridge.errors import (
     AuthError,
@@ -27,7 +27,9 @@ from txbridge.errors import (
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-__all__ = ["Answer", "Carrier", "Operation", "rejection"]
+__all__ = ["Answer", "Carrier", "Operation", "discreet", "rejection"]
+
+LEAST_SECRET = 4  # characters; what is shorter hides nothing, and is part of too many words
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -96,6 +98,24 @@ class Carrier(Protocol):
             RequestRejected: The platform refused; see `rejection` for the subclasses.
             RemoteProtocolError: The answer cannot be understood.
         """
+
+
+def discreet(operation: Operation[T], secrets: Iterable[str]) -> Operation[T]:
+    """The same operation; what it reads of a refusal does not repeat a key that was sent."""
+    hidden = [secret for secret in secrets if len(secret) >= LEAST_SECRET]
+
+    def hide(text: str) -> str:
+        for secret in hidden:
+            text = text.replace(secret, "***")
+        return text
+
+    def explain(answer: Answer) -> tuple[str, str]:
+        # Before its words are cut short, and after they are unescaped.
+        body = hide(answer.body.decode("latin-1")).encode("latin-1")
+        title, detail = operation.explain(evolve(answer, body=body))
+        return hide(title), hide(detail)
+
+    return evolve(operation, explain=explain)
 
 
 _BY_STATUS: Mapping[int, type[RequestRejected]] = {
