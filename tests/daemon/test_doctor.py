@@ -12,7 +12,7 @@ from attrs import evolve
 from tests.daemon.test_outbox import AT, SECOND, State, loss, rows, settle
 from tests.support.deferreds import fired
 from tests.support.program import captured
-from tests.support.relay_daemon import RelayHere
+from tests.support.relay_daemon import RelayHere, until
 from txbridge.daemon.doctor import Caps, Rate, RouteLook, WaitingLook, advise, doctor, rate_of
 from txbridge.daemon.outbox import RelayPlace
 from txbridge.daemon.relay_config import read_relay_config
@@ -298,7 +298,8 @@ async def test_what_is_wrong_with_a_relay_that_runs_is_said(tmp_path):
     """
     terminal = captured()
     async with relay.running(route):
+        await until(lambda: relay.daemon.report().reasons)
         place = RelayPlace(tmp_path / "state")
         status = await doctor(relay.reactor, terminal, place, None, quick=True, as_json=False)
     assert status == 1
-    assert "! route kitchen does not run: " in terminal.out.getvalue()
+    assert "NOWHERE" in terminal.out.getvalue()
