@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import pytest
 
 from txbridge.hub.live import Live
@@ -10,12 +12,12 @@ from txbridge.hub.store import Written
 __all__ = ["LiveContract"]
 
 
-class LiveContract:
+class LiveContract(ABC):
     """The contract that `txbridge.hub.live` states."""
 
+    @abstractmethod
     def make(self) -> Live:
         """Something that carries live updates."""
-        raise NotImplementedError
 
     @pytest.fixture
     def live(self):

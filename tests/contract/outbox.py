@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
@@ -48,7 +50,7 @@ class ListLedger:
         return succeed(None)
 
 
-class OutboxContract:
+class OutboxContract(ABC):
     """The contract that `txbridge.relay.outbox` states.
 
     Attributes:
@@ -59,9 +61,9 @@ class OutboxContract:
     examples = 60
     few_bytes = 1 << 16
 
+    @abstractmethod
     def make(self, destinations, clock, **options):
         """An outbox with these destinations, clock, caps, ``on_full`` and ``ledger``."""
-        raise NotImplementedError
 
     def keeps_nothing(self, outbox):
         """Whether it has let go of everything that is settled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -69,12 +70,12 @@ def clock_texts(points: Iterable[Datapoint]) -> list[str]:
     return [f"{point.at:%H:%M:%S}→{point.value}" for point in points]
 
 
-class StoreContract:
+class StoreContract(ABC):
     """The contract that `txbridge.hub.store` states."""
 
+    @abstractmethod
     async def open(self, folder: Path) -> Any:
         """Open the store of a folder; the first time it is empty."""
-        raise NotImplementedError
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Any]:

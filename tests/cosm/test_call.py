@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.hub import header
-from txbridge.cosm.call import ALL_FORMATS, Call, feed_number, some_feed
+from txbridge.cosm.call import ALL_FORMATS, Call, resource_number, some_feed
 from txbridge.cosm.negotiation import Parameters
 from txbridge.cosm.refusal import Refusal
 from txbridge.hub.auth import Principal
@@ -32,7 +32,7 @@ def test_an_address_has_a_feed_a_datastream_and_an_instant():
     assert (one.feed_id, one.datastream_id, one.at.hour) == (7, "flow", 9)
     for wrong in ("x", "-1", "٣", "1" * 19, ""):
         with pytest.raises(Refusal):
-            feed_number(wrong)
+            resource_number(wrong)
     with pytest.raises(Refusal):
         assert call("7", "flow", "yesterday").at
 

@@ -154,3 +154,14 @@ async def test_a_datastream_that_may_not_be_read_cannot_be_watched(hub):
     assert (await make(hub, key=STRANGER, environment_id=private)).status == 403
     assert (await make(hub, key=STRANGER)).status == 201
     assert text(await hub.get("/v2/triggers.json")) == "[]"
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_fails_to_hear_of_a_trigger_does_not_undo_the_write(hub, flushed_errors):
+    def deaf():
+        raise RuntimeError("cannot be woken")
+
+    hub.server.fired = deaf
+    assert (await make(hub)).status == 201
+    assert (await hub.ask("PUT", "/v2/feeds/1/datastreams/t.csv", "21")).status == 200
+    assert len(flushed_errors(RuntimeError)) == 1

@@ -13,7 +13,7 @@ Source: Cosm API v2, "API keys", "List all keys", "Regenerate a key"; users as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from attrs import evolve
@@ -79,11 +79,7 @@ class AccountVerbs:
 
     async def _list_keys(self, call: Call) -> Response:
         _permit(call)
-        feed_id = call.parameters.text("feed_id")
-        if feed_id is not None and not (feed_id.isascii() and feed_id.isdigit() and len(feed_id) < 19):
-            return call.answer(KeyList())
-        number = None if feed_id is None else int(feed_id)
-        records = await self._store.list_keys(call.principal.login, number)
+        records = await self._store.list_keys(call.principal.login, call.asked_feed)
         return call.answer(KeyList(keys=[_shown(record) for record in records]))
 
     async def _create_key(self, call: Call) -> Response:
@@ -240,8 +236,8 @@ def _shown(record: KeyRecord) -> Key:
 
 
 def _profile(record: AccountRecord) -> User:
-    roles: Mapping[str, list[str]] = {OWNER: ["admin", "user"]}
     user = record.user
-    user.roles = roles.get(user.login or "", ["user"])
-    user.creatable_roles = ["user"] if user.login == OWNER else []
+    is_owner = user.login == OWNER
+    user.roles = ["admin", "user"] if is_owner else ["user"]
+    user.creatable_roles = ["user"] if is_owner else []
     return user

@@ -36,7 +36,7 @@ __all__ = [
     "DONE",
     "Call",
     "Verb",
-    "feed_number",
+    "resource_number",
     "is_allowed",
     "other_formats",
     "some_feed",
@@ -53,7 +53,7 @@ DONE = Response(200)
 LONGEST_HEADER = 63
 """The longest header value libxively has room for.  Source: ``xi_config.h``."""
 
-_FEED_ID = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class _Codec(Protocol):
@@ -102,7 +102,15 @@ class Call:
         Raises:
             Refusal: 404, it is none.
         """
-        return feed_number(self.names[0])
+        return resource_number(self.names[0])
+
+    @property
+    def asked_feed(self) -> int | None:
+        """The parameter ``feed_id``; None when there is none, 0 (no feed) when it is no number."""
+        text = self.parameters.text("feed_id")
+        if text is None:
+            return None
+        return int(text) if _NUMBER.fullmatch(text) else 0
 
     @property
     def datastream_id(self) -> str:
@@ -228,13 +236,13 @@ def other_formats(formats: Sequence[str], asked: str) -> Refusal:
     return not_acceptable(f"This resource is available as {', '.join(formats)}, not as {asked}")
 
 
-def feed_number(name: str) -> int:
-    """The number of a feed in an address.
+def resource_number(name: str) -> int:
+    """The number of a feed, or of another thing, in an address.
 
     Raises:
         Refusal: 404, it is none.
     """
-    if _FEED_ID.fullmatch(name) is None:
+    if _NUMBER.fullmatch(name) is None:
         raise not_found()
     return int(name)
 

@@ -223,7 +223,7 @@ class PawsServer:
         """
         try:
             self._tell(written)
-        except Exception:
+        except Exception:  # nothing is awaited here
             self.log.failure("an update of feed {feed_id} was not pushed", feed_id=written.feed_id)
 
     def _tell(self, written: Written) -> None:

@@ -38,9 +38,9 @@ from txbridge.cosm.call import (
     DONE,
     Call,
     Verb,
-    feed_number,
     is_allowed,
     other_formats,
+    resource_number,
     some_feed,
     wrapped,
 )
@@ -357,7 +357,7 @@ class CosmServer:
         if len(segments) not in (2, 4) or segments[::2] not in (("feeds",), ("feeds", "datastreams")):
             raise bad_request("Only a feed or a datastream can be subscribed to")
         principal = await self._principal(request, Parameters.parse(request.query))
-        feed_id, datastream_id = feed_number(segments[1]), segments[3] if len(segments) == 4 else None
+        feed_id, datastream_id = resource_number(segments[1]), segments[3] if len(segments) == 4 else None
         # A key is judged by the feed alone: a feed may have thousands of datastreams.
         record = await self._store.read_feed(feed_id, [] if datastream_id is None else [datastream_id])
 
@@ -579,11 +579,11 @@ class CosmServer:
         return written
 
     def _tell(self, written: Written) -> None:
-        if written.fired:
-            self.fired()
         try:
+            if written.fired:
+                self.fired()
             self._live.publish(written)
-        except Exception:  # whatever a listener raises, the write is durable and its client must know
+        except Exception:  # nothing is awaited; whatever a listener raises, the write is durable
             self._log.failure("telling of a write to feed {feed} failed", feed=written.feed_id)
 
     # ------------------------------------------------------------------------------------ saying no

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from txbridge.codecs import cosm_json
 from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_rules import writable_trigger
-from txbridge.cosm.call import DONE, Call, Verb, some_feed
+from txbridge.cosm.call import DONE, Call, Verb, resource_number, some_feed
 from txbridge.cosm.refusal import forbidden, invalid, not_found
 from txbridge.hub.auth import may_trigger
 from txbridge.hub.store import FeedRecord, Missing, Store
@@ -46,11 +46,7 @@ class TriggerVerbs:
 
     async def _list_triggers(self, call: Call) -> Response:
         call.permit("get", some_feed(call.principal, None))
-        feed_id = call.parameters.text("feed_id")
-        if feed_id is not None and not (feed_id.isascii() and feed_id.isdigit() and len(feed_id) < 19):
-            return call.answer(TriggerList())
-        number = None if feed_id is None else int(feed_id)
-        records = await self._store.list_triggers(call.principal.login, number)
+        records = await self._store.list_triggers(call.principal.login, call.asked_feed)
         return _answer(call, TriggerList(triggers=[record.trigger for record in records]))
 
     async def _create_trigger(self, call: Call) -> Response:
@@ -84,10 +80,8 @@ class TriggerVerbs:
 
     async def _find(self, call: Call) -> Trigger:
         """The trigger that an address names, if the key reaches it."""
-        request, name = call.request, call.names[0]
-        if not (name.isascii() and name.isdigit() and len(name) < 19):
-            raise not_found()
-        trigger = (await self._store.read_trigger(int(name))).trigger
+        request = call.request
+        trigger = (await self._store.read_trigger(resource_number(call.names[0]))).trigger
         if trigger.user != call.principal.login:
             raise not_found()
         method = "get" if request.method == "HEAD" else request.method

@@ -194,7 +194,7 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection)
-    except Exception as error:
+    except Exception as error:  # in a thread: whatever it is belongs to the one who asked
         if not connection.in_transaction:  # a full disk makes SQLite roll back everything
             raise sqlite3.OperationalError(str(error)) from error
         connection.execute("ROLLBACK TO job")

@@ -91,10 +91,6 @@ class OutsideReactor:
         resolver: IHostnameResolver = _OutsideResolver(self._reactor.nameResolver, self.lets)
         return resolver
 
-    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        """Nobody installs another."""
-        raise NotImplementedError("the resolver of an OutsideReactor stays as it is")
-
     def lets(self, host: str) -> bool:
         """Whether this address is let through; one that is not is remembered."""
         if is_outside(host, self._allowed):
