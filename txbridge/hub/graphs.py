@@ -14,15 +14,15 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
+from twisted.internet.defer import Deferred, succeed
 
-from txbridge.errors import ConfigError, StoreError
+from txbridge.errors import ConfigError
+from txbridge.hub.turns import Turns
 
 __all__ = ["Graph", "Graphs", "draw"]
 
 DPI = 100
 KEPT = 64  # pictures
-MAX_WAITING = 50
 LABEL_POINTS = 7.0
 
 
@@ -114,8 +114,7 @@ class Graphs:
     """
 
     def __init__(self, run: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
-        self._run = run
-        self._turn = DeferredSemaphore(1)
+        self._turns = Turns(run, "graphs wait to be drawn")
         self._kept: OrderedDict[Graph, bytes] = OrderedDict()
 
     def draw(self, graph: Graph) -> Deferred[bytes]:
@@ -129,10 +128,7 @@ class Graphs:
         if known is not None:
             self._kept.move_to_end(graph)
             return succeed(known)
-        if len(self._turn.waiting) >= MAX_WAITING:
-            raise StoreError("too many graphs wait to be drawn")
-        drawing: Deferred[bytes] = self._turn.run(self._run, lambda: draw(graph))
-        return drawing.addCallback(self._keep, graph)
+        return self._turns.take(lambda: draw(graph)).addCallback(self._keep, graph)
 
     def _keep(self, picture: bytes, graph: Graph) -> bytes:
         self._kept[graph] = picture

@@ -15,19 +15,16 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 
-from txbridge.errors import StoreError
+from txbridge.hub.turns import Turns
 from txbridge.net.deferred import deferred
 
 __all__ = ["LONGEST_PASSWORD", "Passwords", "hash_password", "is_password"]
 
-T = TypeVar("T")
-
 LONGEST_PASSWORD = 1024  # characters
-MAX_WAITING = 50  # a few seconds of work
 MAX_REMEMBERED = 1000
 
 _LN, _R, _P = 14, 8, 1
@@ -74,8 +71,7 @@ class Passwords:
     """
 
     def __init__(self, run: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
-        self._run = run
-        self._turn = DeferredSemaphore(1)
+        self._turns = Turns(run, "passwords wait to be checked")
         self._secret = secrets.token_bytes(32)
         self._nobody = hash_password("", os.urandom(_SALT_BYTES))
         self._right: dict[str, bytes] = {}
@@ -87,7 +83,7 @@ class Passwords:
             StoreError: Too many wait.
         """
         salt = os.urandom(_SALT_BYTES)
-        return self._in_turn(lambda: hash_password(password, salt))
+        return self._turns.take(lambda: hash_password(password, salt))
 
     @deferred
     async def check(self, password: str, hashed: str | None) -> bool:
@@ -107,16 +103,10 @@ class Passwords:
         if hashed is not None and hmac.compare_digest(self._right.get(hashed, b""), mark):
             return True
         asked = self._nobody if hashed is None else hashed
-        is_right: bool = await self._in_turn(lambda: is_password(password, asked))
+        is_right: bool = await self._turns.take(lambda: is_password(password, asked))
         if hashed is None or not is_right:
             return False
         if len(self._right) >= MAX_REMEMBERED:
             self._right.clear()
         self._right[hashed] = mark
         return True
-
-    def _in_turn(self, work: Callable[[], T]) -> Deferred[T]:
-        if len(self._turn.waiting) >= MAX_WAITING:
-            raise StoreError("too many passwords wait to be checked")
-        running: Deferred[T] = self._turn.run(self._run, work)
-        return running

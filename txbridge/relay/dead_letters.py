@@ -30,7 +30,7 @@ from twisted.internet.defer import DeferredLock
 from txbridge.errors import DecodeError, OutboxError
 from txbridge.model.samples import Batch, Gap
 from txbridge.net.deferred import deferred
-from txbridge.relay.files import Files
+from txbridge.relay.files import Files, put_file, size_of
 from txbridge.relay.records import decode_batch, encode_batch
 from txbridge.relay.roles import Ledger, Loss, LossKind
 from txbridge.relay.worker import Worker
@@ -219,14 +219,7 @@ class LetterFiles:
     def size(self, path: Path) -> int:
         """How many bytes a letter takes; 0 if somebody took it away."""
         with _telling(f"the letter {path.name} cannot be looked at"):
-            try:
-                file = self._files.open(path)
-            except FileNotFoundError:
-                return 0
-            try:
-                return file.size()
-            finally:
-                file.close()
+            return size_of(self._files, path)
 
     def head(self, path: Path) -> LetterHead:
         """What a letter says of itself; that it is whole is not checked.
@@ -256,18 +249,7 @@ class LetterFiles:
         unready = folder / f"{number:08}.tmp"
         with _telling("a dead letter cannot be written"):
             self._files.make_folder(folder)
-            try:
-                file = self._files.create(unready, len(data))
-                try:
-                    file.write(0, [data])
-                    file.sync()
-                finally:
-                    file.close()
-                self._files.rename(unready, path)
-            except OSError:
-                self._files.remove(unready)
-                raise
-            self._files.sync_folder(folder)
+            put_file(self._files, path, data, unready, room=len(data))
         return path
 
     def make_requeue_folder(self) -> None:

@@ -51,7 +51,7 @@ from txbridge.errors import DecodeError, EncodeError, OutboxError
 from txbridge.model.samples import Batch, Cursor, Gap
 from txbridge.net.deferred import deferred
 from txbridge.relay.clock import machine_clock
-from txbridge.relay.files import File, Files, Lock, RealFiles
+from txbridge.relay.files import File, Files, Lock, RealFiles, put_file
 from txbridge.relay.positions import Positions
 from txbridge.relay.queue import (
     NEVER,
@@ -676,22 +676,8 @@ class _DiskShelf:
     def _begin_places(self, path: Path, slot: int, data: bytes) -> None:
         """Write them to a larger file; the one before it stays if the disk has no room for that."""
         room = max(PLACES_ROOM, 2 * len(data))
-        unready = path.with_suffix(".new")
-        try:
-            file = self._files.create(unready, room)
-            try:
-                file.write(0, [data])
-                if self._sync:
-                    file.sync()
-            finally:
-                file.close()
-            self._files.rename(unready, path)
-        except OSError:
-            self._files.remove(unready)
-            raise
+        put_file(self._files, path, data, path.with_suffix(".new"), room=room, sync=self._sync)
         self._places_rooms[slot] = room
-        if self._sync:
-            self._files.sync_folder(self._folder)
 
     def close(self) -> None:
         if self._active is not None:

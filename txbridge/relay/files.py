@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["File", "Files", "Lock", "RealFiles"]
+__all__ = ["File", "Files", "Lock", "RealFiles", "put_file", "size_of"]
 
 _PIECES = 512  # buffers in one call; Linux takes 1024
 
@@ -84,6 +84,45 @@ class Files(Protocol):
         Raises:
             BlockingIOError: Another process is in; its ``strerror`` says which.
         """
+
+
+def size_of(files: Files, path: Path) -> int:
+    """How long a file is; 0 when there is none."""
+    try:
+        file = files.open(path)
+    except FileNotFoundError:
+        return 0
+    try:
+        return file.size()
+    finally:
+        file.close()
+
+
+def put_file(files: Files, path: Path, data: bytes, unready: Path, *, room: int, sync: bool = True) -> None:
+    """Put a file in the place of what is there, in one step.
+
+    Args:
+        files: Where.
+        path: Its name.
+        data: What is in it.
+        unready: What it is called until it is ready; taken away if the disk fails.
+        room: How long it is; at least as long as the data.
+        sync: Whether it is on the disk when this returns.
+    """
+    try:
+        file = files.create(unready, room)
+        try:
+            file.write(0, [data])
+            if sync:
+                file.sync()
+        finally:
+            file.close()
+        files.rename(unready, path)
+    except OSError:
+        files.remove(unready)
+        raise
+    if sync:
+        files.sync_folder(path.parent)
 
 
 class _RealFile:

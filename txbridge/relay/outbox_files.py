@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from txbridge.errors import DecodeError, OutboxError
 from txbridge.model.samples import Batch
-from txbridge.relay.files import Files
+from txbridge.relay.files import Files, size_of
 from txbridge.relay.positions import Positions
 from txbridge.relay.records import decode_batch
 from txbridge.relay.roles import Stamp
@@ -228,17 +228,6 @@ def _read(files: Files, path: Path) -> bytes:
         file.close()
 
 
-def _size(files: Files, path: Path) -> int:
-    try:
-        file = files.open(path)
-    except FileNotFoundError:
-        return 0
-    try:
-        return file.size()
-    finally:
-        file.close()
-
-
 def _places(folder: Path, files: Files) -> Places:
     best = Places()
     for slot in (0, 1):
@@ -271,7 +260,7 @@ def _segment(
                 summary.add(found.head, found.offset)
     if summary is None or not summary.totals:
         return None
-    nbytes = sum(_size(files, path.with_suffix(kind)) for kind in (".seg", ".sum"))
+    nbytes = sum(size_of(files, path.with_suffix(kind)) for kind in (".seg", ".sum"))
     return SegmentFile(path, nbytes, summary, "seg" in kinds)
 
 
