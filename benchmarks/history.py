@@ -11,16 +11,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.python.failure import Failure
 
 from benchmarks.harness import Contender, Group, Sample, Size, Tick, repeated
+from benchmarks.threads import Turns
 from txbridge.hub.auth import digest_of
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.hub.store import FeedRecord, KeyRecord
@@ -42,28 +40,6 @@ CREATE TABLE points (
 """
 
 
-class _Turns:
-    """The part of a reactor that a store needs: calls from its threads, run while somebody waits."""
-
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-
-    def callFromThread(self, function: Callable[..., object], *args: object, **kwargs: object) -> None:
-        """Called in a thread of the store."""
-        self._calls.put(partial(function, *args, **kwargs))
-
-    def wait(self, work: Deferred[T]) -> T:
-        """Run calls until a Deferred fires."""
-        results: list[T] = []
-        failures: list[Failure] = []
-        work.addCallbacks(results.append, failures.append)
-        while not results and not failures:
-            self._calls.get()()
-        if failures:
-            failures[0].raiseException()
-        return results[0]
-
-
 def _allow(record: FeedRecord) -> None:
     """Every write may happen."""
 
@@ -83,7 +59,7 @@ class _Hub:
     """A store with one feed of one datastream."""
 
     def __init__(self, folder: Path, size: Size) -> None:
-        self._turns = _Turns()
+        self._turns = Turns()
         self._size = size
         self.store = self._turns.wait(SqliteStore.open(folder / "hub.sqlite", self._turns))
         owner = KeyRecord(digest_of("benchmark"), "keeper", Key(label="keeper"))

@@ -15,18 +15,15 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
+from twisted.internet.defer import DeferredList
 
 from benchmarks.harness import Contender, Group, Sample, Size, Tick
+from benchmarks.threads import Turns
 from txbridge.model.samples import Batch, SampleBlock
 from txbridge.relay.disk_outbox import DiskOutbox
 from txbridge.relay.outbox import MemoryOutbox
@@ -50,29 +47,6 @@ FULL_BYTES = 8 << 20  # of the outbox that is full
 OPENED = (4 << 20, 256 << 20)  # bytes of the outboxes that are opened
 
 
-class _Turns(Clock):
-    """The part of a reactor that an outbox needs; calls from its threads run while somebody waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-
-    def callFromThread(self, function: Callable[..., object], *args: object, **kwargs: object) -> None:
-        """Called in a thread of the outbox."""
-        self._calls.put(partial(function, *args, **kwargs))
-
-    def wait(self, work: Deferred[T]) -> T:
-        """Run calls until a Deferred fires."""
-        results: list[T] = []
-        failures: list[Failure] = []
-        work.addCallbacks(results.append, failures.append)
-        while not results and not failures:
-            self._calls.get()()
-        if failures:
-            failures[0].raiseException()
-        return results[0]
-
-
 class _Queue(Protocol):
     """What is measured."""
 
@@ -89,7 +63,7 @@ class _Queue(Protocol):
 class _Ours:
     """An outbox."""
 
-    def __init__(self, turns: _Turns, outbox: SegmentQueue) -> None:
+    def __init__(self, turns: Turns, outbox: SegmentQueue) -> None:
         self._turns = turns
         self.outbox = outbox
 
@@ -108,7 +82,7 @@ class _Ours:
         self._turns.wait(self.outbox.close())
 
 
-def _disk(folder: Path, turns: _Turns, durability: Durability, **options: Any) -> _Ours:
+def _disk(folder: Path, turns: Turns, durability: Durability, **options: Any) -> _Ours:
     opening = DiskOutbox.open(folder, ["there"], turns, durability=durability, **options)
     return _Ours(turns, turns.wait(opening))
 
@@ -249,7 +223,7 @@ def _put_full(queue: _Ours, size: Size) -> Sample:
             return Sample(put, time.perf_counter() - start, time.process_time() - cpu)
 
 
-def _open(folder: Path, turns: _Turns, size: Size) -> Sample:
+def _open(folder: Path, turns: Turns, size: Size) -> Sample:
     units = 0
     cpu, start = time.process_time(), time.perf_counter()
     while True:
@@ -268,12 +242,12 @@ def turns(size: Size) -> int:
 def run(size: Size, tick: Tick) -> list[Group]:
     """Measure the outbox."""
     with TemporaryDirectory(prefix="txbridge-bench-", dir=Path.cwd()) as name:
-        folder, turns = Path(name), _Turns()
+        folder, turns = Path(name), Turns()
         return [*_beside_others(folder, turns, size, tick), _when_full(folder, turns, size, tick),
                 _opening(folder, turns, size, tick)]  # fmt: skip
 
 
-def _beside_others(folder: Path, turns: _Turns, size: Size, tick: Tick) -> list[Group]:
+def _beside_others(folder: Path, turns: Turns, size: Size, tick: Tick) -> list[Group]:
     queues: dict[str, _Queue] = {
         "a table of SQLite": _Table(folder / "queue.sqlite"),
         "txbridge DiskOutbox, disk": _disk(folder / "disk", turns, Durability.DISK, **PLENTY),
@@ -303,7 +277,7 @@ def _beside_others(folder: Path, turns: _Turns, size: Size, tick: Tick) -> list[
             queue.close()
 
 
-def _when_full(folder: Path, turns: _Turns, size: Size, tick: Tick) -> Group:
+def _when_full(folder: Path, turns: Turns, size: Size, tick: Tick) -> Group:
     """Nobody takes anything out: one has room, the other drops what is oldest all the time."""
     roomy = _disk(folder / "roomy", turns, Durability.DISK, max_bytes=1 << 33)
     full = _disk(folder / "full", turns, Durability.DISK, max_bytes=FULL_BYTES, on_full=OnFull.DROP_OLDEST)
@@ -320,7 +294,7 @@ def _when_full(folder: Path, turns: _Turns, size: Size, tick: Tick) -> Group:
         full.close()
 
 
-def _opening(folder: Path, turns: _Turns, size: Size, tick: Tick) -> Group:
+def _opening(folder: Path, turns: Turns, size: Size, tick: Tick) -> Group:
     contenders = []
     for nbytes in OPENED:
         path = folder / f"opened-{nbytes}"

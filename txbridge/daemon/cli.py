@@ -52,6 +52,7 @@ from txbridge.daemon.relay_files import load_relay_config
 from txbridge.daemon.relay_run import relay_run, runnable_config
 from txbridge.daemon.relay_top import relay_status, relay_top
 from txbridge.daemon.running import MISCONFIGURED, USAGE, run
+from txbridge.daemon.subcommands import Command, add_command
 from txbridge.daemon.tail import tail
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
@@ -64,9 +65,6 @@ from txbridge.net.deferred import deferred
 __all__ = ["main", "parser"]
 
 T = TypeVar("T")
-
-Command = Callable[[Any, Terminal], Deferred[int]]
-"""Starts a command in a reactor."""
 
 ENVIRONMENT = """\
 environment:
@@ -166,26 +164,11 @@ def _parser(prog: str, description: str) -> _Parser:
     )
 
 
-def _add(
-    subparsers: Any, name: str, help: str, command: Callable[[argparse.Namespace], Command], epilog: str
-) -> argparse.ArgumentParser:
-    added: argparse.ArgumentParser = subparsers.add_parser(
-        name,
-        help=help,
-        description=help[0].upper() + help[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    added.set_defaults(command=command)
-    return added
-
-
 # ------------------------------------------------------------------------------------------ hub
 
 
 def _add_hub(subparsers: Any) -> None:
-    added = _add(
+    added = add_command(
         subparsers,
         "hub",
         "serve the Cosm v2 API, and keep the history",
@@ -278,7 +261,7 @@ def _hub(arguments: argparse.Namespace) -> Command:
 
 
 def _add_demo(subparsers: Any) -> None:
-    added = _add(
+    added = add_command(
         subparsers,
         "demo",
         "run a hub, and relay this machine's sensors to it",
@@ -328,7 +311,7 @@ def _demo(arguments: argparse.Namespace) -> Command:
 
 
 def _add_feeds(subparsers: Any) -> None:
-    added = _add(
+    added = add_command(
         subparsers,
         "feeds",
         "list feeds; make, show or delete one",
@@ -350,14 +333,14 @@ examples:
     added.add_argument("--user", metavar="LOGIN", help="only feeds of this account")
     added.add_argument("--status", choices=("live", "frozen"), help="only feeds that are live, or not")
     actions = added.add_subparsers(metavar="ACTION", parser_class=_Parser)
-    create = _add(actions, "create", "make a feed, and print its number", _feeds_create, "")
+    create = add_command(actions, "create", "make a feed, and print its number", _feeds_create, "")
     create.add_argument("title", metavar="TITLE")
     create.add_argument("--description", metavar="TEXT")
     create.add_argument("--tag", metavar="TAG", action="append", default=[], help="may be given again")
     create.add_argument("--private", action="store_true", help="only its owner may see it")
-    show = _add(actions, "show", "show a feed with its current values", _feeds_show, "")
+    show = add_command(actions, "show", "show a feed with its current values", _feeds_show, "")
     show.add_argument("feed", metavar="FEED", type=_feed_id)
-    delete = _add(actions, "delete", "delete a feed with all its history", _feeds_delete, "")
+    delete = add_command(actions, "delete", "delete a feed with all its history", _feeds_delete, "")
     delete.add_argument("feed", metavar="FEED", type=_feed_id)
     for action in (create, show, delete):
         # What was said before the action's name holds unless it is said again.
@@ -405,7 +388,7 @@ def _feeds_delete(arguments: argparse.Namespace) -> Command:
 
 
 def _add_send(subparsers: Any) -> None:
-    added = _add(
+    added = add_command(
         subparsers,
         "send",
         "write values to a feed",
@@ -482,7 +465,7 @@ def _send(arguments: argparse.Namespace) -> Command:
 
 
 def _add_tail(subparsers: Any) -> None:
-    added = _add(
+    added = add_command(
         subparsers,
         "tail",
         "show updates of a feed as they arrive",
@@ -532,7 +515,7 @@ def _tail(arguments: argparse.Namespace) -> Command:
 
 
 def _add_history(subparsers: Any) -> None:
-    added = _add(
+    added = add_command(
         subparsers,
         "history",
         "show what a feed recorded",
@@ -612,13 +595,15 @@ examples:
         allow_abbrev=False,
     )
     actions = added.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
-    ls = _add(actions, "ls", "show the tree of folders and streams", _joule_ls, _LS)
+    ls = add_command(actions, "ls", "show the tree of folders and streams", _joule_ls, _LS)
     ls.add_argument("path", metavar="PATH", nargs="?", type=node_path, default="/")
     _add_json(ls, "JSON instead of a tree")
-    info = _add(actions, "info", "show what is known of the node, a folder or a stream", _joule_info, _INFO)
+    info = add_command(
+        actions, "info", "show what is known of the node, a folder or a stream", _joule_info, _INFO
+    )
     info.add_argument("path", metavar="PATH", nargs="?", type=node_path, default="/")
     _add_json(info, "JSON instead of text")
-    read = _add(actions, "read", "show the rows of a data stream", _joule_read, _READ)
+    read = add_command(actions, "read", "show the rows of a data stream", _joule_read, _READ)
     read.add_argument("path", metavar="PATH", type=node_path)
     _add_range(read)
     read.add_argument(
@@ -632,11 +617,13 @@ examples:
     _add_json(forms, "a JSON object for each row, and one for each break")
     forms.add_argument("--csv", action="store_true", help="CSV, with a blank line for each break (default)")
     forms.add_argument("--plot", action="store_true", help="a chart in the terminal for each element")
-    spans = _add(actions, "intervals", "show for which spans a stream has rows", _joule_intervals, _INTERVALS)
+    spans = add_command(
+        actions, "intervals", "show for which spans a stream has rows", _joule_intervals, _INTERVALS
+    )
     spans.add_argument("path", metavar="PATH", type=node_path)
     _add_range(spans)
     _add_json(spans, "JSON instead of a table")
-    copying = _add(actions, "copy", "copy a range from one platform to another", _joule_copy, _COPY)
+    copying = add_command(actions, "copy", "copy a range from one platform to another", _joule_copy, _COPY)
     copying.add_argument("source", metavar="SOURCE", help="such as joule:/live/random or cosm:7")
     copying.add_argument("destination", metavar="DESTINATION", help="such as cosm:7 or joule:/backup")
     copying.add_argument("--start", metavar="TIME", help="the first time (default: everything from 1970 on)")
@@ -851,7 +838,7 @@ def _timestamp(option: str, text: str | None, problems: list[str]) -> int | None
 
 
 def _add_relay(subparsers: Any) -> None:
-    added = _add(
+    added = add_command(
         subparsers,
         "relay",
         "carry data from sources to destinations without losing a point",
@@ -864,7 +851,7 @@ examples:
 """,
     )
     actions = added.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
-    run = _add(
+    run = add_command(
         actions,
         "run",
         "run a relay until it is stopped",
@@ -881,7 +868,7 @@ exit status:
     _add_config(run)
     run.add_argument("--log-json", action="store_true", help='as log = "json" in the file')
     run.set_defaults(log_edges=True, misconfigured=MISCONFIGURED)
-    look = _add(
+    look = add_command(
         actions,
         "check",
         "tell everything that is wrong with a configuration, and what it does",
@@ -899,11 +886,11 @@ exit status:
     look.add_argument("--show", action="store_true", help="show every key that holds, defaults too, as TOML")
     _add_json(look, "JSON instead of text")
     look.set_defaults(misconfigured=MISCONFIGURED)
-    status = _add(
+    status = add_command(
         actions, "status", "show how the relay is that runs on this machine", _relay_status, _RELAY_STATE
     )
     _add_json(status, "JSON instead of a table")
-    top = _add(actions, "top", "show a relay live, until it is stopped", _relay_top, _RELAY_STATE)
+    top = add_command(actions, "top", "show a relay live, until it is stopped", _relay_top, _RELAY_STATE)
     for action in (status, top):
         _add_config(action)
         action.add_argument("--state", metavar="DIR", help="the relay's state directory, instead of --config")

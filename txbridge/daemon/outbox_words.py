@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from twisted.internet.defer import Deferred
 
 from txbridge.daemon.config import instant_or_ago
 from txbridge.daemon.doctor import doctor
 from txbridge.daemon.outbox import RelayPlace, export, list_losses, list_outboxes, requeue, verify
 from txbridge.daemon.relay_config import RelayConfig, relay_state_dir
 from txbridge.daemon.relay_files import load_relay_config
-from txbridge.daemon.terminal import Terminal
+from txbridge.daemon.subcommands import Command, add_command
 from txbridge.errors import ConfigError
 from txbridge.model.instants import to_nanoseconds
 from txbridge.relay.ledger import LIMIT, LedgerFilter
 from txbridge.relay.roles import LossKind
 
 __all__ = ["add_ledger", "add_outbox"]
-
-Command = Callable[[Any, Terminal], Deferred[int]]
 
 CONFIG_FILE = "relay.toml"
 
@@ -36,7 +31,7 @@ whose file names none.  Everything works while the relay runs, and when it does 
 
 def add_outbox(subparsers: Any) -> None:
     """Add ``outbox`` to the commands."""
-    added = _add(
+    added = add_command(
         subparsers,
         "outbox",
         "look at what a relay keeps: what waits, what was refused, whether it is sound",
@@ -50,10 +45,10 @@ examples:
 """,
     )
     actions = added.add_subparsers(metavar="ACTION", required=True)
-    listing = _add(actions, "ls", "list what waits for whom, and the dead letters", _ls, _STATE)
+    listing = add_command(actions, "ls", "list what waits for whom, and the dead letters", _ls, _STATE)
     _add_route(listing, optional=True)
     _add_destination(listing)
-    exporting = _add(
+    exporting = add_command(
         actions,
         "export",
         "write what a route keeps to stdout",
@@ -68,7 +63,7 @@ instant, column and value.  Damaged parts are told on stderr, and make the exit 
     _add_destination(exporting)
     exporting.add_argument("--dead", action="store_true", help="the dead letters instead of what waits")
     exporting.add_argument("--csv", action="store_true", help="rows as CSV (default: JSON, a line each)")
-    sending = _add(
+    sending = add_command(
         actions,
         "requeue",
         "send dead letters again to who refused them",
@@ -83,7 +78,7 @@ becomes a dead letter again.
     sending.add_argument("letters", metavar="LETTER", nargs="*", type=int, help="its number, as ls has it")
     sending.add_argument("--all", action="store_true", help="every letter of the route")
     _add_destination(sending)
-    verifying = _add(
+    verifying = add_command(
         actions,
         "verify",
         "read everything, and tell what is damaged",
@@ -91,7 +86,7 @@ becomes a dead letter again.
         f"The exit status is 1 if anything is.\n\n{_STATE}",
     )
     _add_route(verifying, optional=True)
-    examining = _add(
+    examining = add_command(
         actions,
         "doctor",
         "tell whether all is well, how long the outboxes last, and what to do",
@@ -107,7 +102,7 @@ becomes a dead letter again.
 
 def add_ledger(actions: Any) -> None:
     """Add ``ledger`` to the actions of ``relay``."""
-    added = _add(
+    added = add_command(
         actions,
         "ledger",
         "show what a relay lost, when, and why",
@@ -132,21 +127,6 @@ examples:
     added.add_argument("--oldest-first", action="store_true", help="begin with the oldest")
     added.add_argument("--sums", action="store_true", help="sums per route, destination and kind")
     _add_common(added)
-
-
-def _add(
-    subparsers: Any, name: str, help: str, command: Callable[[argparse.Namespace], Command], epilog: str
-) -> argparse.ArgumentParser:
-    added: argparse.ArgumentParser = subparsers.add_parser(
-        name,
-        help=help,
-        description=help[0].upper() + help[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    added.set_defaults(command=command)
-    return added
 
 
 def _add_route(added: argparse.ArgumentParser, *, optional: bool = False) -> None:
