@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 import pytest_twisted
 
-from tests.support.hub import HOST, KEY, STRANGER, document, header, running_hub, text
+from tests.support.hub import HOST, KEY, NOON, STRANGER, document, header, running_hub, text
 from txbridge.model.accounts import Permission, Resource, Trigger, TriggerList
+from txbridge.model.instants import format_instant
 
 TRIGGER = {
     "environment_id": 1,
@@ -161,7 +163,38 @@ async def test_whoever_fails_to_hear_of_a_trigger_does_not_undo_the_write(hub, f
     def deaf():
         raise RuntimeError("cannot be woken")
 
-    hub.server.fired = deaf
+    hub.telling.fired = deaf
     assert (await make(hub)).status == 201
     assert (await hub.ask("PUT", "/v2/feeds/1/datastreams/t.csv", "21")).status == 200
     assert len(flushed_errors(RuntimeError)) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_log_says_what_fired_and_what_became_of_it(hub):
+    await make(hub)
+    assert document(await hub.get("/v2/triggers/1/log")) == {"log": []}
+    for value in ("20", "10", "21.5"):
+        await hub.ask("PUT", "/v2/feeds/1/datastreams/t.csv", value)
+        hub.clock.advance(6)
+    (first,) = await hub.store.due_notices(NOON + timedelta(minutes=1), 1)
+    await hub.store.settle_notice(first.id, NOON, "answered 500", NOON + timedelta(seconds=5))
+    last, before = document(await hub.get("/v2/triggers/1/log.json"))["log"]
+    assert (last["value"], last["tries"], last["outcome"]) == ("21.5", 0, "")
+    assert before["value"] == "20"
+    assert (before["tries"], before["outcome"]) == (1, "answered 500")
+    assert (before["at"], before["retry_at"]) == (
+        format_instant(NOON),
+        format_instant(NOON + timedelta(seconds=5)),
+    )
+    await hub.store.settle_notice(first.id, NOON, "answered 200", None)
+    assert document(await hub.get("/v2/triggers/1/log"))["log"][1]["retry_at"] is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_log_is_for_who_may_read_the_trigger_and_the_value(hub):
+    await make(hub, key=STRANGER)
+    assert (await hub.get("/v2/triggers/1/log")).status == 404
+    assert (await hub.get("/v2/triggers/1/log.xml", key=STRANGER)).status == 406
+    assert (await hub.get("/v2/triggers/1/log", key=STRANGER)).status == 200
+    await hub.ask("PUT", "/v2/feeds/1", '{"private":"true"}')
+    assert (await hub.get("/v2/triggers/1/log", key=STRANGER)).status == 403

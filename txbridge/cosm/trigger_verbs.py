@@ -1,10 +1,13 @@
 """Triggers: the verbs by which an account has a URL called when a datastream's value does something.
 
+The delivery log is an extension of ours: what fired, and what became of telling it.
+
 Source: Cosm API v2, "Triggers".
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from txbridge.codecs import cosm_json
@@ -15,6 +18,7 @@ from txbridge.cosm.refusal import forbidden, invalid, not_found
 from txbridge.hub.auth import may_trigger
 from txbridge.hub.store import FeedRecord, Missing, Store
 from txbridge.model.accounts import Trigger, TriggerList
+from txbridge.model.instants import format_instant
 from txbridge.net.http1 import Response
 
 __all__ = ["TriggerVerbs"]
@@ -42,6 +46,7 @@ class TriggerVerbs:
             ("GET", "triggers/*", self._read_trigger, FORMATS),
             ("PUT", "triggers/*", self._update_trigger, FORMATS),
             ("DELETE", "triggers/*", self._delete_trigger, FORMATS),
+            ("GET", "triggers/*/log", self._read_log, ("json",)),
         )
 
     async def _list_triggers(self, call: Call) -> Response:
@@ -77,6 +82,23 @@ class TriggerVerbs:
     async def _delete_trigger(self, call: Call) -> Response:
         await self._store.delete_trigger((await self._find(call)).id or 0)
         return DONE
+
+    async def _read_log(self, call: Call) -> Response:
+        trigger = await self._find(call)
+        record = await self._store.read_feed(trigger.environment_id or 0, [])
+        if not call.may("get", record, datastream_id=trigger.stream_id):
+            raise forbidden()  # it tells values
+        lines = [
+            {
+                "at": format_instant(line.at),
+                "value": line.value,
+                "tries": line.tries,
+                "outcome": line.outcome,
+                "retry_at": None if line.due is None else format_instant(line.due),
+            }
+            for line in await self._store.list_notices(trigger.id or 0)
+        ]
+        return call.document(json.dumps({"log": lines}, ensure_ascii=False).encode())
 
     async def _find(self, call: Call) -> Trigger:
         """The trigger that an address names, if the key reaches it."""

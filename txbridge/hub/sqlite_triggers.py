@@ -310,9 +310,22 @@ def settle_notice(
 def list_notices(connection: sqlite3.Connection, trigger: int) -> list[NoticeRecord]:
     """A trigger's delivery log."""
     rows = connection.execute(
-        "SELECT at, tries, outcome, due IS NULL FROM notices WHERE trigger = ? ORDER BY notice DESC",
+        "SELECT at, environment, tries, outcome, due FROM notices WHERE trigger = ? ORDER BY notice DESC",
         (trigger,),
     )
     return [
-        NoticeRecord(from_microseconds(at), tries, outcome, bool(done)) for at, tries, outcome, done in rows
+        NoticeRecord(
+            from_microseconds(at),
+            _value_of(msgspec.json.decode(environment, type=Environment)),
+            tries,
+            outcome,
+            None if due is None else from_microseconds(due),
+        )
+        for at, environment, tries, outcome, due in rows
     ]
+
+
+def _value_of(environment: Environment) -> str | None:
+    """The value of the one datastream of a feed as a notice has it."""
+    (stream,) = environment.datastreams.values()
+    return stream.current_value

@@ -214,15 +214,22 @@ class NoticeRecord:
 
     Attributes:
         at: When it fired.
+        value: What the datastream's value was then.
         tries: How often it was tried to be delivered.
         outcome: What became of the last try; ``""`` before the first.
-        done: Whether it will not be tried again.
+        due: When it is tried next; None when it will not be tried again.
     """
 
     at: datetime
+    value: str | None
     tries: int
     outcome: str
-    done: bool
+    due: datetime | None
+
+    @property
+    def done(self) -> bool:
+        """Whether it will not be tried again."""
+        return self.due is None
 
 
 @frozen
