@@ -35,6 +35,7 @@ from txbridge.hub.live import LocalLive
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.hub.store import FeedRecord, KeyRecord
+from txbridge.hub.telling import Telling
 from txbridge.model.accounts import Key, Permission
 from txbridge.model.structures import Datastream, Environment, Unit
 from txbridge.net.http_server import HttpServerFactory
@@ -111,7 +112,7 @@ async def _serve_hub(reactor: Any, store: SqliteStore) -> None:
     written = await store.update_datastream(feed.feed_id, STREAM, value, now, _allow)
 
     live = LocalLive()
-    cosm = CosmServer(store, live, Accounts(store, reactor), reactor)
+    cosm = CosmServer(store, Telling(store, live), Accounts(store, reactor), reactor)
     paws = PawsServer(cosm, live, reactor)
     site = HubSite(cosm, paws)
     factory = HttpServerFactory(site.respond, upgrade=site.upgrade, clock=reactor, refuse=site.refuse)

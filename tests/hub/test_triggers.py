@@ -29,7 +29,7 @@ class World:
         service = TriggerService(
             self.hub.store, self.deliver, self.hub.clock, TriggerOptions(delays=(5.0, 30.0))
         )
-        self.hub.server.fired = service.wake
+        self.hub.telling.fired = service.wake
         return service
 
     def deliver(self, notice):

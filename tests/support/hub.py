@@ -20,6 +20,7 @@ from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.hub.store import KeyRecord
+from txbridge.hub.telling import Telling
 from txbridge.model.accounts import Key, Permission
 from txbridge.net.http1 import Request, Response
 
@@ -72,11 +73,12 @@ class TestHub:
         self.clock = Clock()
         self.clock.advance(NOON.timestamp())
         self.live = LocalLive()
+        self.telling = Telling(store, self.live)
         passwords = Passwords(maybeDeferred)
         self.accounts = Accounts(store, self.clock, passwords)
         self.server = CosmServer(
             store,
-            self.live,
+            self.telling,
             self.accounts,
             self.clock,
             options=options,

@@ -37,6 +37,7 @@ from txbridge.hub.live import LocalLive
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.hub.store import KeyRecord
+from txbridge.hub.telling import Telling
 from txbridge.model.accounts import Key, Permission
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.net.memory import MemoryNetwork
@@ -125,9 +126,10 @@ class HubInMemory:
         self._opened = self._wait(SqliteStore.open(folder / "hub.sqlite", self._threads))
         self._store: Any = _CountedStore(self._opened)
         self.live = LocalLive()
+        telling = Telling(self._store, self.live)
         clock = self.network.clock
         accounts = Accounts(self._store, clock)
-        self.server = CosmServer(self._store, self.live, accounts, clock, options=options)
+        self.server = CosmServer(self._store, telling, accounts, clock, options=options)
         self.paws = PawsServer(self.server, self.live, clock)
         site = HubSite(self.server, self.paws)
         factory = HttpServerFactory(site.respond, upgrade=site.upgrade, refuse=site.refuse, clock=clock)

@@ -13,7 +13,7 @@ Source: Cosm API v2, "API keys", "List all keys", "Regenerate a key"; users as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from attrs import evolve
@@ -24,7 +24,8 @@ from txbridge.cosm.call import DONE, Call, Verb, some_feed
 from txbridge.cosm.refusal import forbidden, invalid, not_found
 from txbridge.hub.auth import METHODS, OWNER, Accounts, digest_of, generate_key, is_unlimited
 from txbridge.hub.passwords import Passwords
-from txbridge.hub.store import AccountRecord, KeyRecord, Missing, Store, Taken, Written
+from txbridge.hub.store import AccountRecord, KeyRecord, Missing, Store, Taken
+from txbridge.hub.telling import Telling
 from txbridge.model.accounts import Key, KeyList, User, UserList
 from txbridge.net.http1 import Response
 
@@ -42,7 +43,7 @@ class AccountVerbs:
         accounts: Is told of keys that changed.
         passwords: Hashes passwords; None when the hub takes none.
         limits: What a document may cost to read.
-        tell: Is given what a write did to a feed.
+        telling: Is told what a write did to a feed.
     """
 
     def __init__(
@@ -51,13 +52,13 @@ class AccountVerbs:
         accounts: Accounts,
         passwords: Passwords | None,
         limits: DecodeLimits,
-        tell: Callable[[Written], None],
+        telling: Telling,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._passwords = passwords
         self._limits = limits
-        self._tell = tell
+        self._telling = telling
 
     def rows(self) -> Sequence[tuple[str, str, Verb, tuple[str, ...]]]:
         """Their part of the server's table: method, path, verb, formats."""
@@ -192,7 +193,7 @@ class AccountVerbs:
         for record in keys:
             self._accounts.forget(record.digest)
         for written in removed:
-            self._tell(written)
+            self._telling.tell(written)
         return DONE
 
     def _own(self, call: Call) -> str:

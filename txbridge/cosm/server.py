@@ -88,7 +88,6 @@ from txbridge.cosm.trigger_verbs import TriggerVerbs
 from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
 from txbridge.hub.graphs import Graphs
-from txbridge.hub.live import Live
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.rates import RateLimiter
 from txbridge.hub.store import (
@@ -100,8 +99,8 @@ from txbridge.hub.store import (
     Missing,
     Store,
     Taken,
-    Written,
 )
+from txbridge.hub.telling import Telling
 from txbridge.model.encoding import Structure
 from txbridge.model.instants import shorten
 from txbridge.model.structures import Datapoint, Datastream, Environment, EnvironmentList
@@ -168,16 +167,13 @@ class CosmServer:
     """Answers Cosm v2 requests.
 
     Args:
-        store: Keeps the feeds; its ``watched`` is made to ask ``live``.
-        live: Is told of every write.
+        store: Keeps the feeds.
+        telling: Is told of every write.
         accounts: Finds whose key a request carries.
         clock: Tells the time.
         options: How the rules are set up.
         passwords: Hashes the passwords of accounts; None when the hub takes none.
         graphs: Draws pictures; without it there are none.
-
-    Attributes:
-        fired: Called when a write has made triggers fire.
     """
 
     _log = Logger()
@@ -185,7 +181,7 @@ class CosmServer:
     def __init__(
         self,
         store: Store,
-        live: Live,
+        telling: Telling,
         accounts: Accounts,
         clock: IReactorTime,
         *,
@@ -195,7 +191,7 @@ class CosmServer:
     ) -> None:
         self._store = store
         self._graphs = graphs
-        self._live = live
+        self._telling = telling
         self._accounts = accounts
         self._clock = clock
         self._options = CosmOptions() if options is None else options
@@ -203,9 +199,7 @@ class CosmServer:
         self._passwords = passwords
         per_minute = self._options.requests_per_minute
         self._limiter = None if per_minute is None else RateLimiter(per_minute)
-        self.fired: Callable[[], None] = lambda: None
         self._routes = self._table()
-        store.watched = live.watched
 
     def _table(self) -> Mapping[tuple[str, tuple[str, ...]], tuple[Verb, tuple[str, ...]]]:
         drawn = ALL_FORMATS if self._graphs is None else (*ALL_FORMATS, "png")
@@ -228,7 +222,7 @@ class CosmServer:
             ("PUT", "feeds/*/datastreams/*/datapoints/*", self._update_datapoint, ALL_FORMATS),
             ("DELETE", "feeds/*/datastreams/*/datapoints/*", self._delete_datapoint, ALL_FORMATS),
             *AccountVerbs(
-                self._store, self._accounts, self._passwords, self._options.limits, self._tell
+                self._store, self._accounts, self._passwords, self._options.limits, self._telling
             ).rows(),
             *TriggerVerbs(self._store, self._options.limits).rows(),
         )
@@ -388,7 +382,7 @@ class CosmServer:
         # A feed that does not exist yet is out of reach of every permission that names feeds.
         call.permit("post", some_feed(call.principal, None))
         document = writable_feed(call.decode(Environment, self._options.limits), creating=True)
-        written = await self._write(self._store.create_feed(call.principal.login, document, call.now))
+        written = await self._telling.after(self._store.create_feed(call.principal.login, document, call.now))
         return call.created(f"/v2/feeds/{written.feed_id}")
 
     async def _read_feed(self, call: Call) -> Response:
@@ -409,11 +403,13 @@ class CosmServer:
 
     async def _update_feed(self, call: Call) -> Response:
         document = writable_feed(call.decode(Environment, self._options.limits), creating=False)
-        await self._write(self._store.update_feed(call.feed_id, document, call.now, call.guard("put")))
+        await self._telling.after(
+            self._store.update_feed(call.feed_id, document, call.now, call.guard("put"))
+        )
         return DONE
 
     async def _delete_feed(self, call: Call) -> Response:
-        await self._write(self._store.delete_feed(call.feed_id, call.guard("delete")))
+        await self._telling.after(self._store.delete_feed(call.feed_id, call.guard("delete")))
         return DONE
 
     # ------------------------------------------------------------------------------------- datastreams
@@ -437,7 +433,7 @@ class CosmServer:
     async def _add_datastreams(self, call: Call, streams: Sequence[Datastream]) -> Response:
         ids = [stream.id for stream in streams]
         guard = call.guard("post", ids)
-        await self._write(self._store.create_datastreams(call.feed_id, streams, call.now, guard))
+        await self._telling.after(self._store.create_datastreams(call.feed_id, streams, call.now, guard))
         return call.created(f"/v2/feeds/{call.feed_id}/datastreams/{quote(ids[0] or '', safe='')}")
 
     async def _read_datastream(self, call: Call) -> Response:
@@ -478,14 +474,14 @@ class CosmServer:
 
     async def _change_datastream(self, call: Call, method: str, stream: Datastream) -> Response:
         guard = call.guard(method, [call.datastream_id])
-        await self._write(
+        await self._telling.after(
             self._store.update_datastream(call.feed_id, call.datastream_id, stream, call.now, guard)
         )
         return DONE
 
     async def _delete_datastream(self, call: Call) -> Response:
         guard = call.guard("delete", [call.datastream_id])
-        await self._write(self._store.delete_datastream(call.feed_id, call.datastream_id, guard))
+        await self._telling.after(self._store.delete_datastream(call.feed_id, call.datastream_id, guard))
         return DONE
 
     async def _read_archive(self, call: Call) -> Response:
@@ -525,7 +521,7 @@ class CosmServer:
 
     async def _remove_datapoints(self, call: Call, start: datetime | None, end: datetime | None) -> Response:
         guard = call.guard("delete", [call.datastream_id])
-        await self._write(
+        await self._telling.after(
             self._store.delete_datapoints(call.feed_id, call.datastream_id, start, end, call.now, guard)
         )
         return DONE
@@ -540,7 +536,7 @@ class CosmServer:
     async def _update_datapoint(self, call: Call) -> Response:
         value = writable_datapoint(call.decode(Datapoint, self._options.limits))
         guard = call.guard("put", [call.datastream_id])
-        await self._write(
+        await self._telling.after(
             self._store.update_datapoint(call.feed_id, call.datastream_id, call.at, value, call.now, guard)
         )
         return DONE
@@ -568,23 +564,6 @@ class CosmServer:
         feed = with_waypoints_between(feed, query.start, query.end)
         kept = earliest(histories, MAX_QUERY_POINTS)
         return feed_history(feed, kept, query.function, alone=call.output == "csv")
-
-    async def _write(self, write: Deferred[Written]) -> Written:
-        """Wait for a write and tell who listens, before anything else can run.
-
-        So updates go out in the order of the commits, which is the order the Deferreds fire in.
-        """
-        written = await write
-        self._tell(written)
-        return written
-
-    def _tell(self, written: Written) -> None:
-        try:
-            if written.fired:
-                self.fired()
-            self._live.publish(written)
-        except Exception:  # nothing is awaited; whatever a listener raises, the write is durable
-            self._log.failure("telling of a write to feed {feed} failed", feed=written.feed_id)
 
     # ------------------------------------------------------------------------------------ saying no
 

@@ -38,6 +38,7 @@ from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
 from txbridge.hub.store import Notice
+from txbridge.hub.telling import Telling
 from txbridge.hub.triggers import TriggerService
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
 from txbridge.joule.adapter import JouleSink, JouleSource
@@ -245,6 +246,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         if owner is None:
             await store.close()
     live = LocalLive()
+    telling = Telling(store, live)
 
     def in_thread(work: Callable[[], Any]) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work)
@@ -253,7 +255,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     accounts = Accounts(store, reactor, passwords)
     cosm = CosmServer(
         store,
-        live,
+        telling,
         accounts,
         reactor,
         options=CosmOptions(public_url=config.public_url, requests_per_minute=config.requests_per_minute),
@@ -261,7 +263,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         graphs=Graphs(in_thread) if find_spec("matplotlib") is not None else None,
     )
     triggers = _Triggers(reactor, store, config)
-    cosm.fired = triggers.service.wake
+    telling.fired = triggers.service.wake
     room = min(MAX_CONNECTIONS, _room_for_connections())
     paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
     window = None if config.relay is None else RelayWindow(reactor, config.relay, accounts, in_thread).respond

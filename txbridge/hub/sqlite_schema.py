@@ -11,6 +11,9 @@ What is where:
   its history.
 * ``triggers`` know when their datastream was last written (``seen``) only if they watch for silence.
   A notice whose ``due`` is NULL is a line of the delivery log.
+* A device is a feed: what it is called and what it sends is there.  ``devices`` says under which id, name
+  and type it was registered, so that a device that registers again is known again.  A project's number
+  may be the owner's choice, so a later project may have the number of one that is gone.
 * Columns whose name ends in ``_folded`` hold case-folded copies for the search.  Lists in them are
   written as ``␟a␟b␟`` with the unit separator, so that "has this element" is a substring test.
 
@@ -168,6 +171,41 @@ VERSIONS = (
     );
     CREATE INDEX notices_by_trigger ON notices (trigger);
     CREATE INDEX notices_by_due ON notices (due) WHERE due IS NOT NULL;
+    """,
+    """
+    CREATE TABLE projects (
+        project INTEGER PRIMARY KEY,
+        owner TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        created INTEGER NOT NULL
+    );
+    CREATE INDEX projects_by_owner ON projects (owner);
+
+    CREATE TABLE devices (
+        project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+        id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT,
+        feed INTEGER NOT NULL UNIQUE REFERENCES feeds ON DELETE CASCADE,
+        created INTEGER NOT NULL,
+        PRIMARY KEY (project, id),
+        UNIQUE (project, name)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE tokens (
+        token INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest BLOB NOT NULL UNIQUE,
+        project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+        device TEXT,
+        may_read INTEGER NOT NULL,
+        may_write INTEGER NOT NULL,
+        may_admin INTEGER NOT NULL,
+        refreshable INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        expires INTEGER,
+        FOREIGN KEY (project, device) REFERENCES devices ON DELETE CASCADE
+    );
+    CREATE INDEX tokens_by_project ON tokens (project, device);
     """,
 )
 
