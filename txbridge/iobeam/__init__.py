@@ -1,0 +1,1 @@
+"""iobeam: projects of devices whose series are written as tables of rows, and read by query."""
