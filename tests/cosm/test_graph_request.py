@@ -51,6 +51,26 @@ def test_every_wish_has_a_short_and_a_long_name(style):
 
 
 @pytest.mark.parametrize(
+    ("query", "seconds"), [("", 120), ("w=100&duration=7days", 3600), ("w=2000&duration=30minutes", 0)]
+)
+def test_whoever_asks_while_a_pixel_of_time_passes_is_shown_the_same_picture(query, seconds):
+    def at(after):
+        return parse_graph(Parameters.parse(query), NOON + timedelta(seconds=after), None)
+
+    assert at(0.25)[0].end == NOON + timedelta(seconds=seconds or 0.25)
+    assert (at(0.25) == at(0.75)) == bool(seconds)
+    graph, history = at(0.25)
+    assert history.end == graph.end
+    assert graph.end - graph.start == parsed(query)[0].end - parsed(query)[0].start
+    assert at(seconds + 1)[0].end > graph.end
+
+
+def test_an_end_that_was_asked_for_is_the_end():
+    assert parsed("end=2013-06-03T11:59:59.5Z")[0].end == NOON - timedelta(seconds=0.5)
+    assert parsed("start=2013-06-03T00:00:01Z")[0].start == NOON - timedelta(hours=12, seconds=-1)
+
+
+@pytest.mark.parametrize(
     ("query", "words"),
     [
         ("w=5", "Width must be from 10"),

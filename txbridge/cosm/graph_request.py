@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
-from math import isfinite, nan
+from math import ceil, isfinite, nan
 
 from attrs import evolve
 
@@ -29,6 +29,7 @@ DEFAULT_SPAN = timedelta(hours=24)
 LEAST_PIXELS, MOST_PIXELS = 10, 2000
 MOST_STROKE = 50
 MOST_TEXT = 200
+PERIODS = (86400, 43200, 21600, 10800, 3600, 1800, 900, 600, 300, 120, 60, 30, 15, 10, 5, 2, 1)  # seconds
 BROKEN_AFTER = 3.5  # usual distances of points without one
 
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
@@ -47,6 +48,9 @@ def parse_graph(parameters: Parameters, now: datetime, zone: tzinfo | None) -> t
     """
     start, end = _window(parameters, now)
     width = _pixels(parameters, ("w", "width"), 545)
+    if "end" not in parameters and end == now:
+        end = _next_picture(end, (end - start) / width)
+        start = start if "start" in parameters else start + (end - now)
     colour = _text(parameters, ("c", "colour", "color")) or "f15a24"
     match = _COLOUR.fullmatch(colour)
     if match is None:
@@ -126,6 +130,15 @@ def _window(parameters: Parameters, now: datetime) -> tuple[datetime, datetime]:
     if not start < end:
         raise invalid(["Start must be before end"])
     return start, end
+
+
+def _next_picture(now: datetime, of_a_pixel: timedelta) -> datetime:
+    """Now, or the end of the period around it, which is not longer than a pixel is wide.
+
+    So whoever asks within that period is shown the same picture, which is drawn once.
+    """
+    seconds = next((one for one in PERIODS if timedelta(seconds=one) <= of_a_pixel), None)
+    return now if seconds is None else datetime.fromtimestamp(ceil(now.timestamp() / seconds) * seconds, UTC)
 
 
 def _text(parameters: Parameters, names: tuple[str, ...]) -> str | None:

@@ -70,9 +70,9 @@ def forbidden() -> Refusal:
     return Refusal(403, "Forbidden", "You do not have the necessary permissions to access this resource")
 
 
-def too_often(retry_after: float) -> Refusal:
-    """403: the key makes more requests than it may.  Source: Cosm API v2, "Usage limits"."""
-    return Refusal(403, "Forbidden", "You have exceeded the rate limit of your API key", retry_after)
+def too_often(retry_after: float, whose: str = "API key") -> Refusal:
+    """403: more requests are made than may be.  Source: Cosm API v2, "Usage limits"."""
+    return Refusal(403, "Forbidden", f"You have exceeded the rate limit of your {whose}", retry_after)
 
 
 def not_found() -> Refusal:

@@ -85,6 +85,7 @@ from txbridge.cosm.rules import (
 )
 from txbridge.cosm.search import parse_search
 from txbridge.cosm.trigger_verbs import TriggerVerbs
+from txbridge.cosm.visitors import VISITOR, Visitors
 from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
 from txbridge.hub.graphs import Graphs
@@ -138,6 +139,7 @@ class CosmOptions:
             them from each request.
         limits: What a document may cost to read.
         requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
+        public_graphs: Whether graphs of public feeds are shown to who has no key.
     """
 
     window_limits: WindowLimits = "refuse"
@@ -146,6 +148,7 @@ class CosmOptions:
     public_url: str | None = None
     limits: DecodeLimits = field(factory=DecodeLimits)
     requests_per_minute: float | None = None
+    public_graphs: bool = False
 
 
 @frozen
@@ -199,6 +202,7 @@ class CosmServer:
         self._passwords = passwords
         per_minute = self._options.requests_per_minute
         self._limiter = None if per_minute is None else RateLimiter(per_minute)
+        self._visitors = Visitors() if self._options.public_graphs else None
         self._routes = self._table()
 
     def _table(self) -> Mapping[tuple[str, tuple[str, ...]], tuple[Verb, tuple[str, ...]]]:
@@ -313,9 +317,10 @@ class CosmServer:
             raise no_route(request.method, request.path)
         verb, formats = route
         parameters = Parameters.parse(request.query)
-        principal = await self._principal(request, parameters)
         accept = request.headers.get("accept", "")
         output = extension or accepted_format(accept, formats)
+        is_graph = reads and output == "png" and output in formats
+        principal = await self._principal(request, parameters, is_graph=is_graph)
         if output not in formats:
             if reads and output == "png" and shape == GRAPHS:
                 raise no_route(request.method, request.path)
@@ -335,8 +340,12 @@ class CosmServer:
             self.base_url(request),
         )
 
-    async def _principal(self, request: Request, parameters: Parameters) -> Principal:
+    async def _principal(
+        self, request: Request, parameters: Parameters, *, is_graph: bool = False
+    ) -> Principal:
         credentials = Credentials.of(request.headers, parameters.text("key"))
+        if credentials is None and is_graph and self._visitors is not None:
+            return self._visitors.admit(request.client, self._clock.seconds())
         principal = await self._accounts.authenticate(credentials)
         if principal is None:
             raise unauthorized()
@@ -438,7 +447,7 @@ class CosmServer:
 
     async def _read_datastream(self, call: Call) -> Response:
         if call.output == "png":
-            return await self._draw(call)
+            return await (self._show(call) if call.principal is VISITOR else self._draw(call))
         zone, at, query = call.zone, call.parameters.instant("time"), self._history_query(call)
         name = call.datastream_id
         record = await self._store.read_feed(call.feed_id, [name])
@@ -453,6 +462,16 @@ class CosmServer:
             feed = await self._with_history(call, feed, query)
         stream = feed.datastreams.get(name, Datastream(id=name))
         return call.document(_encode_datastream(call.output, feed, stream, zone))
+
+    async def _show(self, call: Call) -> Response:
+        assert self._visitors is not None
+        try:
+            record = await self._store.read_feed(call.feed_id, [])
+        except Missing:
+            raise unauthorized() from None  # as of a private one: that there is one is told to nobody
+        if not call.may("get", record):
+            raise unauthorized()
+        return await self._visitors.take_turn(lambda: self._draw(call))
 
     async def _draw(self, call: Call) -> Response:
         assert self._graphs is not None

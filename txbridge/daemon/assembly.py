@@ -236,6 +236,9 @@ def copy_route(
 
 @deferred
 async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
+    draws = find_spec("matplotlib") is not None
+    if config.public_graphs and not draws:
+        raise ConfigError(["--public-graphs needs the package matplotlib: pip install 'txbridge[graphs]'"])
     directory = Path(config.data)
     _make(directory)
     store = await SqliteStore.open(directory / STORE_FILE, reactor)
@@ -258,9 +261,13 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         telling,
         accounts,
         reactor,
-        options=CosmOptions(public_url=config.public_url, requests_per_minute=config.requests_per_minute),
+        options=CosmOptions(
+            public_url=config.public_url,
+            requests_per_minute=config.requests_per_minute,
+            public_graphs=config.public_graphs,
+        ),
         passwords=passwords,
-        graphs=Graphs(in_thread) if find_spec("matplotlib") is not None else None,
+        graphs=Graphs(in_thread) if draws else None,
     )
     triggers = _Triggers(reactor, store, config)
     telling.fired = triggers.service.wake

@@ -41,6 +41,7 @@ from txbridge.daemon.config import (
 )
 from txbridge.daemon.demo import demo
 from txbridge.daemon.history import HistoryRequest, history
+from txbridge.daemon.hub_commands import add_hub_actions
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.keys import key_text, local_key_text
 from txbridge.daemon.logs import log_observer, start_logging
@@ -174,6 +175,7 @@ def _add_hub(subparsers: Any) -> None:
         "serve the Cosm v2 API, and keep the history",
         _hub,
         """\
+Without an ACTION it runs a hub.
 The first start makes the owner's account and a key, and says in which file the key is.
 SIGTERM and Ctrl-C stop the hub after it has answered what it accepted.
 
@@ -188,6 +190,7 @@ examples:
     added.set_defaults(log_edges=True)
     _add_hub_arguments(added)
     _add_verbose(added)
+    add_hub_actions(added)
 
 
 def _add_hub_arguments(added: argparse.ArgumentParser) -> None:
@@ -228,6 +231,11 @@ def _add_hub_arguments(added: argparse.ArgumentParser) -> None:
         help="refuse a key that makes more requests, averaged over three minutes (default: any number)",
     )
     added.add_argument(
+        "--public-graphs",
+        action="store_true",
+        help="show graphs of feeds that are not private to who has no key (default: to nobody)",
+    )
+    added.add_argument(
         "--relay-state",
         metavar="DIR",
         default=usual_relay_state(os.environ),
@@ -253,6 +261,7 @@ def _hub(arguments: argparse.Namespace) -> Command:
         allow_webhooks=arguments.allow_webhooks,
         requests_per_minute=arguments.requests_per_minute,
         relay=arguments.relay_state,
+        public_graphs=arguments.public_graphs,
     )
     return lambda reactor, terminal: commands.hub(assembly.hub_service(reactor, config), terminal, os.environ)
 

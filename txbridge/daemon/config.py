@@ -90,6 +90,7 @@ class HubConfig:
         webhooks: Networks that triggers may call although they are not of the public internet.
         requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
         relay: The state directory of a relay whose losses the page shows, or None.
+        public_graphs: Whether graphs of public feeds are shown to who has no key.
     """
 
     data: str
@@ -101,6 +102,7 @@ class HubConfig:
     webhooks: tuple[Network, ...] = ()
     requests_per_minute: float | None = None
     relay: str | None = None
+    public_graphs: bool = False
 
     @property
     def key_file(self) -> str:
@@ -227,6 +229,7 @@ def hub_config(
     allow_webhooks: Sequence[str] = (),
     requests_per_minute: float | None = None,
     relay: str | None = None,
+    public_graphs: bool = False,
 ) -> HubConfig:
     """Check what a hub is told.
 
@@ -239,6 +242,7 @@ def hub_config(
         allow_webhooks: Addresses or networks.
         requests_per_minute: Of one key.
         relay: The state directory of a relay.
+        public_graphs: Whether graphs of public feeds are shown to who has no key.
 
     Raises:
         ConfigError: Every problem.
@@ -269,6 +273,7 @@ def hub_config(
         webhooks=networks,
         requests_per_minute=requests_per_minute,
         relay=relay,
+        public_graphs=public_graphs,
     )
 
 

@@ -42,6 +42,8 @@ class Options(TwistedOptions):
         ("relay-state", None, usual_relay_state(os.environ), "Show the owner the relay with this state."),
     )
 
+    optFlags = (("public-graphs", None, "Show graphs of public feeds to who has no key."),)
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted annotates no options
         self._listen: list[str] = []
@@ -76,6 +78,7 @@ class Options(TwistedOptions):
                 public_url=self["public-url"],
                 requests_per_minute=self["requests-per-minute"],
                 relay=self["relay-state"],
+                public_graphs=bool(self["public-graphs"]),
                 allow_webhooks=self._allow_webhooks,
             )
         except ConfigError as error:
