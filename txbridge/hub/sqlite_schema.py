@@ -22,6 +22,7 @@ Instants are microseconds since 1970.  The schema's number is SQLite's ``user_ve
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import sqlite3
@@ -36,6 +37,7 @@ __all__ = [
     "JournalCurb",
     "connect_for_reading",
     "connect_for_writing",
+    "copying_mark",
     "fold",
     "fold_list",
     "kilometres_between",
@@ -292,7 +294,8 @@ class JournalCurb:
     SQLite begins its journal anew when nobody reads from it.  While there is always somebody, it never
     does, although each read is short.  So a journal that has grown makes the writer wait once for the
     reads that are going on; new ones read from the file meanwhile.  If one of them is not done after
-    `BUSY_SECONDS`, the journal grows by as much again before anybody waits for it.
+    `BUSY_SECONDS`, the journal grows by as much again before anybody waits for it.  For who copies the whole
+    store, which takes as long as it takes and is marked (`copying_mark`), nobody waits at all.
 
     Args:
         path: The store's file.
@@ -301,6 +304,7 @@ class JournalCurb:
 
     def __init__(self, path: Path, step: int = KEPT_JOURNAL_BYTES) -> None:
         self._journal = path.with_name(path.name + "-wal")
+        self._mark = copying_mark(path)
         self._step = step
         self._most = step
 
@@ -310,10 +314,31 @@ class JournalCurb:
             size = self._journal.stat().st_size
             if size <= self._most:
                 return
-            busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            busy = _is_locked(self._mark)
+            if not busy:
+                busy = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
         except (OSError, sqlite3.Error):
             return  # whoever writes next learns of it
         self._most = size + self._step if busy else self._step
+
+
+def copying_mark(path: Path) -> Path:
+    """The file beside a store that is locked, for sharing, while somebody copies the store."""
+    return path.with_name(path.name + ".copying")
+
+
+def _is_locked(mark: Path) -> bool:
+    try:
+        descriptor = os.open(mark, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _make_private(path: Path) -> None:
