@@ -26,7 +26,6 @@ from txbridge.daemon.config import (
     CosmEnd,
     JouleEnd,
     NodeConfig,
-    client_config,
     copy_end,
     data_dir,
     demo_config,
@@ -44,7 +43,7 @@ from txbridge.daemon.history import HistoryRequest, history
 from txbridge.daemon.hub_commands import add_hub_actions
 from txbridge.daemon.hub_commands import add_hub_actions
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
-from txbridge.daemon.keys import key_text, local_key_text
+from txbridge.daemon.keys import key_text
 from txbridge.daemon.logs import log_observer, start_logging
 from txbridge.daemon.outbox_words import add_ledger, add_outbox
 from txbridge.daemon.readings import read_argument
@@ -54,7 +53,14 @@ from txbridge.daemon.relay_files import load_relay_config
 from txbridge.daemon.relay_run import relay_run, runnable_config
 from txbridge.daemon.relay_top import relay_status, relay_top
 from txbridge.daemon.running import MISCONFIGURED, USAGE, run
-from txbridge.daemon.subcommands import Command, add_command
+from txbridge.daemon.subcommands import (
+    Command,
+    add_command,
+    add_connection,
+    add_json,
+    add_verbose,
+    hub_of,
+)
 from txbridge.daemon.tail import tail
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
@@ -191,7 +197,7 @@ examples:
     )
     added.set_defaults(log_edges=True)
     _add_hub_arguments(added)
-    _add_verbose(added)
+    add_verbose(added)
     add_hub_actions(added)
     add_hub_actions(added)
 
@@ -305,8 +311,8 @@ examples:
         help="where the hub listens (default: a free port)",
     )
     added.add_argument("--data", metavar="DIR", help="keep the data here (default: nowhere)")
-    _add_json(added, "a JSON object for each update, and one at the end")
-    _add_verbose(added)
+    add_json(added, "a JSON object for each update, and one at the end")
+    add_verbose(added)
 
 
 def _demo(arguments: argparse.Namespace) -> Command:
@@ -337,9 +343,9 @@ examples:
 
 {ENVIRONMENT}""",
     )
-    _add_connection(added)
-    _add_json(added, "JSON instead of a table")
-    _add_verbose(added)
+    add_connection(added)
+    add_json(added, "JSON instead of a table")
+    add_verbose(added)
     added.add_argument("--search", metavar="TEXT", help="only feeds that mention it")
     added.add_argument("--tag", metavar="TAG", help="only feeds with this tag")
     added.add_argument("--user", metavar="LOGIN", help="only feeds of this account")
@@ -356,9 +362,9 @@ examples:
     delete.add_argument("feed", metavar="FEED", type=_feed_id)
     for action in (create, show, delete):
         # What was said before the action's name holds unless it is said again.
-        _add_connection(action, default=argparse.SUPPRESS)
-        _add_json(action, "JSON instead of text", default=argparse.SUPPRESS)
-        _add_verbose(action, default=argparse.SUPPRESS)
+        add_connection(action, default=argparse.SUPPRESS)
+        add_json(action, "JSON instead of text", default=argparse.SUPPRESS)
+        add_verbose(action, default=argparse.SUPPRESS)
 
 
 def _feeds(arguments: argparse.Namespace) -> Command:
@@ -421,9 +427,9 @@ examples:
     added.add_argument("words", metavar="FEED DATASTREAM=VALUE", nargs="*")
     added.add_argument("--title", metavar="TITLE", help="make a feed with this title, and write to that")
     added.add_argument("--at", metavar="INSTANT", help="when the values were taken (default: now)")
-    _add_connection(added)
-    _add_json(added, "JSON instead of text")
-    _add_verbose(added)
+    add_connection(added)
+    add_json(added, "JSON instead of text")
+    add_verbose(added)
 
 
 def _send(arguments: argparse.Namespace) -> Command:
@@ -497,15 +503,15 @@ examples:
     added.add_argument(
         "--since", metavar="INSTANT", help="show the history from here on first; or how long ago, as 1hour"
     )
-    _add_connection(added)
-    _add_verbose(added)
+    add_connection(added)
+    add_verbose(added)
     forms = added.add_mutually_exclusive_group()
-    _add_json(forms, "a JSON object for each point")
+    add_json(forms, "a JSON object for each point")
     _add_csv(forms)
 
 
 def _tail(arguments: argparse.Namespace) -> Command:
-    config = _client_config(arguments)
+    config = hub_of(arguments)
     since = _instant("--since", arguments.since)
 
     def command(reactor: Any, client: Any, terminal: Terminal) -> Deferred[int]:
@@ -554,10 +560,10 @@ examples:
         " --plot of more than 6 hours, what a chart can show)",
     )
     added.add_argument("--limit", metavar="N", type=_count, help="no more points of a datastream")
-    _add_connection(added)
-    _add_verbose(added)
+    add_connection(added)
+    add_verbose(added)
     forms = added.add_mutually_exclusive_group()
-    _add_json(forms, "one JSON document")
+    add_json(forms, "one JSON document")
     _add_csv(forms)
     forms.add_argument("--plot", action="store_true", help="a chart in the terminal")
 
@@ -609,12 +615,12 @@ examples:
     actions = added.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
     ls = add_command(actions, "ls", "show the tree of folders and streams", _joule_ls, _LS)
     ls.add_argument("path", metavar="PATH", nargs="?", type=node_path, default="/")
-    _add_json(ls, "JSON instead of a tree")
+    add_json(ls, "JSON instead of a tree")
     info = add_command(
         actions, "info", "show what is known of the node, a folder or a stream", _joule_info, _INFO
     )
     info.add_argument("path", metavar="PATH", nargs="?", type=node_path, default="/")
-    _add_json(info, "JSON instead of text")
+    add_json(info, "JSON instead of text")
     read = add_command(actions, "read", "show the rows of a data stream", _joule_read, _READ)
     read.add_argument("path", metavar="PATH", type=node_path)
     _add_range(read)
@@ -626,7 +632,7 @@ examples:
     )
     read.add_argument("--live", action="store_true", help="show what a module makes, from now on")
     forms = read.add_mutually_exclusive_group()
-    _add_json(forms, "a JSON object for each row, and one for each break")
+    add_json(forms, "a JSON object for each row, and one for each break")
     forms.add_argument("--csv", action="store_true", help="CSV, with a blank line for each break (default)")
     forms.add_argument("--plot", action="store_true", help="a chart in the terminal for each element")
     spans = add_command(
@@ -634,7 +640,7 @@ examples:
     )
     spans.add_argument("path", metavar="PATH", type=node_path)
     _add_range(spans)
-    _add_json(spans, "JSON instead of a table")
+    add_json(spans, "JSON instead of a table")
     copying = add_command(actions, "copy", "copy a range from one platform to another", _joule_copy, _COPY)
     copying.add_argument("source", metavar="SOURCE", help="such as joule:/live/random or cosm:7")
     copying.add_argument("destination", metavar="DESTINATION", help="such as cosm:7 or joule:/backup")
@@ -650,11 +656,11 @@ examples:
     copying.add_argument(
         "--state", metavar="FILE", help="where to keep how far it has come (default: below XDG_STATE_HOME)"
     )
-    _add_connection(copying)
-    _add_json(copying, "the summary as JSON")
+    add_connection(copying)
+    add_json(copying, "the summary as JSON")
     for action in (ls, info, read, spans, copying):
         action.add_argument("--node", metavar="NAME", help="a node of Joule's own files")
-        _add_verbose(action)
+        add_verbose(action)
 
 
 _LS = f"""\
@@ -765,7 +771,7 @@ def _joule_copy(arguments: argparse.Namespace) -> Command:
     nameless = any(isinstance(end, JouleEnd) and not end.node for end in (source, destination))
     node = _checked(problems, lambda: node_config(os.environ, arguments.node)) if nameless else None
     with_hub = any(isinstance(end, CosmEnd) for end in (source, destination))
-    hub = _checked(problems, lambda: _client_config(arguments)) if with_hub else None
+    hub = _checked(problems, lambda: hub_of(arguments)) if with_hub else None
     if problems or source is None or destination is None or span is None:
         raise ConfigError(problems)
     start, end = span
@@ -896,18 +902,18 @@ exit status:
     _add_config(look)
     look.add_argument("--no-network", action="store_true", help="ask no source and no destination")
     look.add_argument("--show", action="store_true", help="show every key that holds, defaults too, as TOML")
-    _add_json(look, "JSON instead of text")
+    add_json(look, "JSON instead of text")
     look.set_defaults(misconfigured=MISCONFIGURED)
     status = add_command(
         actions, "status", "show how the relay is that runs on this machine", _relay_status, _RELAY_STATE
     )
-    _add_json(status, "JSON instead of a table")
+    add_json(status, "JSON instead of a table")
     top = add_command(actions, "top", "show a relay live, until it is stopped", _relay_top, _RELAY_STATE)
     for action in (status, top):
         _add_config(action)
         action.add_argument("--state", metavar="DIR", help="the relay's state directory, instead of --config")
     for action in (run, look, status, top):
-        _add_verbose(action)
+        add_verbose(action)
     add_ledger(actions)
 
 
@@ -977,7 +983,7 @@ def _asking_in(
     arguments: argparse.Namespace, command: Callable[[Any, Client, Terminal], Deferred[int]]
 ) -> Command:
     """A command with a client, which is closed at the end."""
-    config = _client_config(arguments)
+    config = hub_of(arguments)
 
     @deferred
     async def run_and_close(reactor: Any, terminal: Terminal) -> int:
@@ -990,19 +996,6 @@ def _asking_in(
     return run_and_close
 
 
-def _add_connection(added: argparse.ArgumentParser, **defaults: Any) -> None:
-    added.add_argument("--url", metavar="URL", help="instead of TXBRIDGE_URL", **defaults)
-    added.add_argument("--api-key-file", metavar="FILE", help="instead of TXBRIDGE_API_KEY", **defaults)
-
-
-def _add_json(added: Any, help: str, **defaults: Any) -> None:
-    added.add_argument("--json", action="store_true", help=help, **defaults)
-
-
-def _add_verbose(added: Any, **defaults: Any) -> None:
-    added.add_argument("--verbose", action="store_true", help="log more to stderr", **defaults)
-
-
 def _add_csv(added: Any) -> None:
     added.add_argument("--csv", action="store_true", help="lines DATASTREAM,TIMESTAMP,VALUE, for 'send'")
 
@@ -1012,20 +1005,6 @@ def _form(arguments: argparse.Namespace) -> Form:
         if getattr(arguments, form, False):
             return form
     return "table"
-
-
-def _client_config(arguments: argparse.Namespace) -> ClientConfig:
-    environ = os.environ
-    path = arguments.api_key_file
-    option = "--api-key-file"
-    if path is None and "TXBRIDGE_API_KEY" not in environ:
-        path, option = environ.get("TXBRIDGE_API_KEY_FILE") or None, "TXBRIDGE_API_KEY_FILE"
-    return client_config(
-        environ,
-        url=arguments.url,
-        api_key_text=key_text(option, path),
-        local_key_text=local_key_text(data_dir(environ)),
-    )
 
 
 def _instant(option: str, text: str | None) -> datetime | None:
