@@ -14,6 +14,8 @@ What is where:
 * A device is a feed: what it is called and what it sends is there.  ``devices`` says under which id, name
   and type it was registered, so that a device that registers again is known again.  A project's number
   may be the owner's choice, so a later project may have the number of one that is gone.
+* A token's ``parent`` is the one it was refreshed from.  It is no foreign key: SQLite follows those no deeper
+  than a thousand rows, and a device may have refreshed its token more often.
 * Columns whose name ends in ``_folded`` hold case-folded copies for the search.  Lists in them are
   written as ``␟a␟b␟`` with the unit separator, so that "has this element" is a substring test.
 
@@ -205,9 +207,12 @@ VERSIONS = (
         refreshable INTEGER NOT NULL,
         created INTEGER NOT NULL,
         expires INTEGER,
+        parent INTEGER,
         FOREIGN KEY (project, device) REFERENCES devices ON DELETE CASCADE
     );
-    CREATE INDEX tokens_by_project ON tokens (project, device);
+    CREATE INDEX tokens_by_device ON tokens (project, device);
+    CREATE INDEX tokens_by_expiry ON tokens (project, expires);
+    CREATE INDEX tokens_by_parent ON tokens (parent);
     """,
 )
 
