@@ -41,7 +41,6 @@ from txbridge.daemon.config import (
 from txbridge.daemon.demo import demo
 from txbridge.daemon.history import HistoryRequest, history
 from txbridge.daemon.hub_commands import add_hub_actions
-from txbridge.daemon.hub_commands import add_hub_actions
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.keys import key_text
 from txbridge.daemon.logs import log_observer, start_logging
@@ -183,7 +182,6 @@ def _add_hub(subparsers: Any) -> None:
         _hub,
         """\
 Without an ACTION it runs a hub.
-Without an ACTION it runs a hub.
 The first start makes the owner's account and a key, and says in which file the key is.
 SIGTERM and Ctrl-C stop the hub after it has answered what it accepted.
 
@@ -198,7 +196,6 @@ examples:
     added.set_defaults(log_edges=True)
     _add_hub_arguments(added)
     add_verbose(added)
-    add_hub_actions(added)
     add_hub_actions(added)
 
 
