@@ -979,7 +979,7 @@ def test_a_body_in_small_pieces_takes_little_more_memory_than_its_bytes(framing,
     try:
         for _ in range(15_000):
             assert connection.receive_data(piece) == []
-        assert connection.body_bytes == 30_000
+        assert connection.held_bytes == 30_000
         assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()

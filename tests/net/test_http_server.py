@@ -174,23 +174,80 @@ HALF_A_CHUNK = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + 
 
 
 @pytest.mark.parametrize("half", [HALF_A_BODY, HALF_A_CHUNK])
-def test_bodies_that_do_not_end_are_refused_when_together_they_are_too_much(serve, clock, half):
-    factory = serve(ok, max_body_bytes=1500)
+def test_of_bodies_that_do_not_end_the_longest_is_refused_when_together_they_are_too_much(serve, half):
+    factory = serve(ok, max_unfinished_bytes=1500)
     clients = [connect(factory) for _ in range(3)]
     for protocol, _ in clients:
         protocol.dataReceived(half)
-    assert [statuses(transport) for _, transport in clients] == [[], [], [503]]
-    late, transport = connect(factory)
-    late.dataReceived(half)
-    assert statuses(transport) == [503]
-    for protocol, _ in [*clients, (late, transport)]:
+    clients[1][0].dataReceived(b"x")
+    assert [statuses(transport) for _, transport in clients] == [[503], [], []]
+    small, transport = connect(factory)
+    small.dataReceived(half[:100])
+    assert [statuses(transport) for _, transport in clients] == [[503], [], []]
+    small.dataReceived(half[100:])
+    assert [statuses(transport) for _, transport in clients] == [[503], [503], []]
+    assert statuses(transport) == []
+    for protocol, _ in [*clients, (small, transport)]:
         lose(protocol)
+    assert factory.unfinished.held == 0
+
+
+def test_heads_that_do_not_end_are_counted_too(serve):
+    factory = serve(ok, max_unfinished_bytes=1000)
+    clients = [connect(factory) for _ in range(3)]
+    for protocol, _ in clients:
+        protocol.dataReceived(b"GET / HTTP/1.1\r\nX-Padding: " + b"x" * 400)
+    assert [statuses(transport) for _, transport in clients] == [[503], [], []]
+    for protocol, _ in clients:
+        lose(protocol)
+    assert factory.unfinished.held == 0
+
+
+def test_who_sends_too_far_ahead_is_cut_off_when_all_together_hold_too_much(serve):
+    site = Site()
+    factory = serve(site.respond, max_unfinished_bytes=1000)
+    modest, (greedy, transport) = connect(factory), connect(factory)
+    modest[0].dataReceived(GET * 3)
+    greedy.dataReceived(GET * 20)
+    assert transport.disconnected
+    assert not modest[1].disconnected
+    lose(greedy)
+    for _ in range(4):
+        site.answer()
+    assert statuses(modest[1]) == [200, 200, 200]
+    assert factory.unfinished.held == 0
+    lose(modest[0])
+
+
+class NarrowTransport(HalfCloseableTransport):
+    """A transport that is full after each write."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.producer.pauseProducing()
+
+
+def test_of_those_who_do_not_read_the_one_with_most_is_cut_off(serve):
+    def respond(request: Request) -> Response:
+        return Response(200, (), b"x" * int(request.path[1:]))
+
+    factory = serve(respond, max_unread_bytes=2500)
+    clients = [connect(factory, NarrowTransport()) for _ in range(4)]
+    for (protocol, _), size in zip(clients, (700, 900, 300, 10), strict=True):
+        protocol.dataReceived(b"GET /%d HTTP/1.1\r\n\r\n" % size)
+    assert not any(transport.disconnected for _, transport in clients)
+    clients[2][0].resumeProducing()
+    clients[2][0].dataReceived(b"GET /800 HTTP/1.1\r\n\r\n")
+    assert [transport.disconnected for _, transport in clients] == [False, True, False, False]
+    for protocol, _ in clients:
+        lose(protocol)
+    assert factory.unread.held == 0
 
 
 @pytest.mark.parametrize("half", [HALF_A_BODY, HALF_A_CHUNK])
 @pytest.mark.parametrize("end", ["complete", "lost", "too slow"])
 def test_a_body_that_ended_makes_room_for_others(serve, clock, half, end):
-    factory = serve(ok, max_body_bytes=1000)
+    factory = serve(ok, max_unfinished_bytes=1000)
     for _ in range(5):
         protocol, transport = connect(factory)
         protocol.dataReceived(half)
@@ -480,10 +537,12 @@ def test_a_client_that_closes_after_its_answer_is_let_go_at_once(serve):
 # -------------------------------------------------------------------------------- too many, draining
 
 
-def test_a_surplus_connection_is_refused_with_503(serve, clock):
-    factory = serve(ok, max_connections=2)
-    first, _ = connect(factory)
-    connect(factory)
+def test_a_surplus_connection_is_refused_with_503_while_all_are_busy(serve, clock):
+    site = Site()
+    factory = serve(site.respond, max_connections=2)
+    busy = [connect(factory) for _ in range(2)]
+    for protocol, _ in busy:
+        protocol.dataReceived(GET)
     surplus, transport = connect(factory)
     assert statuses(transport) == [503]
     assert transport.disconnecting
@@ -491,8 +550,49 @@ def test_a_surplus_connection_is_refused_with_503(serve, clock):
     surplus.readConnectionLost()
     lose(surplus)
     assert statuses(transport) == [503]
-    lose(first)
+    site.answer()
     _, transport = connect(factory)
+    assert transport.value() == b""
+    site.answer()
+    assert [statuses(transport) for _, transport in busy] == [[200], [200]]
+
+
+def test_a_newcomer_takes_the_place_of_who_was_answered_longest_ago(serve):
+    factory = serve(ok, max_connections=3)
+    clients = [connect(factory) for _ in range(3)]
+    for number in (1, 0):
+        clients[number][0].dataReceived(GET)
+    newcomers = [connect(factory) for _ in range(2)]
+    assert [transport.disconnected for _, transport in clients] == [False, True, True]
+    for protocol, _ in clients:
+        lose(protocol)
+    for protocol, transport in newcomers:
+        protocol.dataReceived(GET_AND_CLOSE)
+        assert statuses(transport) == [200]
+        lose(protocol)
+
+
+@pytest.mark.parametrize("begun", [b"GET / HT", HALF_A_BODY], ids=["head", "body"])
+def test_who_only_begins_requests_keeps_nobody_out(serve, begun):
+    factory = serve(ok, max_connections=2)
+    slow, idle = connect(factory), connect(factory)
+    slow[0].dataReceived(begun)
+    connect(factory)
+    assert (slow[1].disconnected, idle[1].disconnected) == (False, True)
+    third, _ = connect(factory)
+    third.dataReceived(begun)
+    fourth, transport = connect(factory)
+    assert slow[1].disconnected
+    fourth.dataReceived(GET)
+    assert statuses(transport) == [200]
+
+
+def test_who_reads_nothing_keeps_nobody_out(serve):
+    factory = serve(ok, max_connections=1)
+    deaf = connect(factory, NarrowTransport())
+    deaf[0].dataReceived(GET)
+    _, transport = connect(factory)
+    assert deaf[1].disconnected
     assert transport.value() == b""
 
 

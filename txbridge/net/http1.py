@@ -650,7 +650,7 @@ class HttpServerConnection:
     @property
     def wants_data(self) -> bool:
         """False while more input would only grow the buffer: pause reading."""
-        return len(self._buffer) <= self._limits.pipeline or not self._is_waiting()
+        return len(self._buffer) <= self._limits.pipeline or not self.is_waiting
 
     @property
     def is_idle(self) -> bool:
@@ -658,9 +658,19 @@ class HttpServerConnection:
         return self._state is _State.HEAD and not self._begun and not self._buffer
 
     @property
-    def body_bytes(self) -> int:
-        """Bytes kept of a body that is not complete."""
-        return 0 if self._body is None else len(self._body.content)
+    def is_waiting(self) -> bool:
+        """True while a request is out, or the client does not read: nothing else can be said to it."""
+        return self._state is _State.ANSWERING or self._send_deadline is not None
+
+    @property
+    def is_answering(self) -> bool:
+        """True while a request is out."""
+        return self._state is _State.ANSWERING
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes kept of a request that is not complete, and of those that wait for their turn."""
+        return len(self._buffer) + (0 if self._body is None else len(self._body.content))
 
     def data_to_send(self) -> bytes:
         """Take what is to be sent now; an answer's head and body come together."""
@@ -771,9 +781,6 @@ class HttpServerConnection:
         return []
 
     # -- reading
-
-    def _is_waiting(self) -> bool:
-        return self._state is _State.ANSWERING or self._send_deadline is not None
 
     def _end_early(self) -> list[Event]:
         if self._state is _State.BODY or self._begun:

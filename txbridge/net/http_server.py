@@ -17,6 +17,10 @@ A request that was handed to the site runs to its end even if its client goes aw
 cannot know whether its write was accepted, so the write must not be torn in the middle.  Only the
 answer is dropped.
 
+There is room for so many connections.  When they are all taken, a newcomer takes the place of the one
+whose last answer is longest ago, unless the site works on a request of it: so who only sits there keeps
+nobody out, also behind a proxy, where all clients have one address.
+
 The way out has the same trouble at the other end: a client that keeps its connection may be sending
 just when an idle connection is closed, and would see it end without a word.  So `HttpServerFactory.drain`
 gives idle connections a moment more, in which each answer says ``Connection: close``.  Whoever writes
@@ -49,6 +53,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txbridge.net.budget import Budget
 from txbridge.net.http1 import (
     Close,
     Event,
@@ -67,7 +72,9 @@ MAX_CONNECTIONS = 4000  # about 10 kB each when idle; also mind the process's li
 
 LAST_SECONDS = 1.0  # an idle connection may still bring a request for so long when the server drains
 
-MAX_BODY_BYTES = 64 << 20  # 64 of the longest bodies at once; a stranger needs no key to send one
+MAX_UNFINISHED_BYTES = 64 << 20  # 64 of the longest bodies at once; a stranger needs no key to send one
+
+MAX_UNREAD_BYTES = 256 << 20  # six of the longest archives at once
 
 _LEAVING = "the server is shutting down"
 
@@ -114,7 +121,9 @@ class HttpServerProtocol(Protocol):
     _timer_at = 0.0
     _reading = True
     _producing = False  # registered as the transport's producer
-    _body_bytes = 0  # as the factory has counted them
+    _held_bytes = 0  # of what is not finished, as the factory has counted them
+    _unread_bytes = 0  # of answers, the same; more than nothing only while the transport is full
+    _is_full = False  # the transport holds as much as it likes to
     _gone = False  # the transport is closed, or somebody else's
     _asking = False  # inside the site's function: its Deferred may fire at once
     _answer: Response | None = None
@@ -155,8 +164,6 @@ class HttpServerProtocol(Protocol):
         """Read bytes; called by the transport."""
         if not self._gone:
             self._run(self._core.receive_data(data))
-            if self._core.body_bytes != self._body_bytes:
-                self._count_body()
 
     def readConnectionLost(self) -> None:
         """The client closed its writing side; called by the transport."""
@@ -172,10 +179,13 @@ class HttpServerProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """The transport holds as much as it likes to; called by the transport."""
+        self._is_full = True
         self._core.sending_stalled()
 
     def resumeProducing(self) -> None:
         """The transport has sent everything; called by the transport."""
+        self._is_full = False
+        self._count_unread(0)
         if not self._gone:
             self._core.sending_resumed()
             if not self._asking:
@@ -195,6 +205,14 @@ class HttpServerProtocol(Protocol):
     def abort(self) -> None:
         """Close now, whatever is unsent."""
         self.transport.abortConnection()
+
+    def give_place(self, *, idle: bool) -> bool:
+        """Make room for a newcomer; False when a request is out, or ``idle`` is asked for and one has begun."""
+        if self._core.is_answering or (idle and not self._core.is_idle):
+            return False
+        self._leave()
+        self.abort()
+        return True
 
     # -- requests and answers
 
@@ -222,21 +240,36 @@ class HttpServerProtocol(Protocol):
         if not self._gone:
             self._set_reading()
             self._set_timer()
+            self._count_held()
 
-    def _count_body(self) -> None:
-        """Tell the factory how much of a body is here; refuse it when all together are too much."""
-        held = 0 if self._gone else self._core.body_bytes
-        fits = self.factory.hold(held - self._body_bytes)
-        self._body_bytes = held
-        if held and not fits:
-            self._core.refuse(503, "too much is being received at the moment")
-            self._run(self._core.advance())
-            self._count_body()
+    def _count_held(self) -> None:
+        """Tell the factory how much of what is not finished is here."""
+        held = 0 if self._gone else self._core.held_bytes
+        if held != self._held_bytes:
+            self._held_bytes = held
+            self.factory.unfinished.hold(self._refuse_more, held)
+
+    def _count_unread(self, count: int) -> None:
+        if count != self._unread_bytes:
+            self._unread_bytes = count
+            self.factory.unread.hold(self.abort, count)
+
+    def _refuse_more(self) -> None:
+        """All connections together hold too much, and this one most."""
+        self._held_bytes = 0
+        if self._core.is_waiting:  # what it sent ahead is the trouble, and there is no answer to that
+            self._leave()
+            self.abort()
+            return
+        self._core.refuse(503, "too much is being received at the moment")
+        self._run(self._core.advance())
 
     def _flush(self) -> None:
         data = self._core.data_to_send()
         if data and not self._gone:
             self.transport.write(data)
+            if self._is_full:
+                self._count_unread(self._unread_bytes + len(data))
 
     def _ask(self, request: Request) -> Response | None:
         """Call the site; None means that the answer comes later, to `_answered`."""
@@ -276,6 +309,7 @@ class HttpServerProtocol(Protocol):
     def _respond(self, response: Response, request: Request) -> None:
         if self.factory.is_draining:
             self._core.close_after_response()
+        self.factory.answered(self)
         try:
             self._core.respond(response)
         except ValueError:
@@ -349,7 +383,8 @@ class HttpServerProtocol(Protocol):
         if not self._gone:
             self._gone = True
             self.factory.leave(self)
-        self._count_body()
+        self._count_held()
+        self._count_unread(0)
 
 
 def _can_half_close(transport: ITransport) -> bool:
@@ -369,12 +404,17 @@ class HttpServerFactory(Factory):
             drained.  See `switch_protocol`.  None: ``Upgrade`` is ignored.
         limits: What each connection may cost; None for the defaults.
         clock: The reactor, for timers and the ``Date`` header.
-        max_connections: Open connections; further ones are answered 503 and closed.
-        max_body_bytes: Of all bodies that are not complete; those beyond are answered 503.
+        max_connections: Open connections.  A further one takes the place of one that no request is out of;
+            without such it is answered 503 and closed.
+        max_unfinished_bytes: Of all requests that are not complete, or wait for their turn; see
+            `txbridge.net.budget`.  Who gives way is answered 503, or closed.
+        max_unread_bytes: Of all answers that are not read; who gives way is closed.
         refuse: Makes the answers to requests that never reach the site, and the 500s.
 
     Attributes:
         is_draining: `drain` was called.
+        unfinished: Counts what is received.
+        unread: Counts what is not read.
     """
 
     noisy = False
@@ -388,7 +428,8 @@ class HttpServerFactory(Factory):
         limits: HttpLimits | None = None,
         clock: IReactorTime,
         max_connections: int = MAX_CONNECTIONS,
-        max_body_bytes: int = MAX_BODY_BYTES,
+        max_unfinished_bytes: int = MAX_UNFINISHED_BYTES,
+        max_unread_bytes: int = MAX_UNREAD_BYTES,
         refuse: Callable[[int, str], Response] = plain_refusal,
     ) -> None:
         self.respond = respond
@@ -396,10 +437,10 @@ class HttpServerFactory(Factory):
         self.limits = HttpLimits() if limits is None else limits
         self.clock = clock
         self.max_connections = max_connections
-        self.max_body_bytes = max_body_bytes
-        self._body_bytes = 0
+        self.unfinished = Budget(max_unfinished_bytes)
+        self.unread = Budget(max_unread_bytes)
         self.refuse = refuse
-        self._connections: set[HttpServerProtocol] = set()
+        self._connections: dict[HttpServerProtocol, None] = {}  # who was answered last is last
         self._in_flight = 0
         self.is_draining = False
         self._ending: IDelayedCall | None = None
@@ -461,20 +502,26 @@ class HttpServerFactory(Factory):
         """Count a new connection, or say why it is refused; called by the protocol."""
         if self.is_draining:
             return _LEAVING
-        if len(self._connections) >= self.max_connections:
+        if len(self._connections) >= self.max_connections and not self._make_room():
             return "there are too many connections"
-        self._connections.add(protocol)
+        self._connections[protocol] = None
         return None
+
+    def _make_room(self) -> bool:
+        return any(
+            protocol.give_place(idle=idle) for idle in (True, False) for protocol in list(self._connections)
+        )
+
+    def answered(self, protocol: HttpServerProtocol) -> None:
+        """Let others give their place before this one; called by the protocol."""
+        if protocol in self._connections:
+            del self._connections[protocol]
+            self._connections[protocol] = None
 
     def leave(self, protocol: HttpServerProtocol) -> None:
         """Forget a connection; called by the protocol when it is closed or handed over."""
-        self._connections.discard(protocol)
+        self._connections.pop(protocol, None)
         self._check_drained()
-
-    def hold(self, more: int) -> bool:
-        """Count bytes of unfinished bodies, or fewer; False when there are too many.  For the protocol."""
-        self._body_bytes += more
-        return self._body_bytes <= self.max_body_bytes
 
     def begin(self) -> None:
         """The site works on a request; called by the protocol."""
