@@ -342,7 +342,7 @@ def test_a_list_gathers_the_rows_of_each_feed():
 def test_version_1_takes_the_position_for_the_id():
     feed = cosm_csv.decode(Environment, b"18.6, 77,,x\n", legacy=True)
     values = {one.id: one.current_value for one in feed.datastreams.values()}
-    assert values == {"0": "18.6", "1": "77", "3": "x"}
+    assert values == {"0": "18.6", "1": "77", "2": None, "3": "x"}
 
 
 @pytest.mark.parametrize(

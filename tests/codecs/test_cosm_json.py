@@ -664,3 +664,43 @@ def test_what_json_has_no_form_for_is_refused():
     feed.title = 1j  # type: ignore[assignment]  # the point of this test
     with pytest.raises(EncodeError, match="complex"):
         cosm_json.encode(feed)
+
+
+def test_version_1_has_each_value_in_values_with_whole_seconds():
+    """As xively-rb writes 0.6-alpha: exactly one element, whether there is a value or not."""
+    when = datetime(2013, 6, 3, 9, 15, 41, 900000, tzinfo=UTC)
+    streams = [
+        Datastream(
+            id="0", current_value="22.0", at=when, max_value="78.5", min_value="11.0", tags=["temperature"]
+        ),
+        Datastream(id="1"),
+    ]
+    feed = Environment(id=7, updated=when, version="0.6-alpha", datastreams=streams)
+    assert json.loads(cosm_json.encode(feed, legacy=True)) == {
+        "id": 7,
+        "updated": "2013-06-03T09:15:41Z",
+        "version": "0.6-alpha",
+        "datastreams": [
+            {
+                "id": "0",
+                "values": [
+                    {
+                        "recorded_at": "2013-06-03T09:15:41Z",
+                        "value": "22.0",
+                        "max_value": "78.5",
+                        "min_value": "11.0",
+                    }
+                ],
+                "tags": ["temperature"],
+            },
+            {"id": "1", "values": [{}]},
+        ],
+    }
+    alone = json.loads(
+        cosm_json.encode(streams[0], legacy=True, versioned=True, zone=timezone(timedelta(hours=2)))
+    )
+    assert alone["version"] == "0.6-alpha"
+    assert alone["values"][0]["recorded_at"] == "2013-06-03T11:15:41+02:00"
+    again = cosm_json.decode(Environment, cosm_json.encode(feed, legacy=True))
+    assert again.datastreams["0"].current_value == "22.0"
+    assert again.datastreams["0"].at == when.replace(microsecond=0)

@@ -104,7 +104,10 @@ def tree_of(feed: Environment) -> etree._Element:
     namespaces: dict[Any, str] = {None: EEML_NAMESPACE, "xsi": XSI_NAMESPACE}
     root = etree.Element(
         f"{{{EEML_NAMESPACE}}}eeml",
-        {"version": "0.5.1", f"{{{XSI_NAMESPACE}}}schemaLocation": eeml._SCHEMA},
+        {
+            "version": "0.5.1",
+            f"{{{XSI_NAMESPACE}}}schemaLocation": f"{EEML_NAMESPACE} {EEML_NAMESPACE}/0.5.1.xsd",
+        },
         nsmap=namespaces,
     )
     environment = add(
@@ -834,3 +837,42 @@ def test_a_number_of_very_many_digits_is_text_or_refused():
     assert len(error.reason) < 200
     assert len(refusal(Environment, in_feed(f"<private>{digits}</private>")).reason) < 200
     assert len(refusal(Environment, in_feed(f"<location><lat>{digits}</lat></location>")).reason) < 200
+
+
+def test_version_1_has_a_value_with_its_extremes_and_whole_seconds():
+    """What Net::Pachube's tests hold as an answer of the service."""
+    when = datetime(2009, 4, 30, 22, 24, 11, 250000, tzinfo=UTC)
+    feed = Environment(
+        id=1,
+        title="Temperature",
+        updated=when,
+        creator="http://www.haque.co.uk",
+        datastreams=[
+            Datastream(
+                id="0",
+                current_value="22.3",
+                at=when,
+                min_value="0.0",
+                max_value="34.0",
+                tags=["temperature"],
+                unit=Unit(type="derivedSI", symbol="C", label="Celsius"),
+                datapoints=[Datapoint(at=when, value="22.3")],
+            ),
+            Datastream(id="1"),
+        ],
+    )
+    assert eeml.encode(feed, legacy=True).decode() == (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<eeml xmlns="http://www.eeml.org/xsd/005" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+        ' version="5" xsi:schemaLocation="http://www.eeml.org/xsd/005 http://www.eeml.org/xsd/005/005.xsd">'
+        '<environment updated="2009-04-30T22:24:11Z" id="1" creator="http://www.haque.co.uk">'
+        "<title>Temperature</title>"
+        '<data id="0"><tag>temperature</tag><value minValue="0.0" maxValue="34.0">22.3</value>'
+        '<unit type="derivedSI" symbol="C">Celsius</unit></data>'
+        '<data id="1"></data>'
+        "</environment></eeml>\n"
+    )
+    again = eeml.decode(Environment, eeml.encode(feed, legacy=True)).datastreams["0"]
+    assert (again.current_value, again.min_value, again.max_value) == ("22.3", "0.0", "34.0")
+    alone = eeml.encode(feed.datastreams["0"], legacy=True, environment=feed)
+    assert b'id="1" creator="http://www.haque.co.uk"><data id="0"><tag>' in alone

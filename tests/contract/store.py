@@ -497,6 +497,50 @@ class StoreContract(ABC):
         assert (await store.delete_datastream(feed_id, "t", allow)).snapshot.environment.datastreams == {}
         assert (await store.delete_feed(feed_id, allow)).snapshot is None
 
+    async def test_a_write_may_put_its_datastreams_in_the_place_of_all_there_are(self, store):
+        feed_id = await self.feed(
+            store, *(Datastream(id=name, current_value="1", tags=["x"]) for name in ("a", "b", "c"))
+        )
+        store.watched = lambda asked: True
+        document = Environment(datastreams=[Datastream(id="b", current_value="2"), Datastream(id="d")])
+        written = await store.update_feed(feed_id, document, at("09:00:00"), allow, allow)
+        assert (written.removed, written.created, written.changed) == (("a", "c"), ("d",), ("b",))
+        after = await store.read_feed(feed_id)
+        assert written.snapshot == after
+        assert list(after.environment.datastreams) == ["b", "d"]
+        assert (after.environment.title, after.environment.datastreams["b"].tags) == ("Boiler room", ["x"])
+        assert await self.all_points(store, feed_id, "b") == [(MORNING, "1"), (at("09:00:00"), "2")]
+        again = await store.update_feed(
+            feed_id, Environment(datastreams=[Datastream(id="a")]), at("09:01:00"), allow, allow
+        )
+        assert again.removed == ("b", "d")
+        assert await self.all_points(store, feed_id, "a") == []
+
+    async def test_who_may_not_remove_replaces_nothing(self, store):
+        feed_id = await self.feed(store, Datastream(id="a", current_value="1"))
+        before = await store.read_feed(feed_id)
+        with pytest.raises(Refused):
+            await store.update_feed(
+                feed_id,
+                Environment(title="x", datastreams=[Datastream(id="b")]),
+                at("09:00:00"),
+                allow,
+                refuse,
+            )
+        assert await store.read_feed(feed_id) == before
+        same = Environment(datastreams=[Datastream(id="a", current_value="2")])
+        assert (await store.update_feed(feed_id, same, at("09:00:00"), allow, refuse)).removed == ()
+
+    async def test_a_full_feed_can_be_replaced_and_not_by_too_many(self, store):
+        feed_id = await self.feed(store, *(Datastream(id=str(n)) for n in range(MAX_DATASTREAMS)))
+        others = Environment(datastreams=[Datastream(id=f"x{n}") for n in range(MAX_DATASTREAMS + 1)])
+        with pytest.raises(Full):
+            await store.update_feed(feed_id, others, MORNING, allow, allow)
+        assert "0" in (await store.read_feed(feed_id, ["0"])).environment.datastreams
+        some = Environment(datastreams=[Datastream(id="x"), Datastream(id="0")])
+        await store.update_feed(feed_id, some, MORNING, allow, allow)
+        assert list((await store.read_feed(feed_id)).environment.datastreams) == ["0", "x"]
+
     # ----------------------------------------------------------------------------- datastreams
 
     async def test_several_datastreams_are_created_or_none(self, store):

@@ -2,8 +2,9 @@
 
 A feed is ``stream,instant,value`` rows, a list of feeds has the feed's number in front, a
 datastream is ``instant,value`` rows.  Version 1 has values alone: one row for a feed, where the
-position is the datastream's id, and one field for a datastream.  There is no header; which of
-these a document is follows from where it was sent, never from its looks.
+position is the datastream's id and an empty field is one without a value, and one field for a
+datastream.  There is no header; which of these a document is follows from where it was sent, never
+from its looks.
 
 What CSV cannot carry: everything that is not an id, an instant or a value (titles, tags, units,
 locations, extremes); datastreams without a value; white space around a value, or an empty
@@ -332,7 +333,7 @@ def _read_datapoint(rows: list[_Row]) -> Datapoint:
 def _read_legacy_feed(rows: list[_Row]) -> Environment:
     _, fields = _only(rows)
     streams = [
-        Datastream(id=str(position), current_value=value) for position, value in enumerate(fields) if value
+        Datastream(id=str(position), current_value=value or None) for position, value in enumerate(fields)
     ]
     return Environment(datastreams=streams)
 

@@ -1,4 +1,4 @@
-"""JSON 1.0.0, and what is accepted of 0.6-alpha.
+"""JSON 1.0.0, and 0.6-alpha: what is accepted of it, and feeds and datastreams as version 1 showed them.
 
 A document is read in one of two ways with one result.  Documents that are written the way this
 codec writes them go through msgspec straight into the structures.  Whatever msgspec refuses, or
@@ -28,7 +28,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from txbridge.codecs.limits import DEFAULT_LIMITS, DecodeLimits, check_json_depth, count_openings
-from txbridge.codecs.points import instant_text, members_are_plain, points_to_json
+from txbridge.codecs.points import instant_text, members_are_plain, points_to_json, whole_seconds_text
 from txbridge.errors import DecodeError, EncodeError
 from txbridge.model.accounts import (
     Key,
@@ -60,6 +60,7 @@ __all__ = ["decode", "encode"]
 
 FORMAT = "json"
 VERSION = "1.0.0"
+LEGACY_VERSION = "0.6-alpha"
 
 S = TypeVar("S", bound=Structure)
 T = TypeVar("T")
@@ -83,6 +84,7 @@ def encode(
     zone: tzinfo | None = None,
     versioned: bool = False,
     notified_always: bool = False,
+    legacy: bool = False,
 ) -> bytes:
     """Write a structure as compact JSON.
 
@@ -91,17 +93,19 @@ def encode(
     Args:
         structure: Any shared structure.
         zone: The offset to show instants in; None is UTC.
-        versioned: End a datastream with ``"version":"1.0.0"``, as the service does where a
-            datastream is the whole document.
+        versioned: End a datastream with its ``"version"``, as the service does where a datastream is
+            the whole document.
         notified_always: Write ``"notified_at":""`` for a trigger that never fired.
+        legacy: Write feeds and datastreams as 0.6-alpha does: values in ``values``, instants in
+            whole seconds.
 
     Raises:
         EncodeError: A text holds half of a surrogate pair, or a member something that is no text,
             number or instant.
     """
-    document = _Writer(zone, notified_always).document(structure)
+    document = (_LegacyWriter if legacy else _Writer)(zone, notified_always).document(structure)
     if versioned and isinstance(structure, Datastream):
-        document["version"] = VERSION
+        document["version"] = LEGACY_VERSION if legacy else VERSION
     try:
         return _WRITE(document)
     except UnicodeEncodeError:
@@ -284,6 +288,35 @@ class _Writer:
 
     def users(self, users: UserList) -> list[Any]:
         return [self.user(user) for user in users.users]
+
+
+class _LegacyWriter(_Writer):
+    """Writes datastreams as 0.6-alpha did; ``values`` always has one element.
+
+    Source: xively-rb ``templates/json/datastream_defaults.rb``.
+    """
+
+    def document(self, structure: Structure) -> Any:
+        return (
+            self.datastream(structure) if isinstance(structure, Datastream) else super().document(structure)
+        )
+
+    def _instant(self, at: datetime | None) -> str | None:
+        return None if at is None else whole_seconds_text(at, self._zone)
+
+    def datastream(self, stream: Datastream, name: str | None = None, path: str = "") -> dict[str, Any]:
+        value = _present(
+            recorded_at=self._instant(stream.at),
+            value=stream.current_value,
+            max_value=stream.max_value,
+            min_value=stream.min_value,
+        )
+        return _present(
+            id=stream.id if stream.id is not None else name,
+            values=[value],
+            tags=stream.tags,
+            unit=None if stream.unit is None else self.unit(stream.unit),
+        )
 
 
 _USER_TEXTS = ("login", "email", "full_name", "first_name", "last_name", "organisation", "about", "website")

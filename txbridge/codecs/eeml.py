@@ -1,4 +1,4 @@
-"""EEML 0.5.1, and the plain XML of triggers, keys and users; EEML 005 is read as well.
+"""EEML 0.5.1, and the plain XML of triggers, keys and users; EEML 005 is read, and written for version 1.
 
 Documents are written from templates, because building a tree costs ten times as much; tests hold
 the templates to what lxml writes for the same tree.  They are read by local name whatever the
@@ -25,9 +25,9 @@ from typing import Any, TypeAlias, TypeVar
 from xml.etree.ElementTree import Element
 
 from txbridge.codecs.eeml_runs import MARK, Columns, take_runs
-from txbridge.codecs.fields import EEML_NAMESPACE, OPENSEARCH_NAMESPACE, XSI_NAMESPACE
+from txbridge.codecs.fields import EEML_005_NAMESPACE, EEML_NAMESPACE, OPENSEARCH_NAMESPACE, XSI_NAMESPACE
 from txbridge.codecs.limits import DEFAULT_LIMITS, DecodeLimits, parse_xml
-from txbridge.codecs.points import instant_text, instant_texts, points_from_text
+from txbridge.codecs.points import instant_text, instant_texts, points_from_text, whole_seconds_text
 from txbridge.errors import DecodeError, EncodeError
 from txbridge.model.accounts import (
     Key,
@@ -63,7 +63,6 @@ T = TypeVar("T")
 
 _Runs: TypeAlias = Sequence[Columns]  # what `take_runs` took out of the document
 
-_SCHEMA = f"{EEML_NAMESPACE} {EEML_NAMESPACE}/0.5.1.xsd"
 _BLANKS = " \t\r\n"
 
 _FEED_TEXTS = (
@@ -126,6 +125,7 @@ def encode(
     zone: tzinfo | None = None,
     environment: Environment | None = None,
     notified_always: bool = False,
+    legacy: bool = False,
 ) -> bytes:
     """Write a structure as XML, without indentation.
 
@@ -135,6 +135,8 @@ def encode(
         zone: The offset to show instants in; None is UTC.
         environment: The feed of a datastream: its number, creator and last write stand around it.
         notified_always: Write an empty ``notified-at`` for a trigger that never fired.
+        legacy: Write feeds and datastreams as EEML 005 does: a ``value`` with its extremes, instants
+            in whole seconds, no history.
 
     Raises:
         EncodeError: The structure is no document of its own, or holds a character that XML has
@@ -143,13 +145,16 @@ def encode(
     write = _WRITERS.get(type(structure))
     if write is None:
         raise EncodeError(FORMAT, "", f"{type(structure).__name__} has no XML document of its own")
-    writer = _Writer(zone, environment, notified_always)
+    writer = (_LegacyWriter if legacy else _Writer)(zone, environment, notified_always)
     write(writer, structure)
     return ('<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(writer.parts) + "\n").encode("utf-8")
 
 
 class _Writer:
     """Gathers the parts of one document."""
+
+    namespace, version = EEML_NAMESPACE, "0.5.1"
+    schema = "0.5.1.xsd"
 
     def __init__(self, zone: tzinfo | None, environment: Environment | None, notified_always: bool) -> None:
         self.parts: list[str] = []
@@ -169,8 +174,8 @@ class _Writer:
     def _open_eeml(self, opensearch: bool = False) -> None:
         extra = f' xmlns:opensearch="{OPENSEARCH_NAMESPACE}"' if opensearch else ""
         self.parts.append(
-            f'<eeml xmlns="{EEML_NAMESPACE}" xmlns:xsi="{XSI_NAMESPACE}"{extra} version="0.5.1"'
-            f' xsi:schemaLocation="{_SCHEMA}">'
+            f'<eeml xmlns="{self.namespace}" xmlns:xsi="{XSI_NAMESPACE}"{extra} version="{self.version}"'
+            f' xsi:schemaLocation="{self.namespace} {self.namespace}/{self.schema}">'
         )
 
     def feed_document(self, feed: Environment) -> None:
@@ -268,23 +273,29 @@ class _Writer:
         self.parts.append(f"<data{_attribute('id', stream.id if stream.id is not None else name, path)}>")
         for index, tag in enumerate(stream.tags or ()):
             self.parts.append(f"<tag>{_escaped(tag, f'{prefix}tags[{index}]')}</tag>")
-        if stream.current_value is not None or stream.at is not None:
-            at = _attribute("at", self._instant(stream.at), path)
-            self._element("current_value", stream.current_value or "", path, at)
-        self._element("max_value", stream.max_value, path)
-        self._element("min_value", stream.min_value, path)
+        self._value(stream, path)
         unit = stream.unit
         if unit is not None and unit != Unit():
             where = f"{prefix}unit"
             attributes = _attribute("type", unit.type, where) + _attribute("symbol", unit.symbol, where)
             label = _escaped(unit.label or "", f"{where}.label")
             self.parts.append(f"<unit{attributes}>{label}</unit>")
+        self._history(stream, prefix)
+        self.parts.append("</data>")
+
+    def _value(self, stream: Datastream, path: str) -> None:
+        if stream.current_value is not None or stream.at is not None:
+            at = _attribute("at", self._instant(stream.at), path)
+            self._element("current_value", stream.current_value or "", path, at)
+        self._element("max_value", stream.max_value, path)
+        self._element("min_value", stream.min_value, path)
+
+    def _history(self, stream: Datastream, prefix: str) -> None:
         if stream.datapoints or stream.datapoints_function is not None:
             function = _attribute("function", stream.datapoints_function, f"{prefix}datapoints")
             self.parts.append(f"<datapoints{function}>")
             self._points(stream.datapoints, f"{prefix}datapoints")
             self.parts.append("</datapoints>")
-        self.parts.append("</data>")
 
     def _points(self, points: Sequence[Datapoint], path: str) -> None:
         stamps = instant_texts([point.at for point in points], self._zone)
@@ -400,6 +411,25 @@ class _Writer:
         self._element("api_key", user.api_key, path)
         self._element("password", user.password, path)
         self.parts.append("</user>")
+
+
+class _LegacyWriter(_Writer):
+    """Writes feeds as EEML 005.  Source: xively-rb ``templates/xml/feed_defaults.rb``."""
+
+    namespace, version = EEML_005_NAMESPACE, "5"
+    schema = "005.xsd"
+
+    def _instant(self, at: datetime | None) -> str | None:
+        return None if at is None else whole_seconds_text(at, self._zone)
+
+    def _value(self, stream: Datastream, path: str) -> None:
+        extremes = _attribute("minValue", stream.min_value, path)
+        extremes += _attribute("maxValue", stream.max_value, path)
+        if stream.current_value is not None or extremes:
+            self._element("value", stream.current_value or "", path, extremes)
+
+    def _history(self, stream: Datastream, prefix: str) -> None:
+        """There is none."""
 
 
 _WRITERS: dict[type, Callable[[_Writer, Any], None]] = {

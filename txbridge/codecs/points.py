@@ -42,6 +42,7 @@ __all__ = [
     "members_are_plain",
     "number_texts",
     "points_from_text",
+    "whole_seconds_text",
 ]
 
 _FULL = len("2013-06-03T09:15:42.250000Z")
@@ -58,6 +59,12 @@ def instant_text(at: datetime, zone: tzinfo | None) -> str:
         return format_instant(at, None if zone is UTC else zone)
     except OverflowError:
         return format_instant(at)
+
+
+def whole_seconds_text(at: datetime, zone: tzinfo | None) -> str:
+    """One instant without a fraction, as the formats of version 1 have it."""
+    text = instant_text(at, zone)
+    return text[: _WHOLE - 1] + text[_FULL - 1 :]
 
 
 def _are_full(written: bytes, count: int) -> bool:

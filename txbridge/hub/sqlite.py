@@ -186,11 +186,18 @@ class SqliteStore:
         return self._read(lambda connection: reads.read_feed(connection, feed_id, datastreams))
 
     def update_feed(
-        self, feed_id: int, environment: Environment, now: datetime, guard: Guard
+        self,
+        feed_id: int,
+        environment: Environment,
+        now: datetime,
+        guard: Guard,
+        removing: Guard | None = None,
     ) -> Deferred[Written]:
-        """Merge this document into a feed."""
+        """Merge this document into a feed, or put its datastreams in the place of those there are."""
         return self._write(
-            lambda connection: writes.update_feed(connection, feed_id, environment, now, guard, self.watched),
+            lambda connection: writes.update_feed(
+                connection, feed_id, environment, now, guard, self.watched, removing
+            ),
             _weight(environment.datastreams.values()),
         )
 

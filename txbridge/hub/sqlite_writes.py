@@ -300,14 +300,17 @@ def update_feed(
     now: datetime,
     guard: Guard,
     watched: _Watched,
+    removing: Guard | None = None,
 ) -> Written:
-    """Merge a document into a feed.
+    """Merge a document into a feed; with ``removing`` its datastreams become all there are.
 
     Raises:
         Missing: There is no such feed.
         Full: There would be too many datastreams.
     """
     changes, old = _begin(connection, feed_id, guard)
+    if removing is not None:
+        _remove_others(changes, old, environment.datastreams, removing)
     if _describes_feed(environment):
         row: _Row = dict(zip(_FEED_NAMES, old, strict=True))
         waypoint = _merge_feed(row, environment, now)
@@ -321,6 +324,21 @@ def update_feed(
         _touch(connection, feed_id, now)
     _write_datastreams(changes, environment.datastreams, environment.updated, now)
     return changes.written(watched)
+
+
+def _remove_others(
+    changes: _Changes, feed: tuple[Any, ...], kept: Mapping[str, Datastream], guard: Guard
+) -> None:
+    connection = changes.connection
+    known = connection.execute(
+        "SELECT id, stream FROM datastreams WHERE feed = ? ORDER BY id", (changes.feed_id,)
+    ).fetchall()
+    gone = [(name, stream) for name, stream in known if name not in kept]
+    if not gone:
+        return
+    guard(feed_record(connection, feed, waypoints=False))
+    for name, stream in gone:
+        _remove_datastream(changes, name, stream)
 
 
 def delete_feed(connection: sqlite3.Connection, feed_id: int, guard: Guard) -> Written:
@@ -482,10 +500,14 @@ def delete_datastream(
     """
     changes, _ = _begin(connection, feed_id, guard)
     row = _existing(connection, feed_id, datastream_id)
-    connection.execute("INSERT INTO swept (stream) VALUES (?)", (row["stream"],))
-    connection.execute("DELETE FROM datastreams WHERE stream = ?", (row["stream"],))
-    changes.removed.append(datastream_id)
+    _remove_datastream(changes, datastream_id, row["stream"])
     return changes.written(watched)
+
+
+def _remove_datastream(changes: _Changes, name: str, stream: int) -> None:
+    changes.connection.execute("INSERT INTO swept (stream) VALUES (?)", (stream,))
+    changes.connection.execute("DELETE FROM datastreams WHERE stream = ?", (stream,))
+    changes.removed.append(name)
 
 
 def sweep(connection: sqlite3.Connection) -> bool:

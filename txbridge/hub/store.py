@@ -419,9 +419,17 @@ class Store(Protocol):
         """
 
     def update_feed(
-        self, feed_id: int, environment: Environment, now: datetime, guard: Guard
+        self,
+        feed_id: int,
+        environment: Environment,
+        now: datetime,
+        guard: Guard,
+        removing: Guard | None = None,
     ) -> Deferred[Written]:
         """Merge this document into a feed: members that are None stay as they are.
+
+        With ``removing`` datastreams that the document does not name are removed with their history;
+        it is asked as a guard when there are some.
 
         Datastreams that do not exist are created.  A datastream's ``current_value`` is recorded
         at its ``at``, else at the document's ``updated``, else at ``now`` (and then always
