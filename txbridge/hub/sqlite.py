@@ -108,10 +108,17 @@ class SqliteStore:
         await self._writer.close()
         self._lock.release()
 
-    def _write(self, work: Callable[[Connection], T], weight: int = 1) -> Deferred[T]:
+    def write(self, work: Callable[[Connection], T], weight: int = 1) -> Deferred[T]:
+        """Run work in a transaction that writes, for others who keep something in this file.
+
+        Args:
+            work: Called in the writer's thread; what it raises undoes what it did.
+            weight: About how many rows it writes.
+        """
         return fail(Closed("the store")) if self._closing else self._writer.submit(work, weight)
 
-    def _read(self, work: Callable[[Connection], T]) -> Deferred[T]:
+    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
+        """Run work in a transaction that reads."""
         return fail(Closed("the store")) if self._closing else self._readers.submit(work)
 
     # -------------------------------------------------------------------------------- accounts
@@ -120,70 +127,70 @@ class SqliteStore:
         self, login: str, record: KeyRecord | None, account: AccountRecord | None = None
     ) -> Deferred[None]:
         """Make an account."""
-        return self._write(lambda connection: writes.create_account(connection, login, record, account))
+        return self.write(lambda connection: writes.create_account(connection, login, record, account))
 
     def has_accounts(self) -> Deferred[bool]:
         """Whether this store was ever set up."""
-        return self._read(reads.has_accounts)
+        return self.read(reads.has_accounts)
 
     def read_account(self, login: str) -> Deferred[AccountRecord]:
         """An account."""
-        return self._read(lambda connection: reads.read_account(connection, login))
+        return self.read(lambda connection: reads.read_account(connection, login))
 
     def list_accounts(self) -> Deferred[list[AccountRecord]]:
         """All accounts, by login."""
-        return self._read(reads.list_accounts)
+        return self.read(reads.list_accounts)
 
     def update_account(self, account: AccountRecord) -> Deferred[None]:
         """Merge into the account of this login."""
-        return self._write(lambda connection: writes.update_account(connection, account))
+        return self.write(lambda connection: writes.update_account(connection, account))
 
     def delete_account(self, login: str) -> Deferred[list[Written]]:
         """Remove an account with its keys and its feeds."""
-        return self._write(lambda connection: writes.delete_account(connection, login))
+        return self.write(lambda connection: writes.delete_account(connection, login))
 
     # ------------------------------------------------------------------------------------ keys
 
     def find_key(self, digest: bytes) -> Deferred[KeyRecord | None]:
         """The key with this digest."""
-        return self._read(lambda connection: reads.find_key(connection, digest))
+        return self.read(lambda connection: reads.find_key(connection, digest))
 
     def find_key_by_reference(self, reference: str) -> Deferred[KeyRecord | None]:
         """The key with this reference."""
-        return self._read(lambda connection: reads.find_key_by_reference(connection, reference))
+        return self.read(lambda connection: reads.find_key_by_reference(connection, reference))
 
     def list_keys(self, login: str, feed_id: int | None = None) -> Deferred[list[KeyRecord]]:
         """The keys of an account, oldest first."""
-        return self._read(lambda connection: reads.list_keys(connection, login, feed_id))
+        return self.read(lambda connection: reads.list_keys(connection, login, feed_id))
 
     def create_key(self, record: KeyRecord) -> Deferred[None]:
         """Add a key to an account."""
-        return self._write(lambda connection: writes.create_key(connection, record))
+        return self.write(lambda connection: writes.create_key(connection, record))
 
     def update_key(self, digest: bytes, key: Key, new_digest: bytes | None = None) -> Deferred[None]:
         """Put this in the place of what a key was."""
-        return self._write(lambda connection: writes.update_key(connection, digest, key, new_digest))
+        return self.write(lambda connection: writes.update_key(connection, digest, key, new_digest))
 
     def delete_key(self, digest: bytes) -> Deferred[None]:
         """Remove a key."""
-        return self._write(lambda connection: writes.delete_key(connection, digest))
+        return self.write(lambda connection: writes.delete_key(connection, digest))
 
     def replace_keys(self, login: str, record: KeyRecord) -> Deferred[None]:
         """Make this the only key of an account."""
-        return self._write(lambda connection: writes.replace_keys(connection, login, record))
+        return self.write(lambda connection: writes.replace_keys(connection, login, record))
 
     # ----------------------------------------------------------------------------------- feeds
 
     def create_feed(self, owner: str, environment: Environment, now: datetime) -> Deferred[Written]:
         """Make a feed with the datastreams and values of this document."""
-        return self._write(
+        return self.write(
             lambda connection: writes.create_feed(connection, owner, environment, now, self.watched),
             _weight(environment.datastreams.values()),
         )
 
     def read_feed(self, feed_id: int, datastreams: Sequence[str] | None = None) -> Deferred[FeedRecord]:
         """A feed with all its datastreams, or only these."""
-        return self._read(lambda connection: reads.read_feed(connection, feed_id, datastreams))
+        return self.read(lambda connection: reads.read_feed(connection, feed_id, datastreams))
 
     def update_feed(
         self,
@@ -194,7 +201,7 @@ class SqliteStore:
         removing: Guard | None = None,
     ) -> Deferred[Written]:
         """Merge this document into a feed, or put its datastreams in the place of those there are."""
-        return self._write(
+        return self.write(
             lambda connection: writes.update_feed(
                 connection, feed_id, environment, now, guard, self.watched, removing
             ),
@@ -203,11 +210,11 @@ class SqliteStore:
 
     def delete_feed(self, feed_id: int, guard: Guard) -> Deferred[Written]:
         """Remove a feed with all its history."""
-        return self._write(lambda connection: writes.delete_feed(connection, feed_id, guard))
+        return self.write(lambda connection: writes.delete_feed(connection, feed_id, guard))
 
     def list_feeds(self, search: FeedSearch) -> Deferred[tuple[int, list[FeedRecord]]]:
         """How many feeds match, and those of the page."""
-        return self._read(lambda connection: reads.list_feeds(connection, search))
+        return self.read(lambda connection: reads.list_feeds(connection, search))
 
     # ----------------------------------------------------------------------------- datastreams
 
@@ -215,7 +222,7 @@ class SqliteStore:
         self, feed_id: int, datastreams: Sequence[Datastream], now: datetime, guard: Guard
     ) -> Deferred[Written]:
         """Add datastreams with their values."""
-        return self._write(
+        return self.write(
             lambda connection: writes.create_datastreams(
                 connection, feed_id, datastreams, now, guard, self.watched
             ),
@@ -226,7 +233,7 @@ class SqliteStore:
         self, feed_id: int, datastream_id: str, datastream: Datastream, now: datetime, guard: Guard
     ) -> Deferred[Written]:
         """Merge into one datastream, which must exist."""
-        return self._write(
+        return self.write(
             lambda connection: writes.update_datastream(
                 connection, feed_id, datastream_id, datastream, now, guard, self.watched
             ),
@@ -235,7 +242,7 @@ class SqliteStore:
 
     def delete_datastream(self, feed_id: int, datastream_id: str, guard: Guard) -> Deferred[Written]:
         """Remove a datastream with its history."""
-        return self._write(
+        return self.write(
             lambda connection: writes.delete_datastream(
                 connection, feed_id, datastream_id, guard, self.watched
             )
@@ -245,13 +252,13 @@ class SqliteStore:
 
     def read_datapoint(self, feed_id: int, datastream_id: str, at: datetime) -> Deferred[Datapoint]:
         """The point at exactly this instant."""
-        return self._read(lambda connection: reads.read_datapoint(connection, feed_id, datastream_id, at))
+        return self.read(lambda connection: reads.read_datapoint(connection, feed_id, datastream_id, at))
 
     def update_datapoint(
         self, feed_id: int, datastream_id: str, at: datetime, value: str, now: datetime, guard: Guard
     ) -> Deferred[Written]:
         """Change the value of a point that exists."""
-        return self._write(
+        return self.write(
             lambda connection: writes.update_datapoint(
                 connection, feed_id, datastream_id, at, value, now, guard, self.watched
             )
@@ -267,7 +274,7 @@ class SqliteStore:
         guard: Guard,
     ) -> Deferred[Written]:
         """Remove the points from ``start`` to ``end``, both inclusive; None is unbounded."""
-        return self._write(
+        return self.write(
             lambda connection: writes.delete_datapoints(
                 connection, feed_id, datastream_id, start, end, now, guard, self.watched
             )
@@ -277,19 +284,19 @@ class SqliteStore:
         self, feed_id: int, datastreams: Sequence[str], query: HistoryQuery
     ) -> Deferred[list[DatastreamHistory]]:
         """Points of these datastreams, in their order; ids that do not exist are left out."""
-        return self._read(lambda connection: reads.read_history(connection, feed_id, datastreams, query))
+        return self.read(lambda connection: reads.read_history(connection, feed_id, datastreams, query))
 
     def read_values_at(
         self, feed_id: int, datastreams: Sequence[str], at: datetime
     ) -> Deferred[dict[str, Datapoint]]:
         """The newest point at or before an instant of each datastream that has one."""
-        return self._read(lambda connection: reads.read_values_at(connection, feed_id, datastreams, at))
+        return self.read(lambda connection: reads.read_values_at(connection, feed_id, datastreams, at))
 
     def read_points(
         self, feed_id: int, datastream_id: str, after: datetime | None, limit: int
     ) -> Deferred[list[Datapoint]]:
         """The next stored points after an instant, ascending."""
-        return self._read(
+        return self.read(
             lambda connection: reads.read_points(connection, feed_id, datastream_id, after, limit)
         )
 
@@ -297,45 +304,45 @@ class SqliteStore:
 
     def create_trigger(self, owner: str, trigger: Trigger, now: datetime, guard: Guard) -> Deferred[int]:
         """Watch a datastream; gives the trigger's number."""
-        return self._write(lambda connection: triggers.create_trigger(connection, owner, trigger, now, guard))
+        return self.write(lambda connection: triggers.create_trigger(connection, owner, trigger, now, guard))
 
     def read_trigger(self, number: int) -> Deferred[TriggerRecord]:
         """A trigger."""
-        return self._read(lambda connection: triggers.read_trigger(connection, number))
+        return self.read(lambda connection: triggers.read_trigger(connection, number))
 
     def list_triggers(self, owner: str, feed_id: int | None = None) -> Deferred[list[TriggerRecord]]:
         """The triggers of an account, by number."""
-        return self._read(lambda connection: triggers.list_triggers(connection, owner, feed_id))
+        return self.read(lambda connection: triggers.list_triggers(connection, owner, feed_id))
 
     def update_trigger(self, number: int, trigger: Trigger, now: datetime) -> Deferred[None]:
         """Merge into a trigger."""
-        return self._write(lambda connection: triggers.update_trigger(connection, number, trigger, now))
+        return self.write(lambda connection: triggers.update_trigger(connection, number, trigger, now))
 
     def delete_trigger(self, number: int) -> Deferred[None]:
         """Remove a trigger with what it still has to say."""
-        return self._write(lambda connection: triggers.delete_trigger(connection, number))
+        return self.write(lambda connection: triggers.delete_trigger(connection, number))
 
     def freeze(self, before: datetime, now: datetime) -> Deferred[int]:
         """Let the triggers fire that watch for silence."""
-        return self._write(lambda connection: triggers.freeze(connection, before, now))
+        return self.write(lambda connection: triggers.freeze(connection, before, now))
 
     def due_notices(self, now: datetime, limit: int) -> Deferred[list[Notice]]:
         """Notices that are to be delivered now."""
-        return self._read(lambda connection: triggers.due_notices(connection, now, limit))
+        return self.read(lambda connection: triggers.due_notices(connection, now, limit))
 
     def next_notice(self) -> Deferred[datetime | None]:
         """When the next notice is due."""
-        return self._read(triggers.next_notice)
+        return self.read(triggers.next_notice)
 
     def settle_notice(
         self, number: int, at: datetime, outcome: str, again: datetime | None
     ) -> Deferred[None]:
         """Write down a try to deliver a notice."""
-        return self._write(lambda connection: triggers.settle_notice(connection, number, at, outcome, again))
+        return self.write(lambda connection: triggers.settle_notice(connection, number, at, outcome, again))
 
     def list_notices(self, trigger: int) -> Deferred[list[NoticeRecord]]:
         """A trigger's delivery log, the newest first."""
-        return self._read(lambda connection: triggers.list_notices(connection, trigger))
+        return self.read(lambda connection: triggers.list_notices(connection, trigger))
 
 
 def _weight(datastreams: Iterable[Datastream]) -> int:

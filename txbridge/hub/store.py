@@ -76,7 +76,8 @@ class Missing(Exception):
     """There is no such feed, datastream or datapoint.
 
     Attributes:
-        what: ``"account"``, ``"key"``, ``"feed"``, ``"datastream"``, ``"datapoint"`` or ``"trigger"``.
+        what: ``"account"``, ``"key"``, ``"feed"``, ``"datastream"``, ``"datapoint"``, ``"trigger"``,
+            ``"project"``, ``"device"`` or ``"token"``.
     """
 
     def __init__(self, what: str) -> None:
