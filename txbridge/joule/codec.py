@@ -15,15 +15,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from math import isfinite
 from operator import index
 from typing import Any, TypeVar
 
-from attrs import frozen
-
-from txbridge.codecs.limits import CLIENT_LIMITS, check_json_depth
+from txbridge.codecs.json_answer import JsonObject, json_kind, json_object, json_objects, read_json
 from txbridge.errors import DecodeError
 from txbridge.joule.errors import InvalidArgument
 from txbridge.joule.structures import (
@@ -47,7 +44,7 @@ from txbridge.joule.structures import (
     Proxy,
     StorageInfo,
 )
-from txbridge.model.instants import parse_instant, shorten
+from txbridge.model.instants import shorten
 from txbridge.net.operation import Answer
 
 __all__ = [
@@ -117,119 +114,20 @@ _DATATYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64",
 # ------------------------------------------------------------------------------------------ reading
 
 
-@frozen
-class _Object:
-    """One object of an answer; its members are taken with a look at their type."""
-
-    members: Mapping[str, Any]
-    path: str
-
-    def at(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
-
-    def _take(self, name: str, kinds: tuple[type, ...], what: str) -> Any:
-        value = self.members.get(name)
-        # bool is an int to Python and nothing of the kind here
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise DecodeError(FORMAT, self.at(name), f"must be {what}, not {_kind(value)}")
-        return value
-
-    def text(self, name: str) -> str:
-        taken: str = self._take(name, (str,), "text")
-        return taken
-
-    def maybe_text(self, name: str) -> str | None:
-        return None if self.members.get(name) is None else self.text(name)
-
-    def integer(self, name: str) -> int:
-        taken: int = self._take(name, (int,), "an integer")
-        if not -(1 << 63) <= taken < 1 << 63:
-            raise DecodeError(FORMAT, self.at(name), "has more than 64 bits")
-        return taken
-
-    def maybe_integer(self, name: str) -> int | None:
-        return None if self.members.get(name) is None else self.integer(name)
-
-    def number(self, name: str) -> float:
-        try:
-            return float(self._take(name, (int, float), "a number"))
-        except OverflowError:
-            raise DecodeError(FORMAT, self.at(name), "is too large") from None
-
-    def maybe_number(self, name: str) -> float | None:
-        return None if self.members.get(name) is None else self.number(name)
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        if self.members.get(name) is None:
-            return default
-        return bool(self._take(name, (bool,), "true or false"))
-
-    def instant(self, name: str) -> datetime | None:
-        text = self.maybe_text(name)
-        try:
-            return None if text is None else parse_instant(text)
-        except ValueError as error:
-            raise DecodeError(FORMAT, self.at(name), str(error)) from None
-
-    def member(self, name: str) -> _Object:
-        return _Object(self._take(name, (dict,), "an object"), self.at(name))
-
-    def maybe_member(self, name: str) -> _Object | None:
-        return None if self.members.get(name) is None else self.member(name)
-
-    def texts(self, name: str) -> dict[str, str]:
-        inside = self.maybe_member(name)
-        return {} if inside is None else {key: inside.text(key) for key in inside.members}
-
-    def items(self, name: str) -> Iterable[_Object]:
-        return _objects(self._take(name, (list,), "an array"), self.at(name))
-
-    def maybe_items(self, name: str) -> Iterable[_Object]:
-        return () if self.members.get(name) is None else self.items(name)
-
-
-def _kind(value: Any) -> str:
-    kinds = {
-        type(None): "null or absent",
-        bool: "true or false",
-        str: "text",
-        dict: "an object",
-        list: "an array",
-    }
-    return kinds.get(type(value), "a number")
-
-
-def _objects(values: Sequence[Any], path: str) -> Iterable[_Object]:
-    for number, value in enumerate(values):
-        yield _object(value, f"{path}[{number}]")
-
-
-def _object(value: Any, path: str = "") -> _Object:
-    if not isinstance(value, dict):
-        raise DecodeError(FORMAT, path, f"must be an object, not {_kind(value)}")
-    return _Object(value, path)
-
-
 def _document(body: bytes) -> Any:
-    CLIENT_LIMITS.check(FORMAT, body, b",:")
-    check_json_depth(body, MAX_JSON_DEPTH)
-    try:
-        return json.loads(body.decode("utf-8"))  # of bytes, it would guess at UTF-16 and UTF-32
-    except (ValueError, RecursionError) as error:
-        reason = f"is no answer of a Joule node: {shorten(str(error))}"
-        raise DecodeError(FORMAT, "", reason) from None
+    return read_json(body, "a Joule node", MAX_JSON_DEPTH)
 
 
 def _array(body: bytes) -> list[Any]:
     document = _document(body)
     if not isinstance(document, list):
-        raise DecodeError(FORMAT, "", f"must be an array, not {_kind(document)}")
+        raise DecodeError(FORMAT, "", f"must be an array, not {json_kind(document)}")
     return document
 
 
 def read_object(body: bytes) -> dict[str, Any]:
     """Read an object of which nothing matters, or which is only passed on."""
-    return dict(_object(_document(body)).members)
+    return dict(json_object(_document(body)).members)
 
 
 def read_folder(body: bytes) -> Folder:
@@ -238,10 +136,10 @@ def read_folder(body: bytes) -> Folder:
     Raises:
         DecodeError: It is something else, or nests deeper than `MAX_FOLDER_DEPTH`.
     """
-    return _folder(_object(_document(body)), MAX_FOLDER_DEPTH)
+    return _folder(json_object(_document(body)), MAX_FOLDER_DEPTH)
 
 
-def _folder(found: _Object, depth: int) -> Folder:
+def _folder(found: JsonObject, depth: int) -> Folder:
     if not depth:
         raise DecodeError(FORMAT, shorten(found.path), f"folders nest deeper than {MAX_FOLDER_DEPTH}")
     active = found.members.get("active_data_streams") or []
@@ -262,10 +160,10 @@ def _folder(found: _Object, depth: int) -> Folder:
 
 def read_data_stream(body: bytes) -> DataStream:
     """Read a data stream."""
-    return _data_stream(_object(_document(body)))
+    return _data_stream(json_object(_document(body)))
 
 
-def _data_stream(found: _Object) -> DataStream:
+def _data_stream(found: JsonObject) -> DataStream:
     info = found.maybe_member("data_info")
     return DataStream(
         found.text("name"),
@@ -285,7 +183,7 @@ def _data_stream(found: _Object) -> DataStream:
     )
 
 
-def _element(found: _Object) -> Element:
+def _element(found: JsonObject) -> Element:
     return Element(
         found.text("name"),
         found.maybe_text("units"),
@@ -300,7 +198,7 @@ def _element(found: _Object) -> Element:
     )
 
 
-def _data_info(found: _Object) -> DataStreamInfo:
+def _data_info(found: JsonObject) -> DataStreamInfo:
     return DataStreamInfo(
         found.maybe_integer("start"),
         found.maybe_integer("end"),
@@ -312,10 +210,10 @@ def _data_info(found: _Object) -> DataStreamInfo:
 
 def read_event_stream(body: bytes) -> EventStream:
     """Read an event stream."""
-    return _event_stream(_object(_document(body)))
+    return _event_stream(json_object(_document(body)))
 
 
-def _event_stream(found: _Object) -> EventStream:
+def _event_stream(found: JsonObject) -> EventStream:
     info = found.maybe_member("data_info")
     keep = found.maybe_integer("keep_us")
     return EventStream(
@@ -330,7 +228,7 @@ def _event_stream(found: _Object) -> EventStream:
     )
 
 
-def _event_info(found: _Object) -> EventStreamInfo:
+def _event_info(found: JsonObject) -> EventStreamInfo:
     return EventStreamInfo(
         found.maybe_integer("start"),
         found.maybe_integer("end"),
@@ -350,7 +248,7 @@ def read_event_page(body: bytes, node_uuid: str | None = None) -> list[Event]:
     Raises:
         DecodeError: It is something else, a histogram above all.
     """
-    page = _object(_document(body))
+    page = json_object(_document(body))
     if page.members.get("type") == "histogram":
         raise DecodeError(FORMAT, "type", "is a histogram where events were asked for")
     return [
@@ -368,12 +266,12 @@ def read_event_page(body: bytes, node_uuid: str | None = None) -> list[Event]:
 
 def read_count(body: bytes) -> int:
     """Read how many events there are."""
-    return _object(_document(body)).integer("count")
+    return json_object(_document(body)).integer("count")
 
 
 def read_consolidated(body: bytes) -> int:
     """Read how many breaks were taken away."""
-    return _object(_document(body)).integer("num_consolidated")
+    return json_object(_document(body)).integer("num_consolidated")
 
 
 def read_intervals(body: bytes) -> list[list[int]]:
@@ -389,15 +287,15 @@ def read_intervals(body: bytes) -> list[list[int]]:
 
 def read_annotation(body: bytes) -> Annotation:
     """Read an annotation."""
-    return _annotation(_object(_document(body)))
+    return _annotation(json_object(_document(body)))
 
 
 def read_annotations(body: bytes) -> list[Annotation]:
     """Read annotations."""
-    return [_annotation(found) for found in _objects(_array(body), "")]
+    return [_annotation(found) for found in json_objects(_array(body), "")]
 
 
-def _annotation(found: _Object) -> Annotation:
+def _annotation(found: JsonObject) -> Annotation:
     return Annotation(
         found.text("title"),
         found.integer("start"),
@@ -410,21 +308,21 @@ def _annotation(found: _Object) -> Annotation:
 
 def read_annotation_info(body: bytes) -> AnnotationInfo:
     """Read how many annotations there are."""
-    found = _object(_document(body))
+    found = json_object(_document(body))
     return AnnotationInfo(found.maybe_integer("start"), found.maybe_integer("end"), found.integer("count"))
 
 
 def read_module(body: bytes) -> Module:
     """Read a module."""
-    return _module(_object(_document(body)))
+    return _module(json_object(_document(body)))
 
 
 def read_modules(body: bytes) -> list[Module]:
     """Read modules."""
-    return [_module(found) for found in _objects(_array(body), "")]
+    return [_module(found) for found in json_objects(_array(body), "")]
 
 
-def _module(found: _Object) -> Module:
+def _module(found: JsonObject) -> Module:
     cost = found.maybe_member("statistics")
     return Module(
         found.integer("id"),
@@ -449,21 +347,21 @@ def read_logs(body: bytes) -> list[str]:
     lines = _array(body)
     for number, line in enumerate(lines):
         if not isinstance(line, str):
-            raise DecodeError(FORMAT, f"[{number}]", f"must be text, not {_kind(line)}")
+            raise DecodeError(FORMAT, f"[{number}]", f"must be text, not {json_kind(line)}")
     return lines
 
 
 def read_proxy(body: bytes) -> Proxy:
     """Read a proxy."""
-    return _proxy(_object(_document(body)))
+    return _proxy(json_object(_document(body)))
 
 
 def read_proxies(body: bytes) -> list[Proxy]:
     """Read proxies."""
-    return [_proxy(found) for found in _objects(_array(body), "")]
+    return [_proxy(found) for found in json_objects(_array(body), "")]
 
 
-def _proxy(found: _Object) -> Proxy:
+def _proxy(found: JsonObject) -> Proxy:
     return Proxy(found.integer("id"), found.text("name"), found.text("url"))
 
 
@@ -476,13 +374,13 @@ def read_masters(body: bytes) -> list[Master]:
             id=found.maybe_integer("id"),
             grantor_id=found.maybe_integer("grantor_id"),
         )
-        for found in _objects(_array(body), "")
+        for found in json_objects(_array(body), "")
     ]
 
 
 def read_master_key(body: bytes, kind: str = "user") -> str | None:
     """Read the key of a master that was just made; only a ``"user"`` gets one that can be told."""
-    found = _object(_document(body))
+    found = json_object(_document(body))
     return found.text("key") if kind == "user" else None
 
 
@@ -490,19 +388,19 @@ def read_followers(body: bytes) -> list[Follower]:
     """Read followers."""
     return [
         Follower(found.text("name"), found.text("location"), found.text("key"), id=found.maybe_integer("id"))
-        for found in _objects(_array(body), "")
+        for found in json_objects(_array(body), "")
     ]
 
 
 def read_version(body: bytes) -> NodeVersion:
     """Read which node this is."""
-    found = _object(_document(body))
+    found = json_object(_document(body))
     return NodeVersion(found.text("version"), found.text("name"), found.maybe_text("uuid"))
 
 
 def read_storage(body: bytes) -> StorageInfo:
     """Read where a node's database is."""
-    found = _object(_document(body))
+    found = json_object(_document(body))
     return StorageInfo(
         found.text("path"),
         found.integer("reserved"),
@@ -514,7 +412,7 @@ def read_storage(body: bytes) -> StorageInfo:
 
 def read_connection_info(body: bytes) -> ConnectionInfo:
     """Read how to reach a node's database."""
-    found = _object(_document(body))
+    found = json_object(_document(body))
     return ConnectionInfo(
         found.text("username"),
         found.text("password"),
@@ -527,7 +425,7 @@ def read_connection_info(body: bytes) -> ConnectionInfo:
 
 def read_import_log(body: bytes) -> ImportLogger:
     """Read what the import of an archive said."""
-    found = _object(_document(body))
+    found = json_object(_document(body))
 
     def lines(name: str) -> list[ImportMessage]:
         return [
