@@ -14,6 +14,7 @@ import pytest
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.links import PlainCore, Recorder
 from tests.support.paws import Wire
+from txbridge.cosm.messages import MAX_DOCUMENT
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.protocol import Answered, PawsConnection, PawsLimits, Pushed, Subscribed
 from txbridge.hub.auth import digest_of
@@ -719,12 +720,111 @@ def test_a_client_that_reads_no_answers_is_read_no_more(tmp_path):
 
 def test_connections_are_bounded(tmp_path):
     with opened(tmp_path, PawsOptions(max_connections=1)) as hub:
-        first, second = hub.connect(), hub.connect()
+        first = hub.connect()
+        hub.subscribe(first)
+        second = hub.connect()
         assert second.is_closed
         assert second.messages == []
         assert hub.paws.connections == 1
         first.leave()
         hub.subscribe(hub.connect())
+
+
+def test_a_newcomer_takes_the_place_of_the_oldest_who_has_no_key(tmp_path):
+    with opened(tmp_path, PawsOptions(max_connections=3)) as hub:
+        guest = hub.connect()
+        hub.subscribe(guest)
+        strangers = [hub.connect(), hub.connect()]
+        strangers[0].ask({"method": "get", "resource": hub.feed, "headers": {"X-ApiKey": "a-guess"}})
+        newcomer = hub.connect()
+        assert [stranger.is_closed for stranger in strangers] == [True, False]
+        hub.subscribe(newcomer)
+        browser = hub.browse()
+        assert browser.error is None
+        assert [stranger.is_closed for stranger in strangers] == [True, True]
+        hub.set_value("on")
+        assert [len(wire.take_all()) for wire in (guest, newcomer)] == [1, 1]
+        assert hub.paws.connections == 3
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_who_has_no_key_is_let_go_after_some_minutes_and_who_has_one_is_not(hub, framed):
+    guest = hub.connect()
+    assert guest.ask({"method": "get", "resource": hub.pump, "headers": hub.headers})["status"] == 200
+    stranger = hub.browse() if framed else hub.connect()
+    for _ in range(30):
+        hub.clock.advance(10)
+        hub.settle()
+    said = stranger.events[0] if framed else stranger.take()
+    assert ends(json.loads(said), 408, "Request Timeout")
+    assert (stranger.error is not None) if framed else stranger.is_closed
+    assert not guest.is_closed
+    hub.subscribe(guest)
+
+
+def test_a_message_that_does_not_end_is_told_and_the_connection_closed(hub):
+    wire = hub.connect()
+    hub.subscribe(wire)
+    wire.send(b'{"method":"get","resource":"/feeds/')
+    for _ in range(6):
+        hub.clock.advance(10)
+        wire.send(b"1")
+    assert ends(wire.take_message(), 408, "Request Timeout")
+    assert wire.is_closed
+    assert hub.paws.held.held == 0
+
+
+def test_who_holds_most_of_what_is_not_finished_is_cut_off_when_it_is_too_much_together(tmp_path):
+    with opened(tmp_path, PawsOptions(max_held_bytes=400_000)) as hub:
+        wires = [hub.connect() for _ in range(4)]
+        for wire, size in zip(wires, (100_000, 150_000, 40_000, 90_000), strict=True):
+            wire.send(b'{"a":"' + b"x" * size)
+        assert not any(wire.is_closed for wire in wires)
+        endpoint = hub.network.endpoint("hub.test", 9080)
+        masked = b"\x01\xff" + (200_000).to_bytes(8, "big") + bytes(4) + b"y" * 160_000
+        handshake = (
+            b"GET / HTTP/1.1\r\nHost: hub.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        framed = Wire.connect(endpoint, hub.settle)
+        framed.send(handshake)
+        framed.send(masked)
+        assert [wire.is_closed for wire in wires] == [False, True, False, False]
+        assert not framed.is_closed
+        wires[0].send(b"x" * 100_000)
+        assert [wire.is_closed for wire in wires] == [True, True, False, False]
+        hub.subscribe(hub.connect())
+
+
+def test_of_those_who_do_not_read_the_one_with_most_is_cut_off_when_it_is_too_much_together(tmp_path):
+    with opened(tmp_path, PawsOptions(max_held_bytes=400_000)) as hub:
+        fatten(hub)
+        wires = [hub.connect() for _ in range(3)]
+        for wire in wires:
+            hub.subscribe(wire)
+        greedy = hub.connect()
+        for token in range(10):
+            hub.subscribe(greedy, token=token)
+        for wire in (*wires[1:], greedy):
+            wire.hold()
+        for number in range(8):
+            hub.set_value(str(number))
+        assert greedy.is_closed
+        assert not any(wire.is_closed for wire in wires)
+        assert len(wires[0].take_all()) == 8
+
+
+def test_what_all_subscriptions_together_take_is_bounded(tmp_path):
+    with opened(tmp_path, PawsOptions(max_subscription_bytes=5000)) as hub:
+        first, second = hub.connect(), hub.connect()
+        hub.subscribe(first, token="A")
+        assert ends(second.ask(hub.subscribing(token="x" * 2000)), 403, "Forbidden")
+        hub.subscribe(second, token="B")
+        assert ends(second.ask(hub.subscribing(token="C")), 403, "Forbidden")
+        first.leave()
+        hub.subscribe(second, token="C")
+        hub.set_value("on")
+        assert [message["token"] for message in second.take_all()] == ["B", "C"]
 
 
 def test_closing_ends_every_connection_and_accepts_no_more(hub):
@@ -962,6 +1062,18 @@ def test_on_a_websocket_what_is_not_json_is_told_and_the_connection_stays(hub):
     assert answer == '{"body":"Syntax Error: unexpected character at offset 0","status":400}'
     (answer,) = say(hub, browser, json.dumps({"method": "get", "resource": hub.pump, "headers": hub.headers}))
     assert json.loads(answer)["status"] == 200
+
+
+def test_on_a_websocket_a_document_over_the_bound_is_told_and_the_connection_closed(hub):
+    browser = hub.browse()
+    browser.core.unsent.append(json.dumps({"a": "x" * MAX_DOCUMENT}).encode())
+    browser.link.flush()
+    hub.settle()
+    assert (
+        browser.events[0].decode()
+        == '{"body":"Syntax Error: a document is longer than 1048576 bytes","status":400}'
+    )
+    assert "closed with 1009" in str(browser.error)
 
 
 def test_closing_the_hub_closes_websockets(hub):

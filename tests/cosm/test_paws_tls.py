@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 
 from tests.support.certificates import Authority
 from tests.support.hub import KEY, running_hub
 from txbridge.cosm.paws import PAWSClient
-from txbridge.cosm.paws_server import PawsServer
+from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.hub.site import HubSite
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.net.tls import client_tls
@@ -47,3 +50,27 @@ async def test_updates_come_over_tls_from_a_server_that_is_trusted(tmp_path, sch
         await port.stopListening()
         await paws.close()
         await http.drain()
+
+
+class Knocking(Protocol):
+    """Connects and says nothing; fires when it is let go."""
+
+    def __init__(self) -> None:
+        self.gone: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.gone.callback(None)
+
+
+async def test_a_surplus_client_of_a_secure_port_is_let_go_without_a_fuss(tmp_path):
+    from twisted.internet import reactor
+
+    async with running_hub(tmp_path) as hub:
+        paws = PawsServer(hub.server, hub.live, reactor, PawsOptions(max_connections=0))
+        factory = TLSMemoryBIOFactory(Authority().issue("localhost").server(), False, paws.factory)
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        knocking = await connectProtocol(
+            TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), Knocking()
+        )
+        await knocking.gone
+        await port.stopListening()

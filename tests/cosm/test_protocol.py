@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txbridge.cosm.messages import read_request, write_answer
+from txbridge.cosm.messages import MAX_HEAD, read_request, write_answer
 from txbridge.cosm.protocol import (
     Answered,
     Broken,
     Failed,
     Gone,
+    Late,
+    Malformed,
     PawsConnection,
     PawsLimits,
     PawsRequest,
@@ -31,10 +33,14 @@ from txbridge.errors import ConnectionLost, RemoteProtocolError, TimedOut
 KEY = {"X-ApiKey": "KEY"}
 
 
+def no_time() -> float:
+    return 0.0
+
+
 @given(st.lists(st.binary() | st.text('{}[]":,\\abc01 \n').map(str.encode)))
 def test_random_bytes_never_raise(chunks):
-    server = PawsServerConnection(limits=PawsLimits(max_document=64))
-    framed = PawsServerConnection(framed=True)
+    server = PawsServerConnection(now=no_time, limits=PawsLimits(max_document=64))
+    framed = PawsServerConnection(now=no_time, framed=True)
     client, framed_client = PawsConnection(), PawsConnection(framed=True)
     for asking in (client, framed_client):
         asking.request("t", "get", "/a")
@@ -48,13 +54,14 @@ def test_random_bytes_never_raise(chunks):
 
 
 def requests(*messages: object, **limits: int) -> tuple[PawsServerConnection, list]:
-    core = PawsServerConnection(limits=PawsLimits(**limits))
+    core = PawsServerConnection(now=no_time, limits=PawsLimits(**limits))
     return core, core.receive_data(b"".join(json.dumps(message).encode() for message in messages))
 
 
 def subscriber(count: int = 1, **limits: int):
     messages = [{"method": "subscribe", "resource": f"/feeds/{n}", "token": f"t{n}"} for n in range(count)]
     core, events = requests(*messages, **limits)
+    core.knows()
     subscriptions = [core.subscribe(event) for event in events]
     for event in events:
         core.answer(core.begin(), write_answer(200, echo=event.echo, token=event.token))
@@ -71,7 +78,7 @@ def everything(core) -> list[bytes]:
 
 
 def test_after_what_is_not_json_a_stream_is_read_no_more():
-    core = PawsServerConnection()
+    core = PawsServerConnection(now=no_time)
     first, second = core.receive_data(b'{"method":"get","resource":"/a"}x')
     assert isinstance(first, PawsRequest)
     assert second == Broken("unexpected character at offset 32")
@@ -79,14 +86,14 @@ def test_after_what_is_not_json_a_stream_is_read_no_more():
 
 
 def test_a_balanced_document_that_is_not_json_ends_a_stream_too():
-    core = PawsServerConnection()
+    core = PawsServerConnection(now=no_time)
     events = core.receive_data(b'{"a":b}{"method":"get","resource":"/a"}')
     assert [type(event) for event in events] == [Broken]
     assert core.receive_data(b'{"method":"get","resource":"/a"}') == []
 
 
 def test_on_a_websocket_the_next_message_is_read_again():
-    core = PawsServerConnection(framed=True)
+    core = PawsServerConnection(now=no_time, framed=True)
     assert core.receive_data(b"[") == [Broken("unexpected character at offset 0")]
     assert core.receive_data(b'{"a":') == [Broken("unexpected end at offset 5")]
     assert core.receive_data(b"") == [Broken("unexpected end at offset 0")]
@@ -144,7 +151,7 @@ def request_of(method: str, resource: str, token: str | None = None) -> PawsRequ
 
 
 def test_the_same_subscription_again_is_the_same():
-    core = PawsServerConnection()
+    core = PawsServerConnection(now=no_time)
     first = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
     assert core.subscribe(request_of("subscribe", "/feeds/1", "t")) is first
     assert core.subscribe(request_of("subscribe", "/feeds/1", "u")) is not first
@@ -153,7 +160,7 @@ def test_the_same_subscription_again_is_the_same():
 
 
 def test_dropping_a_subscription_leaves_one_that_was_made_in_its_place():
-    core = PawsServerConnection()
+    core = PawsServerConnection(now=no_time)
     first = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
     core.unsubscribe(request_of("unsubscribe", "/feeds/1", "t"))
     second = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
@@ -164,7 +171,7 @@ def test_dropping_a_subscription_leaves_one_that_was_made_in_its_place():
 
 
 def test_unsubscribing_with_the_token_ends_that_subscription():
-    core = PawsServerConnection()
+    core = PawsServerConnection(now=no_time)
     first = core.subscribe(request_of("subscribe", "/feeds/1", "t"))
     core.subscribe(request_of("subscribe", "/feeds/1", "u"))
     assert core.unsubscribe(request_of("unsubscribe", "/feeds/1", "t")) == [first]
@@ -173,7 +180,7 @@ def test_unsubscribing_with_the_token_ends_that_subscription():
 
 @pytest.mark.parametrize("token", [None, "fresh"])
 def test_unsubscribing_without_the_token_ends_all_to_the_resource(token):
-    core = PawsServerConnection()
+    core = PawsServerConnection(now=no_time)
     for known in ("t", "u"):
         core.subscribe(request_of("subscribe", "/feeds/1", known))
     core.subscribe(request_of("subscribe", "/feeds/2", "t"))
@@ -182,7 +189,7 @@ def test_unsubscribing_without_the_token_ends_all_to_the_resource(token):
 
 
 def test_subscriptions_are_bounded():
-    core = PawsServerConnection(limits=PawsLimits(max_subscriptions=1))
+    core = PawsServerConnection(now=no_time, limits=PawsLimits(max_subscriptions=1))
     assert core.subscribe(request_of("subscribe", "/feeds/1")) is not None
     assert core.subscribe(request_of("subscribe", "/feeds/2")) is None
     assert core.subscribe(request_of("subscribe", "/feeds/1")) is not None
@@ -288,6 +295,108 @@ def test_a_client_that_reads_slowly_is_not_stalled():
     assert core.next_deadline() == 220
     everything(core)
     assert core.next_deadline() is None
+
+
+def test_a_client_that_reads_no_answers_is_stalled_once_it_is_read_no_more():
+    messages = [{"method": "get", "resource": "/a"}] * 3
+    core, _ = requests(*messages, max_requests=3)
+    core.knows()
+    for _ in messages:
+        core.answer(core.begin(), b"{}")
+    assert core.next_deadline() == 60
+    core.data_to_send()
+    core.receive_data(b'{"method":"get","resource":"/a"}')
+    core.answer(core.begin(), b"{}")
+    assert core.handle_deadline(60) == []
+    assert core.handle_deadline(120) == [Stalled()]
+
+
+def test_a_server_that_is_slow_to_answer_does_not_blame_its_client():
+    core, _ = requests(*[{"method": "get", "resource": "/a"}] * 2, max_requests=2)
+    core.knows()
+    first, second = core.begin(), core.begin()
+    core.answer(second, b"{}")
+    assert core.handle_deadline(60) == []
+    assert core.handle_deadline(600) == []
+    core.answer(first, b"{}")
+    assert list(everything(core)) == [b"{}\n", b"{}\n"]
+
+
+@pytest.mark.parametrize("piece", [b'{"method":"get",', b'{"a":"', b'{"a":{'])
+def test_a_message_that_does_not_end_is_late(piece):
+    now = 100.0
+    core = PawsServerConnection(now=lambda: now)
+    core.knows()
+    core.receive_data(b" " + piece)
+    now = 130.0
+    core.receive_data(b" ")
+    assert core.next_deadline() == 160
+    assert core.handle_deadline(159) == []
+    assert core.handle_deadline(160) == [Late("the message took longer than 60 seconds")]
+    assert core.receive_data(b'"}{"method":"get","resource":"/a"}') == []
+    assert core.next_deadline() is None
+
+
+def test_a_message_that_ends_is_not_late_and_the_next_has_its_own_time():
+    now = 100.0
+    core = PawsServerConnection(now=lambda: now)
+    core.knows()
+    message = b'{"method":"get","resource":"/a"}'
+    core.receive_data(message[:5])
+    now = 150.0
+    assert len(core.receive_data(message[5:] + message[:5])) == 1
+    assert core.next_deadline() == 210
+    core.receive_data(message[5:])
+    assert core.next_deadline() is None
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_who_never_succeeds_is_let_go(framed):
+    core = PawsServerConnection(now=lambda: 100.0, framed=framed)
+    core.receive_data(b'{"method":"get","resource":"/a"}')
+    core.answer(core.begin(), b"{}")
+    assert core.next_deadline() == 400
+    assert core.handle_deadline(400) == [Late("no request has succeeded in 300 seconds")]
+    assert core.receive_data(b'{"method":"get","resource":"/a"}') == []
+
+
+def test_everything_that_is_held_is_told_and_in_the_end_nothing_is_held():
+    told: list[int] = []
+    core = PawsServerConnection(now=no_time, hold=told.append)
+    request = json.dumps({"method": "put", "resource": "/feeds/1", "body": "x" * 100_000}).encode()
+    core.receive_data(request[:-1])
+    assert told == [len(request) - 1]
+    (event,) = core.receive_data(request[-1:])
+    assert core.held_bytes == len(request)
+    place = core.begin()
+    subscription = core.subscribe(event)
+    core.push(subscription, b"y" * 50_000, 0)
+    assert told[-1] == len(request) + 50_000
+    core.answer(place, b"z" * 30_000)
+    assert told[-1] == 80_000
+    core.data_to_send()
+    assert told[-1] == 50_000
+    core.data_to_send()
+    assert told[-1] == 0
+    core.receive_data(request[:-1])
+    core.receive_eof()
+    assert told[-1] == 0
+
+
+def test_a_server_that_holds_too_many_bytes_of_requests_wants_no_more():
+    put = {"method": "put", "resource": "/feeds/1", "body": "x" * 600}
+    core, _ = requests(put, put, max_request_bytes=1000)
+    assert not core.wants_data
+    core.answer(core.begin(), b"{}")
+    assert core.wants_data
+
+
+def test_all_but_the_body_of_a_request_is_bounded():
+    long = {"method": "subscribe", "resource": "/feeds/1", "token": "t" * MAX_HEAD}
+    body = {"method": "put", "resource": "/feeds/1", "body": "t" * MAX_HEAD}
+    _, (refused, read) = requests(long, body)
+    assert refused == Malformed(f"all but the body is longer than {MAX_HEAD} bytes")
+    assert isinstance(read, PawsRequest)
 
 
 # -- the client's core

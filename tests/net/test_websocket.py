@@ -7,11 +7,13 @@ import tracemalloc
 import pytest
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, globalLogPublisher
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from tests.support.links import PlainCore, Recorder
@@ -25,6 +27,7 @@ from txbridge.errors import (
     TimedOut,
     TooLarge,
 )
+from txbridge.net.budget import Budget
 from txbridge.net.http1 import Request, Response
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.net.memory import MemoryNetwork
@@ -134,14 +137,14 @@ def test_what_the_core_has_before_the_handshake_is_sent_after_it():
 class Upgraded:
     """A server link over a transport whose writes can be counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: object) -> None:
         self.clock = Clock()
         self.core = PlainCore()
         self.owner = Recorder(self.core)
         self.transport = StringTransport()
         self.writes: list[bytes] = []
         self.transport.write = self.writes.append  # to see each write
-        upgrade = websocket_upgrade(lambda request: (self.core, self.owner), clock=self.clock)
+        upgrade = websocket_upgrade(lambda request: (self.core, self.owner), clock=self.clock, **more)
         upgrade(self.transport, Request("GET", "/", "", {}, b""), HANDSHAKE)
         self.clock.advance(0)
         self.head = b"".join(self.writes)
@@ -326,6 +329,59 @@ def test_a_message_that_is_too_long_is_told_with_its_code():
     hub.settle()
     assert hub.owners[0].data == b""
     assert isinstance(client.error, TooLarge)
+
+
+def test_a_message_that_is_too_long_may_be_answered_before_the_end():
+    hub = Hub(options=WebSocketOptions(max_message=1000, too_long=b"too long"))
+    client = hub.connect()
+    client.core.unsent.append(b"x" * 1001)
+    client.link.flush()
+    hub.settle()
+    assert client.data == b"too long"
+    assert isinstance(client.error, TooLarge)
+
+
+@pytest.mark.parametrize("frame", [b"\x01\x80\x00\x00\x00\x00", b"\x81\x85\x00\x00\x00\x00ab"])
+def test_a_message_that_does_not_end_is_closed_on(frame):
+    server = Upgraded(options=WebSocketOptions(message_within=30))
+    for _ in range(3):
+        server.clock.advance(40)
+        server.transport.protocol.dataReceived(b"\x81\x81\x00\x00\x00\x00a")
+    assert server.owner.data == b"aaa"
+    server.transport.protocol.dataReceived(frame)
+    server.clock.advance(29)
+    assert b"took too long" not in b"".join(server.writes)
+    server.clock.advance(1)
+    assert b"\x03\xf0the message took too long" in b"".join(server.writes)
+    server.clock.advance(10)
+    assert server.transport.disconnected
+
+
+def test_what_is_not_complete_is_counted_and_cut_off_when_it_is_too_much():
+    budget = Budget(100_000)
+    servers = [Upgraded(held=budget) for _ in range(2)]
+    piece = b"\x01\xff" + (70_000).to_bytes(8, "big") + bytes(4) + b"x" * 60_000
+    for server in servers:
+        server.transport.protocol.dataReceived(piece)
+    assert [server.transport.disconnected for server in servers] == [True, False]
+    assert budget.held == 60_000
+    servers[1].transport.protocol.dataReceived(b"x" * 10_000 + b"\x80\x80\x00\x00\x00\x00")
+    assert budget.held == 0
+    servers[1].transport.protocol.dataReceived(piece)
+    assert budget.held == 60_000
+    servers[1].transport.protocol.connectionLost(Failure(ConnectionDone()))
+    assert budget.held == 0
+
+
+def test_what_comes_after_a_peer_has_broken_the_rules_is_not_counted():
+    budget = Budget(1_000_000)
+    server = Upgraded(held=budget)
+    server.transport.protocol.dataReceived(
+        b"\x01\xff" + (70_000).to_bytes(8, "big") + bytes(4) + b"x" * 60_000
+    )
+    assert budget.held == 60_000
+    server.transport.protocol.dataReceived(b"\xff" * 20_000)
+    assert budget.held == 0
 
 
 def test_text_that_is_not_utf_8_is_told_with_its_code():

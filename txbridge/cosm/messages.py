@@ -19,6 +19,7 @@ from attrs import field, frozen
 __all__ = [
     "MAX_DEPTH",
     "MAX_DOCUMENT",
+    "MAX_HEAD",
     "Broken",
     "JsonDocuments",
     "Malformed",
@@ -32,6 +33,7 @@ __all__ = [
 
 MAX_DOCUMENT = 1 << 20  # as the REST bodies; a feed of 500 datapoints has about 40 kB
 MAX_DEPTH = 64  # a feed is 6 deep; decoders recurse
+MAX_HEAD = 16 * 1024  # bytes of a request without its body, as over HTTP; a subscription keeps them
 
 METHODS = frozenset(("get", "put", "post", "delete", "subscribe", "unsubscribe"))
 ALIASES = {"unsubsribe": "unsubscribe"}  # pachube-stream's spelling
@@ -42,6 +44,7 @@ REASONS: Mapping[int, str] = {
     403: "Forbidden",
     404: "Not found",
     406: "Not Acceptable",
+    408: "Request Timeout",
     413: "Request Entity Too Large",
     422: "Unprocessable Entity",
     429: "Too Many Requests",
@@ -89,6 +92,11 @@ class JsonDocuments:
     def inside(self) -> bool:
         """Whether a document has begun and not ended."""
         return self._depth > 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes kept of a document that has not ended."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes and return the documents that end in them.
@@ -272,6 +280,8 @@ def read_request(document: bytes) -> PawsRequest | Malformed | Broken:
         message = _read_message(document)
     except ValueError as error:
         return Broken(str(error))
+    if len(document) - len(bytes(message.body)) > MAX_HEAD:
+        return Malformed(f"all but the body is longer than {MAX_HEAD} bytes")
     echo = token = b""
     try:
         raw_token = bytes(message.token)

@@ -12,6 +12,11 @@ push leaves after the answers of every request that was begun before it.
 theirs alone is a few bytes around it.  What a slow subscriber does not read waits in a bounded
 queue: see `txbridge.cosm.protocol.PawsServerConnection`.
 
+*Room.*  What is received and not finished, what waits to be answered and what is not read is bounded for
+each connection and for all together; see `txbridge.net.budget`.  A connection is a *stranger* until a
+request of it succeeds.  When all places are taken, a newcomer takes the place of the oldest stranger: who
+has a key is not kept out by those who have none, also behind a proxy, where all clients have one address.
+
 *Our extension.*  A subscribe request may carry ``"params":{"datapoints":true}``.  Then each pushed
 datastream that recorded points has a member ``datapoints`` with every point of that write, oldest
 first, and points older than the newest one are pushed too.  So a relay that listens loses no point
@@ -34,14 +39,15 @@ import msgspec
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txbridge.cosm.codec import read_refusal
-from txbridge.cosm.messages import write_answer, write_error
+from txbridge.cosm.messages import MAX_DOCUMENT, write_answer, write_error
 from txbridge.cosm.protocol import (
     Broken,
+    Late,
     Malformed,
     PawsLimits,
     PawsRequest,
@@ -51,6 +57,7 @@ from txbridge.cosm.protocol import (
 )
 from txbridge.cosm.server import CosmServer
 from txbridge.errors import BridgeError
+from txbridge.net.budget import Budget
 from txbridge.net.http1 import Request, Response
 from txbridge.net.lines import StreamLink
 from txbridge.net.link import Link
@@ -74,8 +81,14 @@ _KINDS = {"get": "read", "put": "write", "post": "write", "delete": "write"}
 _BELOW_V2 = re.compile(r"/v2(?:/|$)")
 _ANSWER_HEADERS = ("Content-Type", "Location", "Date")
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=~"
+_SUBSCRIPTION_BYTES = 2048  # the objects of one, besides what its request says
 
 _encode = msgspec.json.encode
+
+
+def _websocket_options() -> WebSocketOptions:
+    too_long = f"a document is longer than {MAX_DOCUMENT} bytes"
+    return WebSocketOptions(message_within=60.0, too_long=write_error(400, too_long, reason="Syntax Error"))
 
 
 @frozen
@@ -85,6 +98,9 @@ class PawsOptions:
     Attributes:
         limits: What one connection may cost.
         max_connections: On TCP and WebSocket together.
+        max_held_bytes: Of all connections together: requests that are not finished or not answered, answers
+            and pushes that are not sent.  Whoever holds most is cut off.
+        max_subscription_bytes: What all subscriptions together may take; further ones are refused.
         host: Name, and port unless it is 80 or 443, by which TCP clients reach the hub over HTTP:
             addresses in answers carry it.  ``""`` takes the address they connected to.
         http_port: The hub's port for HTTP at the address TCP clients connected to, while ``host`` is ``""``.
@@ -94,10 +110,12 @@ class PawsOptions:
 
     limits: PawsLimits = field(factory=PawsLimits)
     max_connections: int = 4000
+    max_held_bytes: int = 256 << 20
+    max_subscription_bytes: int = 256 << 20
     host: str = ""
     http_port: int = 80
     recheck_after: float = 60.0
-    websocket: WebSocketOptions = field(factory=WebSocketOptions)
+    websocket: WebSocketOptions = field(factory=_websocket_options)
 
 
 @define(eq=False)
@@ -114,6 +132,12 @@ class _Interest:
     allows: Any
     checked_at: float
     checking: bool = False
+    cost: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        said = (*self.request.headers, *self.request.headers.values(), self.request.path, self.request.query)
+        echoed = 3 * (len(self.subscription.echo) + len(self.subscription.token))
+        self.cost = _SUBSCRIPTION_BYTES + echoed + sum(map(len, said))
 
 
 @define(eq=False)
@@ -136,6 +160,7 @@ class PawsServer:
     Attributes:
         factory: For a TCP port, plain or TLS.
         upgrade: For `txbridge.net.http_server.HttpServerFactory`: takes WebSockets over.
+        held: Counts what is held for all connections.
     """
 
     log = Logger()
@@ -147,10 +172,13 @@ class PawsServer:
         self.clock = clock
         self.options = options
         self.factory = _StreamFactory(self)
-        self.upgrade = websocket_upgrade(self._accept, clock=clock, options=options.websocket)
+        self.held = Budget(options.max_held_bytes)
+        self.upgrade = websocket_upgrade(self._accept, clock=clock, options=options.websocket, held=self.held)
         self._live = live
         self._feeds: dict[int, _Watched] = {}
         self._sessions: set[_Session] = set()
+        self._strangers: dict[_Session, None] = {}  # the oldest first
+        self._subscription_bytes = 0
         self._closing = False
         self._closed: list[Deferred[None]] = []
 
@@ -178,35 +206,58 @@ class PawsServer:
     # -- called by sessions
 
     def may_enter(self) -> bool:
-        """Whether there is room for another connection."""
-        return not self._closing and len(self._sessions) < self.options.max_connections
+        """Whether there is room for another connection; perhaps a stranger makes it."""
+        if self._closing:
+            return False
+        if len(self._sessions) < self.options.max_connections:
+            return True
+        stranger = next(iter(self._strangers), None)
+        if stranger is None:
+            return False
+        stranger.give_way()
+        self.leave(stranger)
+        return True
 
     def enter(self, session: _Session) -> None:
         """A connection is made."""
         self._sessions.add(session)
+        self._strangers[session] = None
+
+    def knows(self, session: _Session) -> None:
+        """A request of a connection has succeeded."""
+        if session in self._strangers:
+            del self._strangers[session]
+            session.core.knows()
 
     def leave(self, session: _Session) -> None:
         """A connection is gone, and its subscriptions with it."""
         for subscription in session.core.subscriptions:
             self.forget(subscription)
+        self._strangers.pop(session, None)
         self._sessions.discard(session)
         if not self._sessions:
             closed, self._closed = self._closed, []
             for done in closed:
                 done.callback(None)
 
-    def watch(self, interest: _Interest) -> None:
-        """Push to a subscription from now on."""
+    def watch(self, interest: _Interest) -> bool:
+        """Push to a subscription from now on; False when all together take too much."""
+        if self._subscription_bytes + interest.cost > self.options.max_subscription_bytes:
+            return False
+        self._subscription_bytes += interest.cost
         interest.subscription.interest = interest
         watched = self._feeds.get(interest.feed_id)
         if watched is None:
             stop = self._live.listen(interest.feed_id, self._written)
             watched = self._feeds[interest.feed_id] = _Watched(stop)
         watched.interests[interest] = None
+        return True
 
     def forget(self, subscription: Subscription) -> None:
         """Push to a subscription no more."""
         interest, subscription.interest = subscription.interest, None
+        if interest is not None:
+            self._subscription_bytes -= interest.cost
         watched = self._feeds.get(interest.feed_id) if interest is not None else None
         if watched is not None:
             watched.interests.pop(interest, None)
@@ -311,8 +362,17 @@ class PawsServer:
     def _accept(self, request: Request) -> tuple[PawsServerConnection, _Session] | None:
         if not self.may_enter():
             return None
-        core = PawsServerConnection(framed=True, limits=self.options.limits)
-        return core, _Session(self, core, request.headers.get("host", ""))
+        session = _Session(self, request.headers.get("host", ""), framed=True)
+        return session.core, session
+
+
+class _Refusing(Protocol):
+    """Closes at once.  A TLS port needs a protocol even for that."""
+
+    def connectionMade(self) -> None:
+        """Called by the transport."""
+        transport: Any = self.transport
+        transport.abortConnection()
 
 
 class _StreamFactory(Factory):
@@ -323,20 +383,22 @@ class _StreamFactory(Factory):
     def __init__(self, server: PawsServer) -> None:
         self._server = server
 
-    def buildProtocol(self, addr: IAddress | None) -> StreamLink | None:
-        """Called by the port; None closes the connection."""
+    def buildProtocol(self, addr: IAddress | None) -> StreamLink | _Refusing:
+        """Called by the port."""
         server = self._server
         if not server.may_enter():
-            return None
-        core = PawsServerConnection(limits=server.options.limits)
-        return StreamLink(core, _Session(server, core, server.options.host), server.clock)
+            return _Refusing()
+        session = _Session(server, server.options.host)
+        return StreamLink(session.core, session, server.clock)
 
 
 class _Session:
     """One connection: its requests in order, its subscriptions."""
 
-    def __init__(self, server: PawsServer, core: PawsServerConnection, host: str) -> None:
-        self.core = core
+    def __init__(self, server: PawsServer, host: str, *, framed: bool = False) -> None:
+        self.core = PawsServerConnection(
+            framed=framed, limits=server.options.limits, now=server.clock.seconds, hold=self._hold
+        )
         self._server = server
         self._host = host
         self._link: Link | None = None
@@ -361,6 +423,10 @@ class _Session:
             if type(event) is Stalled:
                 link.abort()
                 return
+            if type(event) is Late:
+                self.say(write_error(408, event.reason))
+                self.close()
+                return
             self._backlog.append(event)
         self._advance()
 
@@ -378,6 +444,14 @@ class _Session:
         self._server.leave(self)
 
     # -- called by the server
+
+    def give_way(self) -> None:
+        """Close now: others need the room."""
+        if self._link is not None:
+            self._link.abort()
+
+    def _hold(self, count: int) -> None:
+        self._server.held.hold(self.give_way, count)
 
     def push(self, subscription: Subscription, body: bytes, now: float) -> None:
         """Send an update."""
@@ -454,11 +528,14 @@ class _Session:
                 no_pictures = "There are no pictures on a socket"
                 answer = succeed(write_error(406, no_pictures, echo=request.echo, token=request.token))
             else:
-                answer = self._server.cosm.respond(asked).addCallback(
-                    lambda response: _message(request, response)
-                )
+                answer = self._server.cosm.respond(asked).addCallback(self._responded, request)
         answer.addErrback(self._failed, request)
         answer.addCallback(self._answered, place, key)
+
+    def _responded(self, response: Response, request: PawsRequest) -> bytes:
+        if response.status < 400:
+            self._server.knows(self)
+        return _message(request, response)
 
     def _subscribed(self, outcome: Any, request: PawsRequest, asked: Request) -> bytes:
         """The key may, or may not, listen."""
@@ -466,25 +543,26 @@ class _Session:
             return _message(request, outcome)
         if self._link is None:
             return b""
+        server = self._server
+        server.knows(self)
         subscription = self.core.subscribe(request)
         if subscription is None:
-            text = "There are too many subscriptions on this connection"
-            return write_error(403, text, echo=request.echo, token=request.token)
+            return _too_many("on this connection", request)
         if subscription.interest is None:
-            server = self._server
-            server.watch(
-                _Interest(
-                    session=self,
-                    subscription=subscription,
-                    request=asked,
-                    feed_id=outcome.feed_id,
-                    datastream_id=outcome.datastream_id,
-                    with_points=_is_true(request.options.get("datapoints")),
-                    base_url=server.cosm.base_url(asked),
-                    allows=outcome.allows,
-                    checked_at=server.clock.seconds(),
-                )
+            interest = _Interest(
+                session=self,
+                subscription=subscription,
+                request=asked,
+                feed_id=outcome.feed_id,
+                datastream_id=outcome.datastream_id,
+                with_points=_is_true(request.options.get("datapoints")),
+                base_url=server.cosm.base_url(asked),
+                allows=outcome.allows,
+                checked_at=server.clock.seconds(),
             )
+            if not server.watch(interest):
+                self.core.drop(subscription)
+                return _too_many("on all connections", request)
         return write_answer(200, echo=request.echo, token=request.token)
 
     def _failed(self, failure: Failure, request: PawsRequest) -> bytes:
@@ -503,6 +581,11 @@ class _Session:
     def _close_if_done(self) -> None:
         if self._closing and not self._in_flight and not self._backlog and self._link is not None:
             self._link.close("the server closed it")
+
+
+def _too_many(where: str, request: PawsRequest) -> bytes:
+    text = f"There are too many subscriptions {where}"
+    return write_error(403, text, echo=request.echo, token=request.token)
 
 
 def _key_of(request: PawsRequest) -> tuple[str | None, ...]:

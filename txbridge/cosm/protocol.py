@@ -23,7 +23,7 @@ messages of pachube-stream and node-pachube-stream.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
@@ -50,6 +50,7 @@ __all__ = [
     "ClientEvent",
     "Failed",
     "Gone",
+    "Late",
     "Malformed",
     "PawsConnection",
     "PawsLimits",
@@ -80,21 +81,27 @@ class PawsLimits:
         max_document: Bytes of one request.
         max_depth: How deep a request may nest.
         max_requests: Requests whose answers are not sent yet; reading pauses at it.
+        max_request_bytes: Bytes of requests that are not answered; reading pauses above it.
         max_answers: Bytes of answers that are not sent yet; reading pauses above it.
         max_subscriptions: Subscriptions.
         queue_messages: Pushes that wait to be sent.
         queue_bytes: Bytes of pushes that wait to be sent.
-        stall_after: Seconds a full queue may go without anything being read from it.
+        stall_after: Seconds a full queue, or answers at their bound, may go without anything being read.
+        message_seconds: How long a request may take, from its first byte to its last.
+        stranger_seconds: How long a connection may be open without one request that succeeds.
     """
 
     max_document: int = MAX_DOCUMENT
     max_depth: int = MAX_DEPTH
     max_requests: int = 64
+    max_request_bytes: int = 2 << 20
     max_answers: int = 4 << 20
     max_subscriptions: int = 1000
     queue_messages: int = 1000
     queue_bytes: int = 4 << 20
     stall_after: float = 60.0
+    message_seconds: float = 60.0
+    stranger_seconds: float = 300.0
 
 
 @frozen
@@ -102,7 +109,20 @@ class Stalled:
     """The client reads nothing although much waits for it, or its pushes do not fit the bound."""
 
 
-ServerEvent = PawsRequest | Malformed | Broken | Stalled
+@frozen
+class Late:
+    """The client has not sent in time what it had to send; nothing more is read.
+
+    Attributes:
+        reason: What was waited for.
+    """
+
+    reason: str
+
+
+ServerEvent = PawsRequest | Malformed | Broken | Stalled | Late
+
+_TELL_STEP = 16 * 1024  # bytes by which what is held must have changed before it is told
 
 
 @define(eq=False)
@@ -136,6 +156,7 @@ class _Waiting:
     data: bytes | None
     subscription: Subscription | None = None
     skipped: int = 0
+    asked: int = 0  # bytes of the request that this will answer
 
 
 class PawsServerConnection:
@@ -148,11 +169,28 @@ class PawsServerConnection:
         framed: Whether each ``receive_data`` is one whole message (WebSocket), and messages
             need no newline.
         limits: What this connection may cost.
+        now: The clock's seconds.
+        hold: Told how many bytes are held here for the client, received and to be sent, when they have
+            changed by much.
     """
 
-    def __init__(self, *, framed: bool = False, limits: PawsLimits = PawsLimits()) -> None:
+    def __init__(
+        self,
+        *,
+        framed: bool = False,
+        limits: PawsLimits = PawsLimits(),
+        now: Callable[[], float],
+        hold: Callable[[int], None] = lambda count: None,
+    ) -> None:
         self.limits = limits
         self.framed = framed
+        self._now = now
+        self._hold = hold
+        self._told = 0
+        self._stranger_at: float | None = now() + limits.stranger_seconds
+        self._message_at: float | None = None
+        self._requests: deque[int] = deque()  # bytes of each that is not begun
+        self._request_bytes = 0
         self._end = b"" if framed else b"\n"
         self._documents = JsonDocuments(max_size=limits.max_document, max_depth=limits.max_depth)
         self._broken = False
@@ -171,15 +209,20 @@ class PawsServerConnection:
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
         """Take what arrived; `begin` and `answer` each event that comes out."""
+        if self._broken:
+            return []
         events = self._read(data)
         self._answers += len(events)
+        if self._broken or not self._documents.inside:
+            self._message_at = None
+        elif self._message_at is None or events:
+            self._message_at = self._now() + self.limits.message_seconds
+        self._tell()
         return events
 
     def _read(self, data: bytes) -> list[ServerEvent]:
         if not self.framed:
-            if self._broken:
-                return []
-            events: list[ServerEvent] = [read_request(document) for document in self._documents.feed(data)]
+            events = [self._request(document) for document in self._documents.feed(data)]
             if self._documents.problem is not None:
                 events.append(Broken(self._documents.problem))
             for index, event in enumerate(events):
@@ -189,15 +232,40 @@ class PawsServerConnection:
             return events
         documents = JsonDocuments(max_size=self.limits.max_document, max_depth=self.limits.max_depth)
         found = documents.feed(data)
-        if documents.problem is not None:
-            return [Broken(documents.problem)]
-        if documents.inside or not found:
-            return [Broken(f"unexpected end at offset {len(data)}")]
-        return [read_request(document) for document in found]
+        problem = documents.problem
+        if problem is None and (documents.inside or not found):
+            problem = f"unexpected end at offset {len(data)}"
+        if problem is not None:
+            self._requests.append(0)
+            return [Broken(problem)]
+        return [self._request(document) for document in found]
+
+    def _request(self, document: bytes) -> ServerEvent:
+        self._requests.append(len(document))
+        self._request_bytes += len(document)
+        return read_request(document)
 
     def receive_eof(self, reason: str = "the peer closed it") -> list[ServerEvent]:
-        """The client closed; nothing follows from that here."""
+        """The client closed; it holds nothing any more."""
+        self._told = 0
+        self._hold(0)
+        self._hold = lambda count: None
         return []
+
+    def knows(self) -> None:
+        """A request has succeeded: the client is no stranger and may be silent for as long as it likes."""
+        self._stranger_at = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held for the client: of requests, whole or not, of answers and of pushes."""
+        return self._documents.held_bytes + self._request_bytes + self._answer_bytes + self._push_bytes
+
+    def _tell(self) -> None:
+        held = self.held_bytes
+        if abs(held - self._told) >= _TELL_STEP or (not held and self._told):
+            self._told = held
+            self._hold(held)
 
     # -- answers
 
@@ -209,18 +277,30 @@ class PawsServerConnection:
     @property
     def wants_data(self) -> bool:
         """Whether there is room for more requests."""
-        return self._answers < self.limits.max_requests and self._answer_bytes <= self.limits.max_answers
+        limits = self.limits
+        return (
+            self._answers < limits.max_requests
+            and self._answer_bytes <= limits.max_answers
+            and self._request_bytes <= limits.max_request_bytes
+        )
 
     def begin(self) -> int:
         """Keep the next place for an answer; returns what `answer` takes."""
         self._serial += 1
-        self._queue[self._serial] = _Waiting(self._serial, None)
+        asked = self._requests.popleft() if self._requests else 0
+        self._queue[self._serial] = _Waiting(self._serial, None, asked=asked)
         return self._serial
 
     def answer(self, place: int, message: bytes) -> None:
         """Say what goes to the place that `begin` kept."""
-        self._queue[place].data = message
+        waiting = self._queue[place]
+        waiting.data = message
+        self._request_bytes -= waiting.asked
         self._answer_bytes += len(message)
+        if self._stall_at is None and not self.wants_data:
+            self._moved = False
+            self._stall_at = self._now() + self.limits.stall_after
+        self._tell()
 
     # -- subscriptions
 
@@ -290,6 +370,7 @@ class PawsServerConnection:
             self._queue[self._serial] = waiting
             self._pushes += 1
             self._push_bytes += len(body)
+        self._tell()
         limits = self.limits
         if self._push_bytes <= limits.queue_bytes and self._pushes <= limits.queue_messages:
             return True
@@ -309,6 +390,7 @@ class PawsServerConnection:
         self._queue[self._serial] = _Waiting(self._serial, message)
         self._answers += 1
         self._answer_bytes += len(message)
+        self._tell()
 
     def _coalesce(self) -> None:
         """Leave only the newest push of each subscription."""
@@ -343,6 +425,7 @@ class PawsServerConnection:
         if subscription is None:
             self._answers -= 1
             self._answer_bytes -= len(data)
+            self._tell()
             return data + self._end
         if subscription._newest is waiting:
             subscription._newest = None
@@ -350,7 +433,9 @@ class PawsServerConnection:
         self._push_bytes -= len(data)
         if self._full and self._pushes == 0:
             self._full = False
-            self._stall_at = None
+            if self.wants_data:
+                self._stall_at = None
+        self._tell()
         skipped = b',"skipped":%d}' % waiting.skipped if waiting.skipped else b"}"
         return b'{"body":' + data + subscription._tail + skipped + self._end
 
@@ -358,18 +443,33 @@ class PawsServerConnection:
 
     def next_deadline(self) -> float | None:
         """When `handle_deadline` wants to be called."""
-        return self._stall_at
+        deadlines = (self._stall_at, self._message_at, self._stranger_at)
+        return min((at for at in deadlines if at is not None), default=None)
 
     def handle_deadline(self, now: float) -> list[ServerEvent]:
-        """See whether a client with a full queue still reads; `Stalled` if not."""
-        if self._stall_at is None or now < self._stall_at:
-            return []
-        if not self._moved:
+        """See whether a client still reads, `Stalled` if not, and whether it sends in time, `Late` if not."""
+        limits = self.limits
+        if self._stall_at is not None and now >= self._stall_at:
             self._stall_at = None
-            return [Stalled()]
-        self._moved = False
-        self._stall_at = now + self.limits.stall_after
+            if self._full or (self._is_unread() and not self.wants_data):
+                if not self._moved:
+                    return [Stalled()]
+                self._moved = False
+                self._stall_at = now + limits.stall_after
+        if self._message_at is not None and now >= self._message_at:
+            return self._late(f"the message took longer than {limits.message_seconds:g} seconds")
+        if self._stranger_at is not None and now >= self._stranger_at:
+            return self._late(f"no request has succeeded in {limits.stranger_seconds:g} seconds")
         return []
+
+    def _is_unread(self) -> bool:
+        """Whether an answer waits for nobody but its reader."""
+        return bool(self._queue) and next(iter(self._queue.values())).data is not None
+
+    def _late(self, reason: str) -> list[ServerEvent]:
+        self._message_at = self._stranger_at = None
+        self._broken = True
+        return [Late(reason)]
 
 
 # ---------------------------------------------------------------------------------- the client

@@ -207,7 +207,7 @@ class HttpServerProtocol(Protocol):
         self.transport.abortConnection()
 
     def give_place(self, *, idle: bool) -> bool:
-        """Make room for a newcomer; False when a request is out, or ``idle`` is asked for and one has begun."""
+        """Make room for a newcomer; False while a request is out, or has begun and only idle ones shall."""
         if self._core.is_answering or (idle and not self._core.is_idle):
             return False
         self._leave()

@@ -41,6 +41,7 @@ from txbridge.errors import (
     ServerFailed,
     TooLarge,
 )
+from txbridge.net.budget import Budget
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
 from txbridge.net.http1 import Request
@@ -58,6 +59,8 @@ __all__ = [
 ]
 
 FLUSH_BYTES = 65536  # in one write; what is beyond waits in the core until this is sent
+
+TELL_BYTES = 16 * 1024  # by which a message must have grown before it is counted anew
 
 MAX_PIECES = 1000  # of a message that is not complete: each takes fifty bytes besides its own
 
@@ -107,6 +110,9 @@ class WebSocketOptions:
         max_message: Bytes of one message of the peer.
         close_within: Seconds for the closing handshake.
         binary: Whether what is sent is binary, not text; both are received.
+        message_within: Seconds that a message of the peer may take, from its first frame to its end; None for
+            any time.
+        too_long: The message that a peer is sent before it is closed on for a message that is too long.
     """
 
     ping_every: float = 45.0
@@ -114,6 +120,8 @@ class WebSocketOptions:
     max_message: int = 1 << 20
     close_within: float = CLOSE_WITHIN
     binary: bool = False
+    message_within: float | None = None
+    too_long: bytes = b""
 
 
 class Turn:
@@ -143,7 +151,14 @@ class WebSocketLink:
     """
 
     def __init__(
-        self, core: Core, owner: LinkOwner, *, clock: IReactorTime, turn: Turn, options: WebSocketOptions
+        self,
+        core: Core,
+        owner: LinkOwner,
+        *,
+        clock: IReactorTime,
+        turn: Turn,
+        options: WebSocketOptions,
+        held: Budget | None = None,
     ) -> None:
         self.peer = ""
         self.here = ""
@@ -154,6 +169,10 @@ class WebSocketLink:
         self._clock = clock
         self._turn = turn
         self._options = options
+        self._held = held
+        self._pieces = 0  # bytes of a message that is not complete
+        self._told = 0
+        self._message_at: float | None = None
         self._alarm = Alarm(clock, self._ring)
         self._protocol: Any = None
         self._is_open = False  # between the handshake and the loss
@@ -239,9 +258,29 @@ class WebSocketLink:
             self.handshake.callback(None)
         self.flush()
 
+    def message_began(self) -> None:
+        """The first frame of a message began."""
+        within = self._options.message_within
+        if within is not None:
+            self._message_at = self._clock.seconds() + within
+            self._alarm.set(self._message_at)
+
+    def piece_came(self, size: int) -> None:
+        """So many bytes of a message came."""
+        self._pieces += size
+        self._tell()
+
+    def message_is_too_long(self) -> None:
+        """The peer is about to be closed on."""
+        if self._options.too_long:
+            self._protocol.send_all([self._options.too_long], self._options.binary)
+
     def message_came(self, payload: bytes) -> None:
         """A whole message came."""
         self._unanswered = 0
+        self._message_at = None
+        self._pieces = 0
+        self._tell()
         if self._protocol.state == self._protocol.STATE_OPEN and self._farewell is None:
             self._hand_over(self._core.receive_data(payload))
 
@@ -259,10 +298,14 @@ class WebSocketLink:
     def data_came(self) -> None:
         """Autobahn may have begun to close."""
         if self._is_open and self._protocol.state != self._protocol.STATE_OPEN:
+            self._pieces = 0  # Autobahn keeps nothing more
+            self._tell()
             self._set_alarm()
 
     def lost(self, code: int | None, reason: str) -> None:
         """The connection is gone."""
+        self._pieces = 0
+        self._tell()
         was_open, self._is_open = self._is_open, False
         self._alarm.cancel()
         error = self._error if self._error is not None else close_error(code, reason)
@@ -299,6 +342,16 @@ class WebSocketLink:
         self.flush()
         self._set_reading()
 
+    def _tell(self) -> None:
+        """Have what is held counted, once it is worth it."""
+        if self._held is not None and (self._pieces - self._told >= TELL_BYTES or self._pieces < self._told):
+            self._told = self._pieces
+            self._held.hold(self._give_way, self._told)
+
+    def _give_way(self) -> None:
+        self._told = 0
+        self.abort()
+
     def _set_reading(self) -> None:
         wanted = self._may_read and self._core.wants_data
         if wanted is not self._is_reading and self._is_open:
@@ -313,6 +366,7 @@ class WebSocketLink:
             self._close_at = self._clock.seconds() + self._options.close_within
         self._alarm.set(self._ping_at)
         self._alarm.set(self._core.next_deadline())
+        self._alarm.set(self._message_at)
         self._alarm.set(self._close_at)
 
     def _ring(self) -> None:
@@ -320,6 +374,9 @@ class WebSocketLink:
         if self._close_at is not None and now >= self._close_at:
             self.abort()
             return
+        if self._message_at is not None and now >= self._message_at:
+            self._message_at = None
+            self._protocol.sendCloseFrame(code=_POLICY, reasonUtf8=b"the message took too long")
         if now >= self._ping_at:
             if self._unanswered >= self._options.pongs_missed:
                 self._error = ConnectionLost("connection", "the peer answers no pings")
@@ -380,9 +437,20 @@ class _Forwarding:
         """Called when the handshake is done."""
         self.link.opened()
 
+    def onMessageBegin(self, isBinary: bool) -> None:  # noqa: N803 - Autobahn's name
+        """Called when a message begins."""
+        super().onMessageBegin(isBinary)  # type: ignore[misc]  # of Autobahn's class, which comes next
+        self.link.message_began()
+
+    def _max_message_size_exceeded(self, size: int, most: int, reason: str) -> None:
+        """Called when a message is, or will be, too long."""
+        self.link.message_is_too_long()
+        super()._max_message_size_exceeded(size, most, reason)  # type: ignore[misc]  # of Autobahn's class
+
     def onMessageFrameData(self, payload: bytes) -> None:
         """Called with each piece of a frame."""
         super().onMessageFrameData(payload)  # type: ignore[misc]  # of Autobahn's class, which comes next
+        self.link.piece_came(len(payload))
         _join_many(self.frame_data)
 
     def onMessageFrameEnd(self) -> None:
@@ -462,6 +530,7 @@ def websocket_upgrade(
     *,
     clock: IReactorTime,
     options: WebSocketOptions = WebSocketOptions(),
+    held: Budget | None = None,
 ) -> Callable[[ITransport, Request, bytes], None]:
     """What a `txbridge.net.http_server.HttpServerFactory` takes as its ``upgrade``.
 
@@ -472,6 +541,7 @@ def websocket_upgrade(
             or None when there is no room: the client is then answered 503.
         clock: For deadlines.
         options: Of every link.
+        held: Counts the bytes of messages that are not complete; who gives way is cut off.
     """
     factory = _make_server_factory(reactor=clock)
     _configure(factory, options)
@@ -489,7 +559,7 @@ def websocket_upgrade(
         core, owner = made
         protocol = _ServerProtocol()
         protocol.factory = factory
-        protocol.link = WebSocketLink(core, owner, clock=clock, turn=turn, options=options)
+        protocol.link = WebSocketLink(core, owner, clock=clock, turn=turn, options=options, held=held)
         protocol.link.handshake.addErrback(lambda failure: failure.trap(BridgeError) and None)
         switch_protocol(transport, protocol, data)
 
