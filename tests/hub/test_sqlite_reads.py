@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from txbridge.hub.sqlite_reads import list_feeds, read_feed, read_history
 from txbridge.hub.sqlite_schema import connect_for_writing, kilometres_between
@@ -16,7 +17,7 @@ from txbridge.hub.sqlite_writes import create_account, create_feed
 from txbridge.hub.store import FeedSearch, HistoryQuery, KeyRecord
 from txbridge.model.accounts import Key
 from txbridge.model.instants import to_microseconds
-from txbridge.model.structures import Datastream, Environment, Location
+from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit
 
 DAY = datetime(2013, 6, 3, tzinfo=UTC)
 FINE, COARSE = 500_000, 60_000_000  # microseconds between points
@@ -67,6 +68,21 @@ def cost(connection: sqlite3.Connection, ask: Callable[[], Any]) -> int:
     return ticks
 
 
+def fetched(connection: sqlite3.Connection, ask: Callable[[], Any]) -> int:
+    """How many rows came out of SQLite, each of which a thread may have to wait for."""
+    rows = 0
+
+    def count(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        nonlocal rows
+        rows += 1
+        return row
+
+    connection.row_factory = count
+    ask()
+    connection.row_factory = None
+    return rows
+
+
 @pytest.mark.parametrize("discrete", [False, True])
 def test_an_interval_query_costs_the_same_in_a_long_history(connection, discrete):
     query = HistoryQuery(DAY, DAY + timedelta(hours=6), limit=1000, interval=300, discrete=discrete)
@@ -77,6 +93,86 @@ def test_an_interval_query_costs_the_same_in_a_long_history(connection, discrete
 
     assert len(ask("dense")) == len(ask("sparse")) in (72, 73)
     assert cost(connection, lambda: ask("dense")) <= 1.2 * cost(connection, lambda: ask("sparse"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        HistoryQuery(DAY, DAY + timedelta(hours=6), limit=1000),
+        HistoryQuery(DAY, DAY + timedelta(hours=6), limit=1000, interval=60, find_previous=True),
+        HistoryQuery(DAY, DAY + timedelta(hours=6), limit=1000, interval=60, discrete=True),
+        HistoryQuery(DAY, DAY + timedelta(hours=6), limit=1000, interval=60, function="max"),
+    ],
+)
+def test_a_history_is_fetched_in_a_few_rows(connection, query):
+    assert fetched(connection, lambda: read_history(connection, 1, ["dense", "sparse"], query)) <= 6
+
+
+def test_a_list_of_feeds_is_fetched_in_a_row_for_each_feed(connection):
+    for number in range(20):
+        streams = [Datastream(id=f"s{index}", current_value=index) for index in range(10)]
+        create_feed(
+            connection, "ann", Environment(title=f"{number}", datastreams=streams), DAY, lambda _: False
+        )
+    search = FeedSearch("ann", True)
+    _, records = list_feeds(connection, search)
+    assert [len(record.environment.datastreams) for record in records] == [10] * 20 + [3]
+    assert fetched(connection, lambda: list_feeds(connection, search)) <= 21 + 2
+
+
+def test_texts_come_back_as_they_were_stored(connection):
+    texts = ["", '"', "\\", "a\x00b", "\x1f", "\x7f", "é€😀", "\u2028", "NaN", "1e5", "21.50", "[1]", "null"]
+    points = [Datapoint(at=DAY + timedelta(seconds=n), value=text) for n, text in enumerate(texts, 1)]
+    stream = Datastream(id="t", datapoints=points, unit=Unit(label=texts[2], symbol=texts[6]))
+    feed_id = create_feed(
+        connection, "ann", Environment(title="t", datastreams=[stream]), DAY, lambda feed_id: False
+    ).feed_id
+    whole = HistoryQuery(DAY, DAY + timedelta(seconds=len(texts)))
+    for query in (whole, evolve(whole, interval=1), evolve(whole, interval=1, discrete=True)):
+        (history,) = read_history(connection, feed_id, ["t"], query)
+        assert [point.value for point in history.datapoints] == texts
+    (read,) = read_feed(connection, feed_id).environment.datastreams.values()
+    assert read.unit == stream.unit
+
+
+def test_intervals_before_1970_end_on_the_same_grid(connection):
+    start = datetime(1969, 12, 31, 20, tzinfo=UTC)
+    points = [
+        Datapoint(at=start + timedelta(minutes=minutes), value=minutes) for minutes in (0, 5, 60, 61, 250)
+    ]
+    stream = Datastream(id="old", datapoints=points)
+    feed_id = create_feed(
+        connection, "ann", Environment(title="old", datastreams=[stream]), DAY, lambda feed_id: False
+    ).feed_id
+
+    def ask(**more: Any) -> list[tuple[float, str | None]]:
+        query = HistoryQuery(start - timedelta(hours=1), start + timedelta(hours=6), interval=3600, **more)
+        (history,) = read_history(connection, feed_id, ["old"], query)
+        return [((point.at - start) / timedelta(minutes=1), point.value) for point in history.datapoints]
+
+    assert ask() == [(0, "0"), (60, "60"), (61, "61"), (250, "250")]
+    assert ask(function="sum") == [(0, "0.0"), (60, "65.0"), (120, "61.0"), (300, "250.0")]
+    assert ask(discrete=True) == [
+        (0, "0"),
+        (60, "60"),
+        (120, "61"),
+        (180, "61"),
+        (240, "61"),
+        (300, "250"),
+        (360, "250"),
+    ]
+
+
+def test_a_function_sees_more_than_is_in_memory_together(connection):
+    stream = Datastream(
+        id="many", datapoints=[Datapoint(at=DAY + timedelta(hours=hour), value=1) for hour in range(1, 1001)]
+    )
+    feed_id = create_feed(
+        connection, "ann", Environment(title="many", datastreams=[stream]), DAY, lambda feed_id: False
+    ).feed_id
+    query = HistoryQuery(DAY, DAY + timedelta(hours=1000), interval=7200, limit=1000, function="sum")
+    (history,) = read_history(connection, feed_id, ["many"], query)
+    assert [point.value for point in history.datapoints] == ["2.0"] * 500
 
 
 def test_a_limit_ends_the_work_early(connection):

@@ -1,8 +1,8 @@
 """What is read from the SQLite store: functions of a connection, inside a transaction.
 
-Sampled history costs one index seek for each instant of its grid, however long the history is;
-where a stream was silent, one more seek finds the next interval that holds a point.  Nothing here
-walks more of a history than it gives back, but `function` queries, which must see each point.
+Sampled history costs a few index seeks for each interval that holds a point, however long the history is
+and however long the stream was silent.  Nothing here walks more of a history than it gives back, but
+`function` queries, which must see each point.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -62,11 +63,16 @@ FEED_COLUMNS = """
 STREAM_COLUMNS = """
     stream, id, value, at, max_value, min_value, tags, unit_type, unit_symbol, unit_label
 """
-STREAMS = f"SELECT {STREAM_COLUMNS} FROM datastreams WHERE feed = ? ORDER BY id"
-SOME_STREAMS = f"""
-    SELECT {STREAM_COLUMNS} FROM datastreams
-    WHERE feed = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id
+_THESE = "(SELECT value FROM json_each(?))"
+_STREAMS = f"SELECT {STREAM_COLUMNS} FROM datastreams WHERE feed = ? ORDER BY id"
+_SOME_STREAMS = f"""
+    SELECT {STREAM_COLUMNS} FROM datastreams WHERE feed = ? AND id IN {_THESE} ORDER BY id
 """
+_FEEDS = f"SELECT {FEED_COLUMNS} FROM feeds WHERE feed IN {_THESE}"
+_STREAMS_OF_FEEDS = f"""
+    SELECT feed, {STREAM_COLUMNS} FROM datastreams WHERE feed IN {_THESE} ORDER BY feed, id
+"""
+_MOVED = f"SELECT DISTINCT feed FROM waypoints WHERE feed IN {_THESE}"
 _KEY_COLUMNS = "digest, login, document, reference"
 _ACCOUNTS = """
     SELECT login, document, password,
@@ -78,8 +84,65 @@ NEWEST_UNTIL = "SELECT at, value FROM points WHERE stream = ? AND at <= ? ORDER 
 NEWEST_WITHIN = (
     "SELECT at, value FROM points WHERE stream = ? AND at BETWEEN ? AND ? ORDER BY at DESC LIMIT 1"
 )
-OLDEST_FROM = "SELECT at FROM points WHERE stream = ? AND at >= ? ORDER BY at LIMIT 1"
-WITHIN = "SELECT at, value FROM points WHERE stream = ? AND at BETWEEN ? AND ? ORDER BY at"
+_STORED = """
+    SELECT at, value FROM points WHERE stream = :stream AND at BETWEEN :first AND :end
+    ORDER BY at LIMIT :limit OFFSET :skip
+"""
+_AT_ONCE = 4 * 86_400_000_000  # microseconds of a history whose points are in memory together
+_ROWS = msgspec.json.Decoder(list[tuple[Any, ...]])
+_TEXTS = msgspec.json.Decoder(list[str])
+
+
+def _end_of_interval(at: str) -> str:
+    """The grid instant at or after an expression; the grid starts at midnight UTC, as 1970 does."""
+    return f"({at} / :step + ({at} % :step > 0)) * :step"
+
+
+# The ends of the intervals that hold points: the end of the first point's, then of the first after that.
+_GRID = f"""
+    WITH RECURSIVE
+    found (at) AS (
+        SELECT min(at) FROM points WHERE stream = :stream AND at BETWEEN :first AND :end
+        UNION ALL
+        SELECT (
+            SELECT min(at) FROM points
+            WHERE stream = :stream AND at BETWEEN {_end_of_interval("found.at")} + 1 AND :end
+        ) FROM found WHERE at IS NOT NULL
+    ),
+    grid (at) AS (
+        SELECT {_end_of_interval("at")} FROM found WHERE at IS NOT NULL AND {_end_of_interval("at")} <= :end
+    )
+"""
+# The last stored point of each interval, with its own instant.
+_SAMPLED = f"""
+    {_GRID}
+    SELECT p.at, p.value FROM grid CROSS JOIN points AS p
+    WHERE p.stream = :stream AND p.at = (SELECT max(at) FROM points WHERE stream = :stream AND at <= grid.at)
+    LIMIT :limit OFFSET :skip
+"""
+# The value that held at each grid instant.
+_DISCRETE = f"""
+    WITH RECURSIVE
+    oldest (at) AS (SELECT max(:start, at) FROM points WHERE stream = :stream ORDER BY points.at LIMIT 1),
+    grid (at) AS (
+        SELECT {_end_of_interval("at")} + :skip * :step FROM oldest
+        UNION ALL
+        SELECT at + :step FROM grid WHERE at + :step <= :end
+    )
+    SELECT grid.at,
+        (SELECT p.value FROM points AS p WHERE p.stream = :stream AND p.at <= grid.at
+         ORDER BY p.at DESC LIMIT 1) AS value
+    FROM grid WHERE grid.at <= :end LIMIT :limit
+"""
+# All values of each interval, as a text.
+_VALUES = f"""
+    {_GRID}
+    SELECT grid.at, (
+        SELECT json_group_array(value) || '' FROM points
+        WHERE stream = :stream AND at BETWEEN max(:first, grid.at - :step + 1) AND grid.at
+    ) AS value
+    FROM grid LIMIT :intervals
+"""
 
 # A new feed is frozen until it is written, even when it is young.
 _WRITTEN = """
@@ -249,8 +312,9 @@ def _stream_rows(
     connection: sqlite3.Connection, feed_id: int, wanted: Sequence[str] | None
 ) -> Iterable[tuple[Any, ...]]:
     if wanted is None:
-        return connection.execute(STREAMS, (feed_id,))
-    return connection.execute(SOME_STREAMS, (feed_id, json.dumps(list(wanted))))
+        return _in_one_step(connection, STREAM_COLUMNS, _STREAMS, (feed_id,))
+    these = (feed_id, json.dumps(list(wanted)))
+    return _in_one_step(connection, STREAM_COLUMNS, _SOME_STREAMS, these)
 
 
 def _datastream(row: Sequence[Any]) -> Datastream:
@@ -299,6 +363,18 @@ def _location(
     )
 
 
+def _in_one_step(
+    connection: sqlite3.Connection, columns: str, select: str, parameters: Any
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement whose columns are integers and texts, fetched as one row of JSON.
+
+    A thread gives the interpreter's lock away for each row that it fetches, and a busy reactor may keep
+    it for milliseconds: row by row, a history takes seconds that is read in some hundredths of one.
+    """
+    collected = f"SELECT json_group_array(json_array({columns})) FROM ({select})"
+    return _ROWS.decode(connection.execute(collected, parameters).fetchone()[0])
+
+
 # -------------------------------------------------------------------------------------- search
 
 
@@ -312,20 +388,34 @@ def list_feeds(connection: sqlite3.Connection, search: FeedSearch) -> tuple[int,
         raise ValueError(f"{search.order!r} is not an order of feeds; there are {', '.join(_ORDERS)}")
     where, values = _conditions(search)
     order = "retrieved_at" if search.order == "relevance" and not search.text else search.order
-    total: int = connection.execute(f"SELECT count(*) FROM feeds WHERE {where}", values).fetchone()[0]
-    rows = connection.execute(
-        f"SELECT {FEED_COLUMNS} FROM feeds WHERE {where}"
-        f" ORDER BY {_ORDERS[order]} LIMIT :limit OFFSET :offset",
-        {**values, "limit": max(0, search.limit), "offset": min(max(0, search.offset), MAX_INTEGER)},
-    ).fetchall()
-    records = [feed_record(connection, row) for row in rows]
-    if search.full:
-        for record, row in zip(records, rows, strict=True):
-            record.environment.datastreams = _datastreams(connection, row[0], None)
-    return total, records
+    # Searched once, for the page as for how many there are.
+    ordered = f"SELECT feed FROM feeds WHERE {where} ORDER BY {_ORDERS[order]} LIMIT -1"
+    collected = connection.execute(f"SELECT json_group_array(feed) FROM ({ordered})", values).fetchone()[0]
+    found = msgspec.json.decode(collected, type=list[int])
+    first = max(0, search.offset)
+    return len(found), _feed_records(connection, found[first : first + max(0, search.limit)], search.full)
+
+
+def _feed_records(connection: sqlite3.Connection, feeds: Sequence[int], full: bool) -> list[FeedRecord]:
+    """These feeds, in this order, all of which exist.
+
+    Args:
+        connection: To read with.
+        feeds: Their numbers.
+        full: Whether datastreams are wanted.
+    """
+    these = (json.dumps(feeds),)
+    moved = {feed for (feed,) in connection.execute(_MOVED, these)}
+    rows = {row[0]: row for row in connection.execute(_FEEDS, these)}
+    records = {feed: feed_record(connection, rows[feed], waypoints=feed in moved) for feed in feeds}
+    if full:
+        for feed, *row in _in_one_step(connection, f"feed, {STREAM_COLUMNS}", _STREAMS_OF_FEEDS, these):
+            records[feed].environment.datastreams[row[1]] = _datastream(row)
+    return list(records.values())
 
 
 def _conditions(search: FeedSearch) -> tuple[str, dict[str, Any]]:
+    # What is asked of datastreams is asked of all of them in one walk: a look-up for each feed costs more.
     conditions = ["(private = 0 OR (owner = :login AND :private_access))"]
     values: dict[str, Any] = {"login": search.login, "private_access": search.private_access}
 
@@ -339,9 +429,9 @@ def _conditions(search: FeedSearch) -> tuple[str, dict[str, Any]]:
         require(
             """
             instr(title_folded, :text) OR instr(words_folded, :text) OR instr(tags_folded, :text)
-            OR EXISTS (
-                SELECT 1 FROM datastreams AS d
-                WHERE d.feed = feeds.feed AND (instr(d.id_folded, :text) OR instr(d.tags_folded, :text))
+            OR feed IN (
+                SELECT d.feed FROM datastreams AS d
+                WHERE instr(d.id_folded, :text) OR instr(d.tags_folded, :text)
             )
             """,
             text=fold(search.text),
@@ -349,9 +439,8 @@ def _conditions(search: FeedSearch) -> tuple[str, dict[str, Any]]:
     if search.tag:
         require(
             """
-            instr(tags_folded, :tag) OR EXISTS (
-                SELECT 1 FROM datastreams AS d WHERE d.feed = feeds.feed AND instr(d.tags_folded, :tag)
-            )
+            instr(tags_folded, :tag)
+            OR feed IN (SELECT d.feed FROM datastreams AS d WHERE instr(d.tags_folded, :tag))
             """,
             tag=fold_list([search.tag]),
         )
@@ -359,11 +448,7 @@ def _conditions(search: FeedSearch) -> tuple[str, dict[str, Any]]:
         require("owner = :user", user=search.user)
     if search.units:
         require(
-            """
-            EXISTS (
-                SELECT 1 FROM datastreams AS d WHERE d.feed = feeds.feed AND instr(d.units_folded, :units)
-            )
-            """,
+            "feed IN (SELECT d.feed FROM datastreams AS d WHERE instr(d.units_folded, :units))",
             units=fold_list([search.units]),
         )
     if search.live_since is not None:
@@ -448,8 +533,10 @@ def read_points(
     """
     stream = find_stream(connection, feed_id, datastream_id)
     first = -MAX_INTEGER if after is None else to_microseconds(after) + 1
-    rows = connection.execute(f"{WITHIN} LIMIT ?", (stream, first, MAX_INTEGER, max(0, limit)))
-    return [point(row) for row in rows]
+    rows = _rows(
+        connection, _STORED, stream=stream, first=first, end=MAX_INTEGER, limit=max(0, limit), skip=0
+    )
+    return list(map(point, rows))
 
 
 def read_history(
@@ -465,7 +552,7 @@ def read_history(
     if query.interval > 0 and query.function is not None and query.function not in _FUNCTIONS:
         raise ValueError(f"{query.function!r} is not a function; there are {', '.join(_FUNCTIONS)}")
     return [
-        DatastreamHistory(name, [point(row) for row in _history(connection, stream, query)])
+        DatastreamHistory(name, list(map(point, _history(connection, stream, query))))
         for name, stream in _stream_numbers(connection, feed_id, datastreams)
     ]
 
@@ -482,29 +569,33 @@ def _stream_numbers(
     return [(name, numbers[name]) for name in datastreams if name in numbers]
 
 
-_Rows = Iterator[tuple[int, str]]
+_Rows = list[tuple[Any, ...]]
+
+
+def _rows(connection: sqlite3.Connection, select: str, **named: int) -> _Rows:
+    return _in_one_step(connection, "at, value", select, named)
 
 
 def _history(connection: sqlite3.Connection, stream: int, query: HistoryQuery) -> _Rows:
     start, end, step = to_microseconds(query.start), to_microseconds(query.end), query.interval * 1_000_000
     skip, limit = max(0, query.skip), max(0, query.limit)
     if step > 0 and query.function is not None:
-        return _page(_aggregated(connection, stream, start, end, step, query.function), skip, limit)
+        results = _aggregated(connection, stream, start, end, step, query.function)
+        return list(islice(results, skip, skip + limit))
     if step > 0 and query.discrete:
-        return _page(_discrete(connection, stream, start, end, step, skip), 0, limit)
-    previous: list[tuple[int, str]] = []
+        return _rows(
+            connection, _DISCRETE, stream=stream, start=start, end=end, step=step, limit=limit, skip=skip
+        )
+    previous: _Rows = []
     if query.find_previous:
         previous = connection.execute(NEWEST_UNTIL, (stream, start - 1)).fetchall()
-    if step > 0:
-        return _page(chain(previous, _sampled(connection, stream, start, end, step)), skip, limit)
-    # SQLite skips faster than we do.
-    skipped = max(0, skip - len(previous))
-    rows = connection.execute(f"{WITHIN} LIMIT ? OFFSET ?", (stream, start, end, limit, skipped))
-    return _page(chain(previous, rows), skip - skipped, limit)
-
-
-def _page(rows: _Rows, skip: int, limit: int) -> _Rows:
-    return islice(rows, skip, skip + limit)
+    skipped = max(0, skip - len(previous))  # SQLite skips faster than we do
+    first = _first_inside(start, step) if step > 0 else start
+    rows_of = _SAMPLED if step > 0 else _STORED
+    rows = _rows(
+        connection, rows_of, stream=stream, first=first, end=end, step=step, limit=limit, skip=skipped
+    )
+    return [*previous, *rows][skip - skipped : skip - skipped + limit]
 
 
 def _first_inside(start: int, step: int) -> int:
@@ -516,81 +607,51 @@ def _first_inside(start: int, step: int) -> int:
     return start if start % step else start + 1
 
 
-def _end_of_interval(at: int, step: int) -> int:
-    """The grid instant at or after this one; the grid starts at midnight UTC, as 1970 does."""
-    return -(-at // step) * step
-
-
-def _sampled(connection: sqlite3.Connection, stream: int, start: int, end: int, step: int) -> _Rows:
-    """The last stored point of each interval, with its own instant."""
-    first = _first_inside(start, step)
-    grid = _end_of_interval(first, step)
-    while grid <= end:
-        row = connection.execute(NEWEST_WITHIN, (stream, max(first, grid - step + 1), grid)).fetchone()
-        if row is not None:
-            yield row
-            grid += step
-            continue
-        following = connection.execute(OLDEST_FROM, (stream, grid + 1)).fetchone()
-        if following is None:
-            return
-        grid = _end_of_interval(following[0], step)
-
-
-def _discrete(
-    connection: sqlite3.Connection, stream: int, start: int, end: int, step: int, skip: int
-) -> _Rows:
-    """The value that held at each grid instant."""
-    oldest = connection.execute(OLDEST_FROM, (stream, -MAX_INTEGER)).fetchone()
-    if oldest is None:
-        return
-    grid = _end_of_interval(max(start, oldest[0]), step) + skip * step
-    while grid <= end:
-        yield grid, connection.execute(NEWEST_UNTIL, (stream, grid)).fetchone()[1]
-        grid += step
-
-
 def _aggregated(
     connection: sqlite3.Connection, stream: int, start: int, end: int, step: int, function: str
-) -> _Rows:
-    """One number for each interval that holds numbers, at the grid instant that ends it."""
+) -> Iterator[tuple[int, str]]:
+    """One number for each interval that holds numbers, at the grid instant that ends it.
+
+    A sensor says the same few things again and again, so each text is read once and counted.
+    """
     compute = _FUNCTIONS[function]
-    first = _first_inside(start, step)
-    while (oldest := connection.execute(OLDEST_FROM, (stream, first)).fetchone()) is not None:
-        grid = _end_of_interval(oldest[0], step)
-        if grid > end:
+    first, most = _first_inside(start, step), max(1, _AT_ONCE // step)
+    while True:
+        intervals = _rows(connection, _VALUES, stream=stream, first=first, end=end, step=step, intervals=most)
+        for grid, values in intervals:
+            numbers = [
+                (number, count)
+                for text, count in Counter(_TEXTS.decode(values)).items()
+                if (number := parse_number(text)) is not None
+            ]
+            if numbers:
+                yield grid, number_text(compute(numbers))
+        if len(intervals) < most:
             return
-        texts = connection.execute(WITHIN, (stream, oldest[0], grid))
-        result = compute(number for _, text in texts if (number := parse_number(text)) is not None)
-        if result is not None:
-            yield grid, number_text(result)
-        first = grid + 1
+        first = intervals[-1][0] + 1
 
 
-def _sum_and_count(numbers: Iterable[Decimal]) -> tuple[Decimal, int]:
-    total, count = Decimal(), 0
-    for number in numbers:
-        total = _SUM.add(total, number)
-        count += 1
-    return total, count
+_Numbers = Sequence[tuple[Decimal, int]]
+"""Numbers, and how often each comes."""
 
 
-def _sum(numbers: Iterable[Decimal]) -> Decimal | None:
-    total, count = _sum_and_count(numbers)
-    return total if count else None
+def _sum(numbers: _Numbers) -> Decimal:
+    total = Decimal()
+    for number, count in numbers:
+        total = _SUM.fma(number, count, total)
+    return total
 
 
-def _average(numbers: Iterable[Decimal]) -> Decimal | None:
-    total, count = _sum_and_count(numbers)
-    return _MEAN.divide(total, Decimal(count)) if count else None
+def _average(numbers: _Numbers) -> Decimal:
+    return _MEAN.divide(_sum(numbers), Decimal(sum(count for _, count in numbers)))
 
 
-def _least(numbers: Iterable[Decimal]) -> Decimal | None:
-    return min(numbers, default=None)
+def _least(numbers: _Numbers) -> Decimal:
+    return min(numbers)[0]
 
 
-def _greatest(numbers: Iterable[Decimal]) -> Decimal | None:
-    return max(numbers, default=None)
+def _greatest(numbers: _Numbers) -> Decimal:
+    return max(numbers)[0]
 
 
 _FUNCTIONS = {"average": _average, "min": _least, "max": _greatest, "sum": _sum}
