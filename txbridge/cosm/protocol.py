@@ -213,7 +213,7 @@ class PawsServerConnection:
             return []
         events = self._read(data)
         self._answers += len(events)
-        if self._broken or not self._documents.inside:
+        if self._documents.problem is not None or not self._documents.inside:
             self._message_at = None
         elif self._message_at is None or events:
             self._message_at = self._now() + self.limits.message_seconds
