@@ -344,10 +344,10 @@ class QueryReq:
 
     def __init__(
         self,
-        projectId: int,  # noqa: N803  # the name that iobeam's own client gave it
-        deviceId: str | None = None,  # noqa: N803
-        seriesName: str | None = None,  # noqa: N803
-        timeUnit: TimeUnit = TimeUnit.MILLISECONDS,  # noqa: N803
+        projectId: int,
+        deviceId: str | None = None,
+        seriesName: str | None = None,
+        timeUnit: TimeUnit = TimeUnit.MILLISECONDS,
     ) -> None:
         """A query.
 

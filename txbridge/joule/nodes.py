@@ -15,13 +15,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from attrs import field, frozen
 
 from txbridge.joule.client import Node
 from txbridge.joule.errors import UnknownNode
+from txbridge.net.private_file import replace_private
 from txbridge.net.tls import client_tls
 
 __all__ = [
@@ -207,16 +207,6 @@ def _write(directory: Path, entries: Mapping[str, _Entry]) -> None:
 def _replace(path: Path, text: str) -> None:
     """Write a file that only its owner may read, all of it or nothing."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mode 0600 from the first byte on
-        with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        replace_private(path, text)
     except OSError as error:
         raise UnknownNode([f"Cannot write [{path}]: {error.strerror}"]) from error

@@ -1,0 +1,24 @@
+"""A file that is replaced in one step and is its user's alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from txbridge.net.private_file import replace_private
+
+
+def test_a_file_is_replaced_and_is_its_users_alone(tmp_path):
+    path = tmp_path / "deep" / "er" / "id"
+    replace_private(path, "first")
+    replace_private(path, "é")
+    assert path.read_text(encoding="utf-8") == "é"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "deep").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    path = tmp_path / "id"
+    replace_private(path, "first")
+    with pytest.raises(UnicodeEncodeError):
+        replace_private(path, "second\ud800")
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("id", "first")]
