@@ -265,6 +265,108 @@ async def test_xively_js_asks_first_then_reads_then_deletes_with_a_body(hub, wir
     assert b"current_value" not in (await hub.get("/v2/feeds/1/datastreams/s")).body
 
 
+# ------------------------------------------------------------------------- version 1, and its addresses
+
+LWP_LINES = (
+    "TE: deflate,gzip;q=0.3\r\nConnection: TE, close\r\nHost: www.pachube.com\r\n"
+    f"User-Agent: libwww-perl/5.834\r\nX-PachubeApiKey: {KEY}\r\n"
+)
+
+
+async def test_net_pachube_makes_reads_updates_and_deletes_a_feed(hub):
+    """Its requests as LWP sends them; it looks for ``/(\\d+)\\.xml$`` in the Location."""
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<eeml xmlns="http://www.eeml.org/xsd/005"\n'
+        ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"\n'
+        ' xsi:schemaLocation="http://www.eeml.org/xsd/005 http://www.eeml.org/xsd/005/005.xsd" version="5">\n'
+        "<environment>\n  <description>Outside</description>\n"
+        '  <location domain="physical" exposure="outdoor" disposition="fixed">\n    <lat>51.0</lat>\n'
+        "    <lon>-1.3</lon>\n    <name>Winchester, UK</name>\n  </location>\n"
+        "  <title>Temperature</title>\n</environment>\n</eeml>\n"
+    )
+
+    async def ask(head: str, body: str = "") -> tuple[int, dict[str, str], bytes]:
+        opened = Wire(factory_of(hub))
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        answer = await opened.exchange(f"{head} HTTP/1.1\r\n{LWP_LINES}{length}\r\n{body}")
+        assert opened.transport.disconnecting
+        return answer
+
+    status, headers, body = await ask("POST /api.xml", xml)
+    assert (status, headers["location"], body) == (201, "http://www.pachube.com/api/1.xml", b"")
+    assert (await ask("PUT /api/1.csv", "9.2,44"))[::2] == (200, b"")
+    status, headers, body = await ask("GET /api/1.xml")
+    assert (status, headers["content-type"]) == (200, "application/xml; charset=utf-8")
+    assert b"<title>Temperature</title><feed>http://www.pachube.com/v1/feeds/1.xml</feed>" in body
+    assert b'<data id="1"><value minValue="44.0" maxValue="44.0">44</value></data>' in body
+    assert (await ask("PUT /api/1.csv", "44"))[::2] == (200, b"")
+    assert (await hub.get("/v2/feeds/1.csv")).body == b"0,2013-06-03T12:00:00.000000Z,44\n"
+    assert (await ask("DELETE /api/1"))[::2] == (200, b"")
+    assert (await hub.get("/v2/feeds/1")).status == 404
+
+
+async def test_a_sketch_from_before_the_api_s_own_host(hub, wire):
+    """Bare line feeds, as sketches of 2009 print them."""
+    await hub.feed('{"title":"x","datastreams":[{"id":"0"},{"id":"1"}]}')
+    status, headers, body = await wire.exchange(
+        f"PUT /api/1.csv HTTP/1.1\nHost: pachube.com\nX-PachubeApiKey: {KEY}\n"
+        "User-Agent: Arduino\nContent-Type: text/csv\nContent-Length: 6\nConnection: close\n\n512,17\n"
+    )
+    assert (status, headers["content-length"], body) == (200, "0", b"")
+    assert (await hub.get("/v1/feeds/1.csv")).body == b"512,17\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "PUT http://api.pachube.com/v2/feeds/1.csv HTTP/1.0",
+        "PUT http://api.cosm.com/feeds/1.csv HTTP/1.0",
+        "PUT http://api.xively.com/v2/feeds/1.csv HTTP/1.1",
+    ],
+)
+async def test_a_request_line_may_be_a_whole_address_of_version_2(hub, wire, line):
+    """EtherCard's example for Pachube asks like this, with the rows of version 2."""
+    await hub.feed()
+    status, _, _ = await wire.exchange(f"{line}\r\nX-PachubeApiKey: {KEY}\r\nContent-Length: 4\r\n\r\n0,29")
+    assert status == 200
+    assert (await hub.get("/v2/feeds/1.csv")).body == b"0,2013-06-03T12:00:00.000000Z,29\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "PUT http://api.pachube.com/v1/feeds/1.csv HTTP/1.1",
+        "PUT http://www.pachube.com/api/1.csv HTTP/1.0",
+        "PUT http://www.pachube.com/api/feeds/1.csv HTTP/1.1",
+    ],
+)
+async def test_a_request_line_may_be_a_whole_address_of_version_1(hub, wire, line):
+    """The same row means two datastreams here."""
+    await hub.feed()
+    status, _, _ = await wire.exchange(f"{line}\r\nX-PachubeApiKey: {KEY}\r\nContent-Length: 4\r\n\r\n0,29")
+    assert status == 200
+    assert (await hub.get("/v1/feeds/1.csv")).body == b"0,29\n"
+
+
+async def test_a_host_that_is_the_api_s_needs_no_version(hub, wire):
+    await hub.feed()
+    for host, expected in (("api.cosm.com", 200), ("127.0.0.1", 404)):
+        status, _, _ = await wire.exchange(f"GET /feeds/1.json HTTP/1.1\r\nHost: {host}\r\n{KEY_LINE}\r\n")
+        assert status == expected
+
+
+async def test_version_1_over_http_1_0_without_a_host(hub, wire):
+    await hub.feed('{"title":"x","datastreams":[{"id":"0","current_value":"7"}]}')
+    status, headers, body = await wire.exchange(f"GET /v1/feeds/1.csv?key={KEY} HTTP/1.0\r\n\r\n")
+    assert (status, headers["connection"], body) == (200, "close", b"7\n")
+    opened = Wire(factory_of(hub))
+    status, headers, _ = await opened.exchange(
+        f"POST /v1/feeds.xml HTTP/1.0\r\nX-PachubeApiKey: {KEY}\r\nContent-Length: 61\r\n\r\n"
+        "<eeml><environment><title>x</title></environment></eeml>     "
+    )
+    assert (status, headers["location"]) == (201, "http://localhost/v1/feeds/2.xml")
+
+
 async def test_http_1_0_is_answered_and_closed(hub, wire):
     await hub.feed()
     status, headers, body = await wire.exchange(f"GET /v2/feeds/1.json?key={KEY} HTTP/1.0\r\n\r\n")

@@ -52,7 +52,7 @@ async def test_a_key_that_is_made_works_and_its_text_is_told_once(hub):
     assert (await hub.ask("PUT", f"/v2/feeds/{feed}.json", "{}", key=made)).status == 403
     shown = text(await hub.get("/v2/keys.json"))
     assert made not in shown
-    assert made.encode() not in (await hub.store._read(lambda c: "\n".join(c.iterdump()).encode()))
+    assert made.encode() not in (await hub.store.read(lambda c: "\n".join(c.iterdump()).encode()))
 
 
 @pytest.mark.parametrize("extension", ["json", "xml"])

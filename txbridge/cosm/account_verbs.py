@@ -20,7 +20,7 @@ from attrs import evolve
 
 from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_rules import writable_key, writable_user
-from txbridge.cosm.call import DONE, Call, Verb, some_feed
+from txbridge.cosm.call import DONE, Call, Row, some_feed
 from txbridge.cosm.refusal import forbidden, invalid, not_found
 from txbridge.hub.auth import METHODS, OWNER, Accounts, digest_of, generate_key, is_unlimited
 from txbridge.hub.passwords import Passwords
@@ -60,8 +60,8 @@ class AccountVerbs:
         self._limits = limits
         self._telling = telling
 
-    def rows(self) -> Sequence[tuple[str, str, Verb, tuple[str, ...]]]:
-        """Their part of the server's table: method, path, verb, formats."""
+    def rows(self) -> Sequence[Row]:
+        """Their part of the server's table."""
         return (
             ("GET", "keys", self._list_keys, FORMATS),
             ("POST", "keys", self._create_key, FORMATS),

@@ -35,6 +35,7 @@ __all__ = [
     "CODECS",
     "DONE",
     "Call",
+    "Row",
     "Verb",
     "resource_number",
     "is_allowed",
@@ -229,6 +230,10 @@ class Call:
 
 Verb = Callable[[Call], Coroutine[Deferred[Any], Any, Response]]
 """Answers a call."""
+
+
+Row = tuple[str, str, Verb, tuple[str, ...]]
+"""What a table of the server has for a verb: method, path, verb, formats."""
 
 
 def other_formats(formats: Sequence[str], asked: str) -> Refusal:

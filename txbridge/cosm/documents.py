@@ -10,6 +10,7 @@ left out.  No member outside those tables is ever made: xively-python fails on a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -25,17 +26,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIVE_SECONDS",
+    "by_position",
     "datastream_document",
     "earliest",
     "feed_document",
     "feed_history",
     "feed_values",
+    "legacy_feed_document",
     "push_document",
     "with_waypoints_between",
 ]
 
 LIVE_SECONDS = 900.0
 """How long after its last write a feed is ``live``."""
+
+LEGACY_CREATOR = "http://www.haque.co.uk"
+"""What version 1 named as the creator of every feed."""
+
+_POSITION = re.compile(r"0|[1-9][0-9]{0,3}")
 
 MAX_WAYPOINTS = 1000
 """The most waypoints of one answer; the newest are kept.  As many as points of a query."""
@@ -80,6 +88,57 @@ def feed_document(
             name: datastream_document(stream) for name, stream in sorted(stored.datastreams.items())
         },
     )
+
+
+def legacy_feed_document(
+    record: FeedRecord, base_url: str, *, now: datetime, format: str, live_seconds: float = LIVE_SECONDS
+) -> Environment:
+    """A feed as version 1 showed it; its datastreams in the order of their numbers.
+
+    Args:
+        record: The stored feed; it is not changed.
+        base_url: Scheme and host the reader knows us by.
+        now: Decides whether the feed is live.
+        format: The format it will be written in.
+        live_seconds: How long after its last write a feed is live.
+
+    Source: xively-rb ``templates/xml/feed_defaults.rb``, ``templates/json/feed_defaults.rb``.
+    """
+    shown = feed_document(record, base_url, now=now, format=format, live_seconds=live_seconds)
+    return evolve(
+        shown,
+        feed=f"{base_url}/v1/feeds/{shown.id}.{'xml' if format == 'xml' else 'json'}",
+        creator=LEGACY_CREATOR if format == "xml" else None,
+        private=None,
+        tags=None,
+        created=None,
+        auto_feed_url=None,
+        product_id=None,
+        device_serial=None,
+        version="0.6-alpha",
+        location=None if shown.location is None else evolve(shown.location, waypoints=[]),
+        datastreams=dict(sorted(shown.datastreams.items(), key=_by_number)),
+    )
+
+
+def by_position(feed: Environment) -> Environment:
+    """A feed whose datastreams are as many as positions that their ids name, if all ids are positions."""
+    positions = [_position(name) for name in feed.datastreams]
+    if not positions or None in positions:
+        return feed
+    last = max(position for position in positions if position is not None)
+    names = map(str, range(last + 1))
+    return evolve(feed, datastreams={name: feed.datastreams.get(name, Datastream(id=name)) for name in names})
+
+
+def _position(name: str) -> int | None:
+    return int(name) if _POSITION.fullmatch(name) else None
+
+
+def _by_number(item: tuple[str, Datastream]) -> tuple[bool, int, str]:
+    name = item[0]
+    position = _position(name)
+    return position is None, position or 0, name
 
 
 def datastream_document(stream: Datastream) -> Datastream:

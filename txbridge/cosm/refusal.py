@@ -26,6 +26,7 @@ __all__ = [
     "not_found",
     "too_often",
     "unauthorized",
+    "unavailable",
     "undecodable",
     "unwritable",
 ]
@@ -73,6 +74,11 @@ def forbidden() -> Refusal:
 def too_often(retry_after: float, whose: str = "API key") -> Refusal:
     """403: more requests are made than may be.  Source: Cosm API v2, "Usage limits"."""
     return Refusal(403, "Forbidden", f"You have exceeded the rate limit of your {whose}", retry_after)
+
+
+def unavailable(errors: str, retry_after: float) -> Refusal:
+    """503: not now.  Version 1 said so too of who asked too often.  Source: "HTTP status codes"."""
+    return Refusal(503, "Service Unavailable", errors, retry_after)
 
 
 def not_found() -> Refusal:

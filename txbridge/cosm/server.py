@@ -1,4 +1,4 @@
-"""The Cosm v2 REST rules: one function from a request to an answer, over a store.
+"""The Cosm REST rules: one function from a request to an answer, over a store.
 
 What a client sees of the hub is decided here and in the pure modules beside this one; where
 bytes come from is not.  The HTTP server and the PAWS socket both call `CosmServer.respond`.
@@ -9,7 +9,8 @@ place turns that into an error body in the format the request speaks.  For a wri
 question "may this key do this" is asked inside the store's transaction, and live updates are
 published in the order in which the store committed.
 
-Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`.  Products are
+Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`, what version 1
+does otherwise in `txbridge.cosm.legacy_verbs`.  Products are
 not there: their addresses are answered as addresses that do not exist.
 
 Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
@@ -32,11 +33,13 @@ from twisted.python.failure import Failure
 from txbridge.codecs import cosm_csv, cosm_json, eeml
 from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_verbs import AccountVerbs
+from txbridge.cosm.addresses import Address, address_of
 from txbridge.cosm.call import (
     ALL_FORMATS,
     CODECS,
     DONE,
     Call,
+    Row,
     Verb,
     is_allowed,
     other_formats,
@@ -55,12 +58,12 @@ from txbridge.cosm.documents import (
 )
 from txbridge.cosm.graph_request import parse_graph, with_points
 from txbridge.cosm.history import WindowLimits, parse_deletion, parse_history
+from txbridge.cosm.legacy_verbs import LegacyVerbs
 from txbridge.cosm.negotiation import (
     EXTENSIONS,
     Parameters,
     accepted_format,
     body_format,
-    split_path,
     unknown_extension,
 )
 from txbridge.cosm.refusal import (
@@ -73,6 +76,7 @@ from txbridge.cosm.refusal import (
     not_found,
     too_often,
     unauthorized,
+    unavailable,
     undecodable,
     unwritable,
 )
@@ -203,11 +207,12 @@ class CosmServer:
         per_minute = self._options.requests_per_minute
         self._limiter = None if per_minute is None else RateLimiter(per_minute)
         self._visitors = Visitors() if self._options.public_graphs else None
-        self._routes = self._table()
+        self._routes = _by_route(self._rows())
+        self._legacy_routes = _by_route(self._legacy_rows())
 
-    def _table(self) -> Mapping[tuple[str, tuple[str, ...]], tuple[Verb, tuple[str, ...]]]:
+    def _rows(self) -> Sequence[Row]:
         drawn = ALL_FORMATS if self._graphs is None else (*ALL_FORMATS, "png")
-        rows: tuple[tuple[str, str, Verb, tuple[str, ...]], ...] = (
+        return (
             ("GET", "feeds", self._list_feeds, ALL_FORMATS),
             ("POST", "feeds", self._create_feed, ("json", "xml")),
             ("GET", "feeds/*", self._read_feed, ALL_FORMATS),
@@ -230,12 +235,22 @@ class CosmServer:
             ).rows(),
             *TriggerVerbs(self._store, self._options.limits).rows(),
         )
-        return {(method, tuple(path.split("/"))): (verb, formats) for method, path, verb, formats in rows}
+
+    def _legacy_rows(self) -> Sequence[Row]:
+        drawn = ("csv",) if self._graphs is None else ("csv", "png")
+        options = self._options
+        return (
+            ("DELETE", "feeds/*", self._delete_feed, ALL_FORMATS),
+            ("DELETE", "feeds/*/datastreams/*", self._delete_datastream, ALL_FORMATS),
+            ("GET", "feeds/*/datastreams/*/archive", self._read_archive, ("csv",)),
+            ("GET", "feeds/*/datastreams/*/history", self._read_download, drawn),
+            *LegacyVerbs(self._store, self._telling, options.limits, options.live_seconds).rows(),
+        )
 
     # -------------------------------------------------------------------------------- the public edge
 
     def respond(self, request: Request) -> Deferred[Response]:
-        """Answer a request; its path begins with ``/v2``.
+        """Answer a request.
 
         The Deferred fails with nothing but a cancellation: what goes wrong becomes an answer.
         """
@@ -307,12 +322,14 @@ class CosmServer:
         return response
 
     async def _admit(self, request: Request) -> tuple[Verb, Call]:
-        segments, extension = _below_v2(request)
+        address = _address(request)
+        segments, extension = address.segments, address.extension
         if unknown_extension(segments):
             raise other_formats(ALL_FORMATS, segments[-1].rpartition(".")[2])
         shape = tuple("*" if number % 2 else segment for number, segment in enumerate(segments))
         reads = request.method in ("GET", "HEAD")
-        route = self._routes.get(("GET" if reads else request.method, shape))
+        routes = self._routes if address.version == 2 else self._legacy_routes
+        route = routes.get(("GET" if reads else request.method, shape))
         if route is None:
             raise no_route(request.method, request.path)
         verb, formats = route
@@ -320,9 +337,14 @@ class CosmServer:
         accept = request.headers.get("accept", "")
         output = extension or accepted_format(accept, formats)
         is_graph = reads and output == "png" and output in formats
-        principal = await self._principal(request, parameters, is_graph=is_graph)
+        try:
+            principal = await self._principal(request, parameters, is_graph=is_graph)
+        except Refusal as error:
+            if address.version == 1 and error.retry_after is not None:
+                raise unavailable(error.errors, error.retry_after) from None
+            raise
         if output not in formats:
-            if reads and output == "png" and shape == GRAPHS:
+            if reads and output == "png" and shape[: len(GRAPHS)] == GRAPHS and len(shape) <= len(GRAPHS) + 1:
                 raise no_route(request.method, request.path)
             if reads:
                 raise other_formats(formats, output or shorten(accept))
@@ -356,7 +378,7 @@ class CosmServer:
         return principal
 
     async def _subscription(self, request: Request) -> Subscribed:
-        segments, _ = _below_v2(request)
+        segments = _address(request).segments
         if len(segments) not in (2, 4) or segments[::2] not in (("feeds",), ("feeds", "datastreams")):
             raise bad_request("Only a feed or a datastream can be subscribed to")
         principal = await self._principal(request, Parameters.parse(request.query))
@@ -447,7 +469,7 @@ class CosmServer:
 
     async def _read_datastream(self, call: Call) -> Response:
         if call.output == "png":
-            return await (self._show(call) if call.principal is VISITOR else self._draw(call))
+            return await self._read_picture(call)
         zone, at, query = call.zone, call.parameters.instant("time"), self._history_query(call)
         name = call.datastream_id
         record = await self._store.read_feed(call.feed_id, [name])
@@ -463,7 +485,9 @@ class CosmServer:
         stream = feed.datastreams.get(name, Datastream(id=name))
         return call.document(_encode_datastream(call.output, feed, stream, zone))
 
-    async def _show(self, call: Call) -> Response:
+    async def _read_picture(self, call: Call) -> Response:
+        if call.principal is not VISITOR:
+            return await self._draw(call)
         assert self._visitors is not None
         try:
             record = await self._store.read_feed(call.feed_id, [])
@@ -502,6 +526,10 @@ class CosmServer:
         guard = call.guard("delete", [call.datastream_id])
         await self._telling.after(self._store.delete_datastream(call.feed_id, call.datastream_id, guard))
         return DONE
+
+    async def _read_download(self, call: Call) -> Response:
+        """What the web site had: the history as a picture, or all of it."""
+        return await (self._read_picture(call) if call.output == "png" else self._read_archive(call))
 
     async def _read_archive(self, call: Call) -> Response:
         zone, name = call.zone, call.datastream_id
@@ -610,7 +638,7 @@ def refusal_response(request: Request, refusal: Refusal) -> Response:
 
     The extension wins, then ``Accept``, then what the request's own body is written in.
     """
-    spoken = _spoken(request)
+    spoken = "xml" if refusal.status == 503 else _spoken(request)
     content_type, body = error_body(spoken, refusal.title, refusal.errors)
     headers: tuple[tuple[str, str], ...] = ()
     if spoken == "json" and request.method == "GET":
@@ -639,7 +667,8 @@ def _spoken(request: Request) -> str:
     if dot and suffix.lower() in EXTENSIONS:
         return suffix.lower()
     accept = request.headers.get("accept", "")
-    written_in = "json"
+    address = address_of(request.path, request.headers.get("host", ""))
+    written_in = "xml" if address is not None and address.version == 1 else "json"
     if request.body:
         written_in = body_format(None, request.headers.get("content-type", ""), accept, request.body)
     others = tuple(name for name in ALL_FORMATS if name != written_in)
@@ -662,14 +691,15 @@ def _as_refusal(error: Exception) -> Refusal:
     raise error
 
 
-def _below_v2(request: Request) -> tuple[tuple[str, ...], str | None]:
-    try:
-        segments, extension = split_path(request.path)
-    except ValueError:
-        raise no_route(request.method, request.path) from None
-    if segments[0] != "v2" or len(segments) == 1:
+def _by_route(rows: Sequence[Row]) -> Mapping[tuple[str, tuple[str, ...]], tuple[Verb, tuple[str, ...]]]:
+    return {(method, tuple(path.split("/"))): (verb, formats) for method, path, verb, formats in rows}
+
+
+def _address(request: Request) -> Address:
+    address = address_of(request.path, request.headers.get("host", ""))
+    if address is None:
         raise no_route(request.method, request.path)
-    return segments[1:], extension
+    return address
 
 
 def _visible(call: Call) -> FeedSearch:

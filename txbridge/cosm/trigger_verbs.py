@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from txbridge.codecs import cosm_json
 from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_rules import writable_trigger
-from txbridge.cosm.call import DONE, Call, Verb, resource_number, some_feed
+from txbridge.cosm.call import DONE, Call, Row, resource_number, some_feed
 from txbridge.cosm.refusal import forbidden, invalid, not_found
 from txbridge.hub.auth import may_trigger
 from txbridge.hub.store import FeedRecord, Missing, Store
@@ -38,8 +38,8 @@ class TriggerVerbs:
         self._store = store
         self._limits = limits
 
-    def rows(self) -> Sequence[tuple[str, str, Verb, tuple[str, ...]]]:
-        """Their part of the server's table: method, path, verb, formats."""
+    def rows(self) -> Sequence[Row]:
+        """Their part of the server's table."""
         return (
             ("GET", "triggers", self._list_triggers, FORMATS),
             ("POST", "triggers", self._create_trigger, FORMATS),

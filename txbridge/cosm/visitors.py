@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
-from txbridge.cosm.refusal import Refusal, too_often
+from txbridge.cosm.refusal import too_often, unavailable
 from txbridge.hub.auth import Principal
 from txbridge.hub.rates import RateLimiter
 from txbridge.model.accounts import Permission
@@ -66,8 +66,7 @@ class Visitors:
             Refusal: 503, too many wait.
         """
         if len(self._turn.waiting) >= MAX_WAITING:
-            reason = "Too many graphs wait to be drawn, please try again later"
-            raise Refusal(503, "Service Unavailable", reason, TRY_AGAIN_SECONDS)
+            raise unavailable("Too many graphs wait to be drawn, please try again later", TRY_AGAIN_SECONDS)
         done: Deferred[T] = self._turn.run(lambda: Deferred.fromCoroutine(work()))
         return done
 
