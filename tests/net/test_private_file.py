@@ -13,7 +13,7 @@ def test_a_file_is_replaced_and_is_its_users_alone(tmp_path):
     replace_private(path, "é")
     assert path.read_text(encoding="utf-8") == "é"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "deep").stat().st_mode & 0o777 == 0o700
+    assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
