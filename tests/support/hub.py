@@ -19,8 +19,10 @@ from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.sqlite_projects import SqliteProjects
 from txbridge.hub.store import KeyRecord
 from txbridge.hub.telling import Telling
+from txbridge.iobeam.server import IobeamOptions, IobeamServer
 from txbridge.model.accounts import Key, Permission
 from txbridge.net.http1 import Request, Response
 
@@ -68,7 +70,14 @@ class TestHub:
 
     __test__ = False
 
-    def __init__(self, store: SqliteStore, options: CosmOptions | None, *, graphs: bool = False) -> None:
+    def __init__(
+        self,
+        store: SqliteStore,
+        options: CosmOptions | None,
+        *,
+        graphs: bool = False,
+        iobeam: IobeamOptions | None = None,
+    ) -> None:
         self.store = store
         self.clock = Clock()
         self.clock.advance(NOON.timestamp())
@@ -84,6 +93,10 @@ class TestHub:
             options=options,
             passwords=passwords,
             graphs=Graphs(maybeDeferred) if graphs else None,
+        )
+        self.projects = SqliteProjects(store)
+        self.iobeam = IobeamServer(
+            store, self.projects, self.telling, self.accounts, self.clock, options=iobeam
         )
 
     async def add_account(self, login: str, api_key: str, key: Key | None = None) -> None:
@@ -129,14 +142,18 @@ class TestHub:
 
 @asynccontextmanager
 async def running_hub(
-    folder: Path, options: CosmOptions | None = None, *, graphs: bool = False
+    folder: Path,
+    options: CosmOptions | None = None,
+    *,
+    graphs: bool = False,
+    iobeam: IobeamOptions | None = None,
 ) -> AsyncIterator[TestHub]:
     """A hub whose store is in this folder."""
     from twisted.internet import reactor
 
     store = await SqliteStore.open(folder / "hub.sqlite", cast("IReactorFromThreads", reactor))
     try:
-        hub = TestHub(store, options, graphs=graphs)
+        hub = TestHub(store, options, graphs=graphs, iobeam=iobeam)
         await hub.add_account("keeper", KEY)
         await hub.add_account("stranger", STRANGER)
         yield hub

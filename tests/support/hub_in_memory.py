@@ -36,8 +36,10 @@ from txbridge.hub.auth import Accounts, digest_of
 from txbridge.hub.live import LocalLive
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.sqlite_projects import SqliteProjects
 from txbridge.hub.store import KeyRecord
 from txbridge.hub.telling import Telling
+from txbridge.iobeam.server import IobeamServer
 from txbridge.model.accounts import Key, Permission
 from txbridge.net.http_server import HttpServerFactory
 from txbridge.net.memory import MemoryNetwork
@@ -105,6 +107,7 @@ class HubInMemory:
     Attributes:
         network: Where it is; `MemoryNetwork.cut` and the others make trouble.
         url: The API's base for HTTP.
+        iobeam_url: That of iobeam's API, where the keeper's key is a user token.
         paws_url: The WebSocket's address.
         paws_tcp: Host and port of PAWS over TCP.
         api_key: The keeper's key, which may do everything.
@@ -119,6 +122,7 @@ class HubInMemory:
         self.network.clock.advance(NOON.timestamp())
         self.api_key = "the-keepers-own-key-0123456789"
         self.url = f"http://{HOST}/v2"
+        self.iobeam_url = f"http://{HOST}/v1/"
         self.paws_url = f"ws://{HOST}"
         self.paws_tcp = (HOST, 8081)
         self._clients: list[Client] = []
@@ -131,7 +135,8 @@ class HubInMemory:
         accounts = Accounts(self._store, clock)
         self.server = CosmServer(self._store, telling, accounts, clock, options=options)
         self.paws = PawsServer(self.server, self.live, clock)
-        site = HubSite(self.server, self.paws)
+        iobeam = IobeamServer(self._store, SqliteProjects(self._store), telling, accounts, clock)
+        site = HubSite(self.server, self.paws, iobeam=iobeam)
         factory = HttpServerFactory(site.respond, upgrade=site.upgrade, refuse=site.refuse, clock=clock)
         self._ports = [
             self.network.listen(HOST, 80, factory),

@@ -37,9 +37,11 @@ from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.sqlite_projects import SqliteProjects
 from txbridge.hub.store import Notice
 from txbridge.hub.telling import Telling
 from txbridge.hub.triggers import TriggerService
+from txbridge.iobeam.server import IobeamOptions, IobeamServer
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
 from txbridge.joule.adapter import JouleSink, JouleSource
 from txbridge.joule.client import Node
@@ -274,7 +276,15 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     room = min(MAX_CONNECTIONS, _room_for_connections())
     paws = PawsServer(cosm, live, reactor, PawsOptions(max_connections=room))
     window = None if config.relay is None else RelayWindow(reactor, config.relay, accounts, in_thread).respond
-    site = HubSite(cosm, paws, Grafana(store, accounts, reactor), window)
+    iobeam = IobeamServer(
+        store,
+        SqliteProjects(store),
+        telling,
+        accounts,
+        reactor,
+        options=IobeamOptions(requests_per_minute=config.requests_per_minute),
+    )
+    site = HubSite(cosm, paws, Grafana(store, accounts, reactor), window, iobeam)
     http = HttpServerFactory(
         site.respond, upgrade=site.upgrade, clock=reactor, max_connections=room, refuse=site.refuse
     )

@@ -1,6 +1,6 @@
-"""What the hub's one HTTP port answers: the API, the page, and a sign of life.
+"""What the hub's one HTTP port answers: the APIs, the page, and a sign of life.
 
-Everything that is not named here goes to the API's rules, which know how to say that there is no
+Everything that is not named here goes to the rules of Cosm, which know how to say that there is no
 such address in the words old clients expect.
 """
 
@@ -15,6 +15,7 @@ from twisted.internet.interfaces import ITransport
 from txbridge.cosm.server import CosmServer, connection_refusal
 from txbridge.hub.grafana import Grafana
 from txbridge.hub.pages import Pages
+from txbridge.iobeam.server import IobeamServer, is_iobeam
 from txbridge.net.http1 import Request, Response
 
 __all__ = ["Answers", "HubSite", "Upgrade", "Upgrades"]
@@ -48,6 +49,7 @@ class HubSite:
         paws: Takes WebSockets over; None when there are none.
         grafana: Answers Grafana; None when it is not to.
         relay: Answers what is asked about a relay, below ``/relay/``; None when there is none to ask.
+        iobeam: The rules of iobeam; None when it is not spoken.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class HubSite:
         paws: Upgrades | None = None,
         grafana: Grafana | None = None,
         relay: Answers | None = None,
+        iobeam: IobeamServer | None = None,
     ) -> None:
         self._server = server
         self._paws = paws
         self._grafana = grafana
         self._relay = relay
+        self._iobeam = iobeam
         self._pages = Pages()
 
     def respond(self, request: Request) -> Response | Deferred[Response]:
@@ -71,6 +75,8 @@ class HubSite:
             return self._grafana.respond(request)
         if self._relay is not None and request.path.startswith("/relay/"):
             return self._relay(request)
+        if self._iobeam is not None and is_iobeam(request.path):
+            return self._iobeam.respond(request)
         page = self._pages.respond(request)
         return self._server.respond(request) if page is None else page
 

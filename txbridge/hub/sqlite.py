@@ -300,6 +300,14 @@ class SqliteStore:
             lambda connection: reads.read_points(connection, feed_id, datastream_id, after, limit)
         )
 
+    def read_backwards(
+        self, feed_id: int, datastream_id: str, first: int, last: int, limit: int
+    ) -> Deferred[list[tuple[int, str]]]:
+        """The newest points of a window, newest first."""
+        return self.read(
+            lambda connection: reads.read_backwards(connection, feed_id, datastream_id, first, last, limit)
+        )
+
     # -------------------------------------------------------------------------------- triggers
 
     def create_trigger(self, owner: str, trigger: Trigger, now: datetime, guard: Guard) -> Deferred[int]:

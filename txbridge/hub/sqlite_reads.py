@@ -46,6 +46,7 @@ __all__ = [
     "load_feed",
     "point",
     "read_account",
+    "read_backwards",
     "read_datapoint",
     "read_feed",
     "read_history",
@@ -142,6 +143,11 @@ _VALUES = f"""
         WHERE stream = :stream AND at BETWEEN max(:first, grid.at - :step + 1) AND grid.at
     ) AS value
     FROM grid LIMIT :intervals
+"""
+
+_BACKWARDS = """
+    SELECT at, value FROM points WHERE stream = :stream AND at BETWEEN :first AND :end
+    ORDER BY at DESC LIMIT :limit
 """
 
 # A new feed is frozen until it is written, even when it is young.
@@ -537,6 +543,18 @@ def read_points(
         connection, _STORED, stream=stream, first=first, end=MAX_INTEGER, limit=max(0, limit), skip=0
     )
     return list(map(point, rows))
+
+
+def read_backwards(
+    connection: sqlite3.Connection, feed_id: int, datastream_id: str, first: int, last: int, limit: int
+) -> list[tuple[int, str]]:
+    """The newest points of a window, newest first.
+
+    Raises:
+        Missing: There is no such feed or datastream.
+    """
+    stream = find_stream(connection, feed_id, datastream_id)
+    return _rows(connection, _BACKWARDS, stream=stream, first=first, end=last, limit=max(0, limit))
 
 
 def read_history(

@@ -541,6 +541,25 @@ class Store(Protocol):
             Missing: There is no such feed or datastream.
         """
 
+    def read_backwards(
+        self, feed_id: int, datastream_id: str, first: int, last: int, limit: int
+    ) -> Deferred[list[tuple[int, str]]]:
+        """The newest points of a window, newest first; the way to walk a history backwards.
+
+        Args:
+            feed_id: The feed.
+            datastream_id: The datastream.
+            first: The first instant, inclusive, in microseconds since 1970; at most 63 bits, as ``last``.
+            last: The last instant, inclusive.
+            limit: The most points.
+
+        Returns:
+            Pairs of microseconds since 1970 and value.
+
+        Raises:
+            Missing: There is no such feed or datastream.
+        """
+
     def list_feeds(self, search: FeedSearch) -> Deferred[tuple[int, list[FeedRecord]]]:
         """How many feeds match, and those of the page."""
 
