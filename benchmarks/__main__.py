@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import codecs, fanout, history, joule, joule_relay, outbox, requests
+from benchmarks import codecs, fanout, history, joule, joule_relay, outbox, requests, scale
 from benchmarks.harness import FULL, QUICK, Group, Size, drawn_on, show
 
 __all__ = ["main", "measure"]
 
-SUBJECTS = {"codecs": codecs, "requests": requests, "fanout": fanout, "history": history, "outbox": outbox}
+SUBJECTS = {
+    "codecs": codecs, "requests": requests, "fanout": fanout, "history": history, "outbox": outbox,
+    "scale": scale,
+}  # fmt: skip
 BY_NAME = {**SUBJECTS, "joule": joule, "joule-relay": joule_relay}
 """Those above, and what is only measured when asked for, because its peer has to be fetched first."""
 WIDTH = 100  # columns, where the output is no terminal

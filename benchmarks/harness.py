@@ -59,6 +59,7 @@ class Size:
         connections: How many HTTP connections at once, one comparison each.
         subscribers: How many WebSocket subscribers, one comparison each.
         points: Datapoints of one datastream of the codecs' document, and of one write of history.
+        feeds: Of ten datastreams each, in the stores of the scale.
     """
 
     rounds: int
@@ -66,11 +67,16 @@ class Size:
     connections: tuple[int, ...]
     subscribers: tuple[int, ...]
     points: int
+    feeds: int
 
 
-FULL = Size(rounds=5, seconds=1.0, connections=(1, 16, 256), subscribers=(1, 100, 1000), points=500)
-QUICK = Size(rounds=2, seconds=0.15, connections=(1, 16, 256), subscribers=(1, 100, 1000), points=500)
-TINY = Size(rounds=1, seconds=0.01, connections=(2,), subscribers=(1, 3), points=5)
+FULL = Size(
+    rounds=5, seconds=1.0, connections=(1, 16, 256), subscribers=(1, 100, 1000), points=500, feeds=10_000
+)
+QUICK = Size(
+    rounds=2, seconds=0.15, connections=(1, 16, 256), subscribers=(1, 100, 1000), points=500, feeds=500
+)
+TINY = Size(rounds=1, seconds=0.01, connections=(2,), subscribers=(1, 3), points=5, feeds=20)
 
 
 @frozen

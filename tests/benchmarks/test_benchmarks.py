@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from benchmarks import codecs, fanout, history, joule, joule_relay, outbox, requests
+from benchmarks import codecs, fanout, history, joule, joule_relay, outbox, requests, scale
 from benchmarks.__main__ import BY_NAME, SUBJECTS, main
 from benchmarks.codecs import feed_of
 from benchmarks.harness import FULL, QUICK, TINY, Contender, Group, Sample, repeated, show
@@ -31,7 +31,7 @@ def contender(name: str, *rates: int) -> Contender:
     return Contender(name, lambda: next(samples))
 
 
-@pytest.mark.parametrize("subject", [codecs, requests, fanout, history, outbox])
+@pytest.mark.parametrize("subject", [codecs, requests, fanout, history, outbox, scale])
 def test_a_benchmark_runs_and_takes_as_many_turns_as_it_says(subject: Any) -> None:
     turns: list[str] = []
     size = evolve(TINY, connections=(2,), subscribers=(3,))
