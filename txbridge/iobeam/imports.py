@@ -309,9 +309,9 @@ def _instant(value: Any, unit: int, where: str, list_name: str, row: int, cell: 
         if exact is not None and exact == exact.to_integral_value():
             count = int(exact)
     if count is None:
-        raise bad_request(
-            _place(where, list_name, row, cell), f"must be a time in whole microseconds, not {_kind(value)}"
-        )
+        kind = "" if isinstance(value, _NumberText) else f", not {_kind(value)}"
+        problem = f"must be a time in whole microseconds{kind}"
+        raise bad_request(_place(where, list_name, row, cell), problem)
     try:
         return from_microseconds(count)
     except OverflowError:

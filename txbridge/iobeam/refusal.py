@@ -47,7 +47,7 @@ class Refusal(Exception):
     def __init__(
         self, status: int, message: str, *, code: int | None = None, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        super().__init__(status, message)
+        super().__init__(message)
         self.status = status
         self.message = message
         self.code = status if code is None else code
