@@ -34,7 +34,7 @@ def test_a_new_store_is_made_durable(path):
         for name in ("journal_mode", "synchronous", "foreign_keys", "user_version")
     }
     connection.close()
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 3}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 4}
 
 
 def test_a_store_that_exists_is_opened_as_it_is(path):
@@ -69,7 +69,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(path):
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"newer txbridge \(schema 7; this one knows 3\)"):
+    with pytest.raises(StoreError, match=r"newer txbridge \(schema 7; this one knows 4\)"):
         connect_for_writing(path)
     assert path.read_bytes() == before
 

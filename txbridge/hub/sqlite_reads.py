@@ -40,6 +40,7 @@ __all__ = [
     "find_key_by_reference",
     "find_stream",
     "has_accounts",
+    "in_one_step",
     "list_accounts",
     "list_feeds",
     "list_keys",
@@ -59,7 +60,7 @@ MAX_INTEGER = 2**63 - 1  # SQLite's greatest: no feed has a greater number, no i
 
 FEED_COLUMNS = """
     feed, owner, created, updated, private, title, description, icon, website, email, auto_feed_url, tags,
-    place, domain, exposure, disposition, lat, lon, ele, located
+    place, domain, exposure, disposition, lat, lon, ele, located, product_id, device_serial
 """
 STREAM_COLUMNS = """
     stream, id, value, at, max_value, min_value, tags, unit_type, unit_symbol, unit_label
@@ -291,6 +292,8 @@ def feed_record(connection: sqlite3.Connection, row: Sequence[Any], *, waypoints
             created=from_microseconds(created),
             email=email,
             location=_location(connection, feed_id, row[12:19], MAX_WAYPOINTS if waypoints else 0),
+            product_id=row[20],
+            device_serial=row[21],
         ),
     )
 
@@ -318,9 +321,9 @@ def _stream_rows(
     connection: sqlite3.Connection, feed_id: int, wanted: Sequence[str] | None
 ) -> Iterable[tuple[Any, ...]]:
     if wanted is None:
-        return _in_one_step(connection, STREAM_COLUMNS, _STREAMS, (feed_id,))
+        return in_one_step(connection, STREAM_COLUMNS, _STREAMS, (feed_id,))
     these = (feed_id, json.dumps(list(wanted)))
-    return _in_one_step(connection, STREAM_COLUMNS, _SOME_STREAMS, these)
+    return in_one_step(connection, STREAM_COLUMNS, _SOME_STREAMS, these)
 
 
 def _datastream(row: Sequence[Any]) -> Datastream:
@@ -369,7 +372,7 @@ def _location(
     )
 
 
-def _in_one_step(
+def in_one_step(
     connection: sqlite3.Connection, columns: str, select: str, parameters: Any
 ) -> list[tuple[Any, ...]]:
     """The rows of a statement whose columns are integers and texts, fetched as one row of JSON.
@@ -415,7 +418,7 @@ def _feed_records(connection: sqlite3.Connection, feeds: Sequence[int], full: bo
     rows = {row[0]: row for row in connection.execute(_FEEDS, these)}
     records = {feed: feed_record(connection, rows[feed], waypoints=feed in moved) for feed in feeds}
     if full:
-        for feed, *row in _in_one_step(connection, f"feed, {STREAM_COLUMNS}", _STREAMS_OF_FEEDS, these):
+        for feed, *row in in_one_step(connection, f"feed, {STREAM_COLUMNS}", _STREAMS_OF_FEEDS, these):
             records[feed].environment.datastreams[row[1]] = _datastream(row)
     return list(records.values())
 
@@ -591,7 +594,7 @@ _Rows = list[tuple[Any, ...]]
 
 
 def _rows(connection: sqlite3.Connection, select: str, **named: int) -> _Rows:
-    return _in_one_step(connection, "at, value", select, named)
+    return in_one_step(connection, "at, value", select, named)
 
 
 def _history(connection: sqlite3.Connection, stream: int, query: HistoryQuery) -> _Rows:

@@ -11,6 +11,7 @@ What is where:
   its history.
 * ``triggers`` know when their datastream was last written (``seen``) only if they watch for silence.
   A notice whose ``due`` is NULL is a line of the delivery log.
+* ``devices`` are those of iobeam's projects, ``product_devices`` those of products.
 * A device is a feed: what it is called and what it sends is there.  ``devices`` says under which id, name
   and type it was registered, so that a device that registers again is known again.  A project's number
   may be the owner's choice, so a later project may have the number of one that is gone.
@@ -213,6 +214,37 @@ VERSIONS = (
     CREATE INDEX tokens_by_device ON tokens (project, device);
     CREATE INDEX tokens_by_expiry ON tokens (project, expires);
     CREATE INDEX tokens_by_parent ON tokens (parent);
+    """,
+    """
+    ALTER TABLE feeds ADD COLUMN product_id TEXT;
+    ALTER TABLE feeds ADD COLUMN device_serial TEXT;
+
+    CREATE TABLE products (
+        product INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        secret BLOB NOT NULL,
+        created INTEGER NOT NULL,
+        description TEXT,
+        state TEXT NOT NULL,
+        feed_defaults TEXT NOT NULL
+    );
+    CREATE INDEX products_by_owner ON products (owner);
+
+    CREATE TABLE product_devices (
+        device INTEGER PRIMARY KEY AUTOINCREMENT,
+        product INTEGER NOT NULL REFERENCES products ON DELETE CASCADE,
+        serial TEXT NOT NULL,
+        code TEXT NOT NULL UNIQUE,
+        created INTEGER NOT NULL,
+        activated INTEGER,
+        feed INTEGER REFERENCES feeds ON DELETE SET NULL,
+        key INTEGER REFERENCES keys ON DELETE SET NULL,
+        UNIQUE (product, serial)
+    );
+    CREATE INDEX product_devices_by_feed ON product_devices (feed) WHERE feed IS NOT NULL;
+    CREATE INDEX product_devices_by_key ON product_devices (key) WHERE key IS NOT NULL;
     """,
 )
 
