@@ -28,6 +28,7 @@ from txbridge.hub.sqlite_reads import (
     NEWEST_WITHIN,
     STREAM_COLUMNS,
     feed_record,
+    in_one_step,
     load_feed,
     point,
     read_account,
@@ -96,6 +97,11 @@ _UPDATE_STREAM = _updating("datastreams", "stream", _STREAM_WRITTEN)
 _INSERT_STREAM = _inserting("datastreams", ("feed", *_STREAM_WRITTEN))
 _UPDATE_CURRENT = _updating("datastreams", "stream", ("value", "at", "max_value", "min_value"))
 
+_ALL_OF_OWNER = """
+    SELECT feeds.feed, id FROM feeds LEFT JOIN datastreams AS d ON d.feed = feeds.feed
+    WHERE owner = ? ORDER BY feeds.feed, id
+"""
+
 # Of an account's document: what has a column or a table of its own, and what is never kept.
 _NOT_STORED = ("login", "api_key", "password", "feeds_count", "datastreams_count")
 
@@ -155,10 +161,17 @@ def delete_account(connection: sqlite3.Connection, login: str) -> list[Written]:
         Missing: There is no such account.
     """
     read_account(connection, login)
-    feeds = connection.execute("SELECT feed FROM feeds WHERE owner = ? ORDER BY feed", (login,)).fetchall()
-    removed = [delete_feed(connection, feed, lambda record: None) for (feed,) in feeds]
+    removed: dict[int, list[str]] = {}
+    for feed, name in in_one_step(connection, "feed, id", _ALL_OF_OWNER, (login,)):
+        names = removed.setdefault(feed, [])
+        if name is not None:
+            names.append(name)
+    # In statements for all of them: others wait for this.
+    owned = "SELECT feed FROM feeds WHERE owner = ?"
+    connection.execute(f"INSERT INTO swept SELECT stream FROM datastreams WHERE feed IN ({owned})", (login,))
+    connection.execute("DELETE FROM feeds WHERE owner = ?", (login,))
     connection.execute("DELETE FROM accounts WHERE login = ?", (login,))
-    return removed
+    return [Written(feed, removed=tuple(names), deleted=True) for feed, names in removed.items()]
 
 
 def create_key(connection: sqlite3.Connection, record: KeyRecord) -> None:
