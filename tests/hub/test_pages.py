@@ -35,6 +35,7 @@ def test_the_page_may_load_nothing_but_itself(pages, method, path, content_type)
     policy = header(response, "content-security-policy") or ""
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'" in policy
     assert header(response, "x-content-type-options") == "nosniff"
     assert response.body
 

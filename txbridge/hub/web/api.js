@@ -1,4 +1,4 @@
-// The Cosm v2 API, with the key of who is signed in.  The key lives in this tab and in headers, never in a URL.
+// The hub's APIs, with the key of who is signed in.  The key lives in this tab and in headers, never in a URL.
 
 const KEPT = "txbridge-credentials";
 
@@ -26,6 +26,18 @@ export function signOut() {
   localStorage.removeItem(KEPT);
 }
 
+// Whoever shows the page hears of it, and asks for another key.
+export function expire() {
+  if (credentials === null) return;
+  signOut();
+  document.dispatchEvent(new CustomEvent("expired"));
+}
+
+// A new password must not throw out who has just set it.
+export function passwordChanged(login, password) {
+  if (credentials?.login === login) signIn({ login, password }, localStorage.getItem(KEPT) !== null);
+}
+
 export function authentication(given = credentials) {
   if (given === null) return {};
   if (given.key) return { "X-ApiKey": given.key };
@@ -33,13 +45,19 @@ export function authentication(given = credentials) {
   return { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
 }
 
-export async function ask(method, path, { body, query, given, base = "/v2" } = {}) {
+// For a command that somebody pastes into a terminal: what it needs, and what may be seen of that.
+export function commandSecrets() {
+  return credentials?.key ? { words: `-H 'X-ApiKey: ${credentials.key}'`, masked: "-H 'X-ApiKey: ••••••••'" } : { words: `-u '${credentials?.login ?? ""}'`, masked: `-u '${credentials?.login ?? ""}'` };
+}
+
+async function fetched(method, path, { body, query, given, base = "/v2", accept = "application/json" } = {}) {
   const search = new URLSearchParams(query ?? {}).toString();
+  const used = given ?? credentials;
   let response;
   try {
     response = await fetch(`${base}${path}${search ? `?${search}` : ""}`, {
       method,
-      headers: { ...authentication(given), "Content-Type": "application/json", Accept: "application/json" },
+      headers: { ...authentication(used), "Content-Type": "application/json", Accept: accept },
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "omit",
       cache: "no-store",
@@ -47,6 +65,12 @@ export async function ask(method, path, { body, query, given, base = "/v2" } = {
   } catch {
     throw new Refused(0, "The hub cannot be reached.");
   }
+  if (response.status === 401 && used === credentials) expire();
+  return response;
+}
+
+export async function ask(method, path, more) {
+  const response = await fetched(method, path, more);
   const text = await response.text();
   let document = null;
   try {
@@ -54,8 +78,23 @@ export async function ask(method, path, { body, query, given, base = "/v2" } = {
   } catch {
     throw new Refused(response.status, `The hub gave an answer that is no JSON (${response.status}).`);
   }
-  if (!response.ok) throw new Refused(response.status, document?.errors ?? `The hub answered ${response.status}.`);
+  if (!response.ok) throw new Refused(response.status, refusal(document) ?? `The hub answered ${response.status}.`);
   return { document, location: response.headers.get("Location") };
+}
+
+function refusal(document) {
+  const errors = document?.errors;
+  return Array.isArray(errors) ? errors.map((one) => one.message ?? one).join("; ") : errors;
+}
+
+export async function download(path, name) {
+  const response = await fetched("GET", path, { accept: "text/csv" });
+  if (!response.ok) throw new Refused(response.status, `The hub answered ${response.status}.`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 export const get = async (path, query) => (await ask("GET", path, { query })).document;

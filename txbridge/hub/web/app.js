@@ -1,60 +1,106 @@
 // Which view belongs to which address; the address is the part after the #.
 
-import { listKeys, listTriggers, signInView } from "./account.js";
+import { listAccounts } from "./accounts.js";
 import { signOut, signedIn } from "./api.js";
-import { h, show } from "./dom.js";
-import { listFeeds, mapOfFeeds, showFeed } from "./feeds.js";
+import { blame, h, show } from "./dom.js";
+import { showFeed } from "./feed.js";
+import { listFeeds } from "./feeds.js";
+import { listKeys } from "./keys.js";
+import * as live from "./live.js";
+import { mapOfFeeds } from "./map.js";
 import { showRelay } from "./relay.js";
+import { signInView } from "./sign_in.js";
+import { listTriggers } from "./triggers.js";
+import { forgetWho, whoAmI } from "./who.js";
 
+// A view draws itself and gives {leave, move}: what ends it, and what takes other parameters without beginning anew.
 const ROUTES = [
   [/^\/$/, (match, parameters) => listFeeds(parameters)],
   [/^\/map$/, () => mapOfFeeds()],
-  [/^\/feeds\/(\d{1,18})$/, (match) => showFeed(match[1])],
-  [/^\/keys$/, () => listKeys()],
-  [/^\/triggers$/, () => listTriggers()],
+  [/^\/feeds\/(\d{1,18})$/, (match, parameters) => showFeed(match[1], parameters)],
+  [/^\/keys$/, (match, parameters) => listKeys(parameters)],
+  [/^\/triggers$/, (match, parameters) => listTriggers(parameters)],
+  [/^\/accounts$/, () => listAccounts()],
   [/^\/relay$/, (match, parameters) => showRelay(parameters)],
 ];
+const EXPIRED = "The hub does not know this key any more: it was deleted, replaced, or has expired. Sign in again, and you are back where you were.";
 
-let leave = null;
+const view = document.getElementById("view");
+let shown = null; // {path, leave, move}
 let turn = 0;
 
-async function go() {
-  const mine = ++turn;
-  leave?.();
-  leave = null;
-  const inside = signedIn();
+function close() {
+  shown?.leave?.();
+  shown = null;
+}
+
+function frame(inside) {
   document.getElementById("nav").hidden = !inside;
   document.getElementById("leave").hidden = !inside;
-  if (!inside) return signInView(go);
+  if (inside) live.start();
+  else live.stop();
+}
+
+// Links to what the key cannot open are not shown; the hub refuses it in any case.
+async function links() {
+  const me = await whoAmI().catch(() => ({ login: null, owner: false }));
+  for (const link of document.querySelectorAll("nav [data-needs]")) link.hidden = link.dataset.needs === "owner" ? !me.owner : me.login === null;
+}
+
+function enter(words) {
+  turn++;
+  close();
+  forgetWho();
+  frame(false);
+  document.title = "Sign in · txbridge hub";
+  signInView(go, typeof words === "string" ? words : null);
+}
+
+async function go() {
+  if (!signedIn()) return enter();
   const [path, query] = (location.hash.slice(1) || "/").split("?");
+  const parameters = new URLSearchParams(query);
+  if (shown?.path === path && shown.move) return shown.move(parameters);
+  const mine = ++turn;
+  const again = shown?.path === path;
+  close();
+  frame(true);
+  links();
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === `#${path}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const [pattern, view] = ROUTES.find(([known]) => known.test(path)) ?? [];
-  if (!view) return show(h("p", {}, "There is no such page. ", h("a", { href: "#/" }, "All feeds")));
-  document.getElementById("view").setAttribute("aria-busy", "true");
+  const [pattern, make] = ROUTES.find(([known]) => known.test(path)) ?? [];
+  view.setAttribute("aria-busy", "true");
   try {
-    const stop = await view(path.match(pattern), new URLSearchParams(query));
-    if (mine === turn) leave = stop ?? null;
-    else stop?.();
+    const made = pattern ? await make(path.match(pattern), parameters) : show(h("h1", {}, "There is no such page"), h("a", { href: "#/" }, "All feeds"));
+    if (mine !== turn) return made?.leave?.();
+    shown = { path, leave: made?.leave, move: made?.move };
   } catch (error) {
-    if (mine !== turn) return;
-    if (error.status === 401) {
-      signOut();
-      return go();
-    }
+    blame(error);
+    if (mine !== turn || error.status === 401) return; // a key that has expired is told to `enter`
     const words = error.status === 403 ? "The key may not see this." : error.status === 404 ? "There is no such thing, or the key may not see it." : error.message;
-    show(h("div", { className: "panel" }, h("p", {}, words), h("button", { type: "button", onclick: go }, "Try again")));
+    show(h("div", { className: "panel" }, h("h1", {}, "Nothing to see"), h("p", {}, words), h("button", { type: "button", onclick: go }, "Try again")));
   } finally {
-    document.getElementById("view").removeAttribute("aria-busy");
+    if (mine === turn) view.removeAttribute("aria-busy");
+  }
+  const title = view.querySelector("h1")?.textContent;
+  document.title = `${title ? `${title} · ` : ""}txbridge hub`;
+  if (!again && mine > 1) {
+    scrollTo(0, 0);
+    view.focus({ preventScroll: true });
   }
 }
 
 document.getElementById("leave").addEventListener("click", () => {
   signOut();
   location.hash = "#/";
-  go();
+  enter();
 });
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // its address would be taken for a view
+  view.focus();
+});
+document.addEventListener("expired", () => enter(EXPIRED));
 addEventListener("hashchange", go);
 go();

@@ -1,105 +1,128 @@
-// A chart of one datastream: its history at the distance of points the span needs, and what comes live.
+// A chart of one datastream: its history at the distance of points the window needs, and what comes live.
 
-import { get } from "./api.js";
-import { h, toast } from "./dom.js";
+import { blame, h } from "./dom.js";
+import { readExtremes, readHistory, withGaps } from "./history.js";
+import { band } from "./states.js";
+import { count, instant, length, number } from "./words.js";
 
-// The distance of points and the widest window that the API gives at it, in seconds.
-const INTERVALS = [
-  [0, 6 * 3600], [30, 12 * 3600], [60, 86400], [300, 5 * 86400], [900, 14 * 86400], [3600, 31 * 86400],
-  [10800, 90 * 86400], [21600, 180 * 86400], [86400, 366 * 86400],
-];
-const MOST_POINTS = 1000;
 const KEPT_POINTS = 5000;
+const HEIGHT = 160;
 
-function intervalFor(seconds) {
-  return INTERVALS.find(([interval, widest]) => seconds <= widest && (!interval || seconds / interval <= MOST_POINTS)) ?? INTERVALS.at(-1);
-}
-
-// Points with a null wherever more time passed than belongs between two of them.
-export function withGaps(points, interval) {
-  const steps = points.slice(1).map((point, index) => point[0] - points[index][0]).sort((a, b) => a - b);
-  const usual = Math.max(interval, steps[Math.floor(steps.length / 2)] ?? 0);
-  const xs = [];
-  const ys = [];
-  points.forEach(([x, y], index) => {
-    if (index && usual && x - points[index - 1][0] > 3.5 * usual) {
-      xs.push((x + points[index - 1][0]) / 2);
-      ys.push(null);
-    }
-    xs.push(x);
-    ys.push(y);
-  });
-  return [xs, ys];
-}
+// Charts ask for nothing while they are far from being seen.
+const near = new WeakMap();
+const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => near.get(entry.target)?.seen(entry.isIntersecting)), { rootMargin: "200px" });
+const open = new Set();
+setInterval(() => open.forEach((chart) => chart.slide()), 1000);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => open.forEach((chart) => chart.recolour()));
 
 // How a person here writes an instant of a span of so many seconds.
-function label(span) {
-  const parts = span > 2 * 86400 ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", ...(span < 300 ? { second: "2-digit" } : {}) };
+function tick(span) {
+  const parts = span > 200 * 86400 ? { month: "short", year: "numeric" } : span > 5 * 86400 ? { day: "numeric", month: "short" }
+    : span > 20 * 3600 ? { weekday: "short", hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit", ...(span < 300 ? { second: "2-digit" } : {}) };
   const format = new Intl.DateTimeFormat(undefined, parts);
   return (seconds) => format.format(new Date(seconds * 1000));
 }
 
-export class Chart {
-  constructor(feed, stream, unit) {
-    this.path = `/feeds/${feed}/datastreams/${encodeURIComponent(stream)}.json`;
-    this.note = h("div", { className: "soft chart-note" });
-    this.box = h("div", { className: "chart", role: "img", "aria-label": `Chart of ${stream}` });
-    this.element = h("div", {}, this.box, this.note);
-    this.unit = unit ?? "";
-    this.points = [];
-    this.window = null; // [start, end] in seconds while zoomed; null follows the time
-    this.span = 6 * 3600;
-    this.asked = 0;
-    this.observer = new ResizeObserver(() => this.plot?.setSize(this.size()));
-    this.observer.observe(this.box);
-  }
+function numbers(plot, ticks, axis, space, step) {
+  const decimals = Math.min(10, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+  return ticks.map((one) => (Math.abs(one) >= 1e15 ? one.toExponential(1) : number(one.toFixed(decimals))));
+}
 
-  size() {
-    return { width: Math.max(200, this.box.clientWidth), height: 170 };
+const widthOf = (plot, texts) => 14 + 7.5 * Math.max(3, ...(texts ?? []).map((text) => text.length));
+
+// A point between two gaps has no line; it is shown as a dot.
+function alone(plot, series, dense) {
+  if (dense) return null;
+  // What is undefined belongs to another line: only a null is a gap.
+  const own = plot.data[series].map((y, index) => [y, index]).filter(([y]) => y !== undefined);
+  const missing = (index) => (own[index]?.[0] ?? null) === null;
+  return own.flatMap(([y, place], index) => (y !== null && missing(index - 1) && missing(index + 1) ? [place] : []));
+}
+
+// uPlot knows the mouse alone; a finger that moves sideways does what a mouse does.
+function touch(over) {
+  const names = { pointerdown: "mousedown", pointermove: "mousemove", pointerup: "mouseup" };
+  let start = null;
+  const mouse = (name, { clientX, clientY }) => over.dispatchEvent(new MouseEvent(name, { clientX, clientY, movementX: 1, bubbles: true, button: 0 }));
+  for (const [name, as] of Object.entries(names)) {
+    over.addEventListener(name, (event) => {
+      if (event.pointerType !== "touch") return;
+      if (as === "mousedown") start = event;
+      mouse(as, event);
+    });
+  }
+  over.addEventListener("pointercancel", () => {
+    if (start === null) return;
+    mouse("mousemove", start);
+    mouse("mouseup", start);
+    start = null;
+  });
+}
+
+export class Chart {
+  // time: see `TimeBar`; latest(): when the datastream was last written, for who looks at an empty window.
+  constructor(path, name, unit, time, latest) {
+    Object.assign(this, { path, name, unit, time, latest });
+    this.box = h("div", { className: "chart", role: "img", "aria-label": `Chart of ${name}` });
+    this.note = h("div", { className: "soft chart-note" });
+    this.element = h("div", {}, this.box, this.note);
+    this.points = [];
+    this.extremes = null;
+    this.interval = 0;
+    this.asked = 0;
+    this.visible = false;
+    this.stale = true;
+    this.resized = new ResizeObserver(() => this.plot?.setSize(this.size()));
+    this.resized.observe(this.box);
+    near.set(this.box, this);
+    watcher.observe(this.box);
+    open.add(this);
   }
 
   close() {
     this.asked = -1;
-    this.observer.disconnect();
+    open.delete(this);
+    this.resized.disconnect();
+    watcher.unobserve(this.box);
     this.plot?.destroy();
   }
 
-  async follow(span) {
-    this.span = span;
-    this.window = null;
-    await this.load();
+  size() {
+    return { width: Math.max(200, this.box.clientWidth), height: HEIGHT };
   }
 
-  async zoom(start, end) {
-    this.window = [start, end];
-    await this.load();
+  seen(visible) {
+    this.visible = visible;
+    if (visible && this.stale) this.load();
+    else if (visible) this.draw();
   }
 
-  range() {
-    const now = Date.now() / 1000;
-    return this.window ?? [now - this.span, now];
-  }
-
+  // The window is another, or something may have been missed.
   async load() {
+    this.stale = true;
+    if (!this.visible || this.asked < 0) return;
+    this.stale = false;
     const asked = ++this.asked;
-    const [start, end] = this.range();
-    const [interval, widest] = intervalFor(end - start);
-    const first = Math.max(start, end - widest);
+    const [start, end] = this.time.range();
+    const mine = () => asked === this.asked;
     try {
-      const document = await get(this.path, {
-        start: new Date(first * 1000).toISOString(), end: new Date(end * 1000).toISOString(), interval, limit: MOST_POINTS,
-      });
-      if (asked !== this.asked) return;
-      this.interval = interval;
-      this.points = (document.datapoints ?? []).map((point) => [Date.parse(point.at) / 1000, Number(point.value), point.value]);
+      const found = await readHistory(this.path, start, end);
+      if (!mine()) return;
+      Object.assign(this, found, { extremes: null });
+      this.draw();
+      if (!this.interval || !this.points.some(([, y]) => Number.isFinite(y))) return;
+      const extremes = await readExtremes(this.path, start, end, this.interval);
+      if (!mine()) return;
+      this.extremes = extremes;
       this.draw();
     } catch (error) {
-      if (asked === this.asked) toast(error.message);
+      blame(error);
+      if (mine()) this.note.textContent = error.message;
     }
   }
 
   add(points) {
-    if (this.window !== null) return;
+    if (!this.time.following || this.stale) return;
     for (const { at, value } of points) {
       const x = Date.parse(at) / 1000;
       const last = this.points.at(-1);
@@ -107,57 +130,100 @@ export class Chart {
       if (last && x === last[0]) this.points.pop();
       this.points.push([x, Number(value), value]);
     }
-    const [start] = this.range();
+    const [start] = this.time.range();
     while (this.points.length > KEPT_POINTS || (this.points.length && this.points[0][0] < start)) this.points.shift();
-    this.draw();
+    if (this.visible) this.draw();
+  }
+
+  // Time goes on while nothing is written.
+  slide() {
+    if (!this.visible || this.stale || !this.time.following) return;
+    const [start, end] = this.time.range();
+    if (end - (this.shown ?? 0) > (end - start) / 400) this.draw();
+  }
+
+  recolour() {
+    this.plot?.destroy();
+    this.plot = null;
+    if (this.visible && !this.stale) this.draw();
   }
 
   draw() {
-    const numbers = this.points.filter((point) => Number.isFinite(point[1]));
-    const shown = numbers.length ? withGaps(numbers, this.interval ?? 0) : [[], []];
-    const last = this.points.at(-1);
-    this.note.textContent = !this.points.length
-      ? "no points in this time"
-      : !numbers.length
-        ? `${this.points.length} points, none of them a number; the last is “${last[2]}”`
-        : `${numbers.length}${numbers.length >= MOST_POINTS ? " or more" : ""} points${this.interval ? `, one each ${this.interval} s` : ""}`;
-    this.box.dataset.points = String(numbers.length);
-    this.box.dataset.gaps = String(shown[1].filter((y) => y === null).length);
-    this.box.hidden = !numbers.length;
-    if (!numbers.length) return;
-    const [start, end] = this.range();
+    const window = this.time.range();
+    this.shown = window[1];
+    const kept = this.points.filter(([, y]) => Number.isFinite(y));
+    const line = withGaps([kept.map(([x]) => x), kept.map(([, y]) => y)], this.interval);
+    this.box.dataset.points = String(kept.length);
+    this.box.dataset.gaps = String(line[1].filter((y) => y === null).length);
+    this.box.dataset.states = String(this.points.length - kept.length);
+    if (kept.length) this.drawLine(line, window);
+    else this.drawOther(window);
+    this.summary = this.summarise(kept);
+    this.note.replaceChildren(...this.summary);
+  }
+
+  summarise(kept) {
+    const ys = kept.map(([, y]) => y);
+    const thinned = this.interval ? `, the last of each ${length(this.interval)}` : "";
+    const others = kept.length && kept.length < this.points.length ? `, and ${count(this.points.length - kept.length, "text")}` : "";
+    const words = `${count(kept.length || this.points.length, "point")}${thinned}${others}`;
+    this.box.setAttribute("aria-label", kept.length ? `Chart of ${this.name}: ${words}, from ${Math.min(...ys)} to ${Math.max(...ys)} ${this.unit}` : `Chart of ${this.name}: ${words}`);
+    const latest = this.latest();
+    if (this.points.length || !latest) return [this.points.length ? words : "nothing was written yet"];
+    const show = h("button", { type: "button", className: "inline", onclick: () => this.time.look(Date.parse(latest) / 1000) }, "Show the latest");
+    return ["no points in this time ", show];
+  }
+
+  drawOther(window) {
+    this.plot?.destroy();
+    this.plot = null;
+    this.box.replaceChildren(...(this.points.length ? band(this.points, window) : []));
+  }
+
+  drawLine(line, [start, end]) {
+    const none = line[0].map(() => null);
+    const data = this.extremes ? uPlot.join([line, ...this.extremes.map((one) => withGaps(one, this.interval))]) : [...line, none, none];
     if (this.plot) {
-      this.plot.setSize(this.size());
-      this.plot.setData(shown, false);
+      this.plot.setData(data, false);
       this.plot.setScale("x", { min: start, max: end });
       return;
     }
+    this.box.replaceChildren();
+    this.plot = new uPlot(this.options(start, end), data, this.box);
+    touch(this.plot.over);
+  }
+
+  options(start, end) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
-    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
-    this.plot = new uPlot({
+    const axis = { stroke: colour("--soft"), font: "12px system-ui, sans-serif", grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1, size: 5 } };
+    const edge = { stroke: "transparent", width: 1, points: { show: false } };
+    return {
       ...this.size(),
-      cursor: { drag: { x: true, y: false, setScale: false } },
-      legend: { show: true, live: true },
+      cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "feed", filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } }, bind: { dblclick: () => () => this.time.wider() } },
+      legend: { show: false },
       scales: { x: { time: true, min: start, max: end } },
-      axes: [{ ...axis, values: (plot, ticks) => ticks.map(label(ticks.at(-1) - ticks[0])) }, { ...axis, size: 62 }],
-      series: [
-        { label: "time", value: (plot, x) => (x === null ? "–" : new Date(x * 1000).toLocaleString()) },
-        { label: this.unit || "value", stroke: colour("--accent"), width: 2, spanGaps: false, points: { show: numbers.length < 80 } },
-      ],
+      padding: [8, null, 0, null],
+      axes: [{ ...axis, space: 76, size: 28, values: (plot, ticks) => ticks.map(tick(plot.scales.x.max - plot.scales.x.min)) }, { ...axis, space: 34, values: numbers, size: widthOf }],
+      series: [{}, { stroke: colour("--accent"), width: 2, spanGaps: false, points: { size: 5, filter: alone } }, edge, edge],
+      bands: [{ series: [3, 2], fill: colour("--band") }],
       hooks: {
-        setSelect: [
-          (plot) => {
-            const { left, width } = plot.select;
-            if (width < 5) return;
-            const from = plot.posToVal(left, "x");
-            const to = plot.posToVal(left + width, "x");
-            plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-            this.box.dispatchEvent(new CustomEvent("zoom", { bubbles: true, detail: [from, to] }));
-          },
-        ],
+        setSelect: [(plot) => {
+          const { left, width } = plot.select;
+          if (width < 5) return;
+          plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+          this.time.zoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+        }],
+        setCursor: [(plot) => this.point(plot)],
       },
-    }, shown, this.box);
-    this.plot.setScale("x", { min: start, max: end });
+    };
+  }
+
+  // What is under the cursor, in the words of the note.
+  point(plot) {
+    const x = plot.cursor.left < 0 ? null : plot.posToVal(plot.cursor.left, "x");
+    if (x === null) return this.note.replaceChildren(...(this.summary ?? []));
+    const nearest = this.points.reduce((best, one) => (best === null || Math.abs(one[0] - x) < Math.abs(best[0] - x) ? one : best), null);
+    if (nearest) this.note.replaceChildren(h("b", {}, `${number(nearest[2])} ${this.unit}`), ` ${instant(nearest[0] * 1000)}`);
   }
 }

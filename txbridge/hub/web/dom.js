@@ -1,6 +1,8 @@
-// Elements, words and messages.  Text of others only ever becomes a text node.
+// Elements, forms and messages.  Text of others only ever becomes a text node.
 
-const present = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+import { ago, instant } from "./words.js";
+
+const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -22,72 +24,86 @@ export function show(...children) {
 
 export function toast(words, fine = false) {
   const box = h("div", { className: fine ? "toast fine" : "toast" }, words);
-  document.getElementById("toasts").append(box);
+  document.getElementById(fine ? "news" : "toasts").append(box);
   setTimeout(() => box.remove(), fine ? 4000 : 9000);
 }
 
-export function ago(at) {
-  if (!at) return "never";
-  const seconds = (Date.now() - Date.parse(at)) / 1000;
-  if (Math.abs(seconds) < 2) return "just now";
-  if (seconds < 0) return `in the future (${new Date(at).toLocaleString()})`;
-  for (const [size, word] of [[86400 * 365, "year"], [86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]]) {
-    const count = Math.floor(seconds / size);
-    if (count >= 1) return `${count} ${word}${count === 1 ? "" : "s"} ago`;
+// Does something and says what went wrong.
+export async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    blame(error);
+    toast(error.message);
   }
-  return "just now";
 }
 
-export function clock(at) {
-  return h("time", { dateTime: at ?? "", title: at ? new Date(at).toLocaleString() : "", className: "ago" }, ago(at));
+// A refusal of the hub, or words of ours, are plain errors; anything else is a mistake in the page.
+export function blame(error) {
+  if (error.name !== "Error") console.error(error);
+}
+
+export function clock(at, none = "never") {
+  return at ? h("time", { dateTime: at, title: instant(at), className: "ago" }, ago(at)) : h("span", {}, none);
 }
 
 setInterval(() => {
-  for (const element of document.querySelectorAll("time.ago")) element.textContent = ago(element.dateTime);
+  for (const element of document.querySelectorAll("time.ago")) {
+    const words = ago(element.dateTime);
+    if (element.textContent !== words) element.textContent = words;
+  }
 }, 1000);
 
-export function field(label, input) {
-  return h("label", {}, label, input);
+export function field(label, input, hint) {
+  return h("label", {}, h("span", { className: "label" }, label), input, hint && h("small", {}, hint));
 }
 
-// A form whose button waits while its work runs, and which tells what went wrong.
+export function check(label, name, checked = false) {
+  return h("label", { className: "check" }, h("input", { type: "checkbox", name, checked }), label);
+}
+
+export function select(name, options, chosen) {
+  return h("select", { name }, options.map(([value, words]) => h("option", { value, selected: value === chosen }, words)));
+}
+
+// A form whose buttons wait while its work runs, and which tells what went wrong.
 export function form(properties, work, ...children) {
   const element = h("form", { className: "fields", ...properties }, ...children);
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const buttons = element.querySelectorAll("button");
+    const buttons = [...element.querySelectorAll("button")].filter((button) => !button.disabled);
     buttons.forEach((button) => (button.disabled = true));
-    try {
-      await work(new FormData(element), element);
-    } catch (error) {
-      toast(error.message);
-    } finally {
-      buttons.forEach((button) => (button.disabled = false));
-    }
+    await attempt(() => work(new FormData(element), element));
+    buttons.forEach((button) => (button.disabled = false));
   });
   return element;
 }
 
-// What cannot be undone asks twice: the button itself becomes the question.
-export function sureButton(words, work) {
-  const button = h("button", { type: "button", className: "danger" }, words);
-  let timer = null;
-  button.addEventListener("click", async () => {
-    if (timer === null) {
-      button.textContent = "Really?";
-      timer = setTimeout(() => { timer = null; button.textContent = words; }, 3000);
-      return;
-    }
-    clearTimeout(timer);
-    timer = null;
-    button.disabled = true;
-    try {
-      await work();
-    } catch (error) {
-      toast(error.message);
-    }
-    button.disabled = false;
-    button.textContent = words;
+export function button(words, work, properties = {}) {
+  const element = h("button", { type: "button", className: "quiet", ...properties }, words);
+  element.addEventListener("click", async () => {
+    element.disabled = true;
+    await attempt(work);
+    element.disabled = false;
   });
-  return button;
+  return element;
+}
+
+// A table that becomes a list of cards where there is no room for columns.
+export function table(heads, rows, properties = {}) {
+  for (const row of rows) if (row.children.length === heads.length) [...row.children].forEach((cell, index) => heads[index] && cell.setAttribute("data-label", heads[index]));
+  return h("table", { className: "stack", ...properties }, h("thead", {}, h("tr", {}, heads.map((words) => h("th", { scope: "col" }, words)))), h("tbody", {}, rows));
+}
+
+export function row(cells, properties = {}) {
+  return h("tr", properties, cells.map((cell) => h("td", {}, Array.isArray(cell) ? h("div", {}, cell) : cell)));
+}
+
+// Details whose content is made when they are opened for the first time.
+export function lazyDetails(words, make, properties = {}) {
+  const details = h("details", properties, h("summary", {}, words));
+  details.addEventListener("toggle", () => {
+    if (details.open && details.children.length === 1) details.append(...present([make()]));
+  });
+  return details;
 }

@@ -1,0 +1,108 @@
+// One feed: its datastreams as they are written.
+
+import { get } from "./api.js";
+import { badges, tagLinks } from "./badges.js";
+import { command } from "./copy.js";
+import { clock, field, h, lazyDetails, show, toast } from "./dom.js";
+import { feedSettings, newStreamForm } from "./feed_forms.js";
+import { listen } from "./live.js";
+import { streamPanel } from "./stream.js";
+import { TimeBar } from "./timebar.js";
+import { count } from "./words.js";
+
+const MANY = 8; // datastreams from which on there is a search
+
+export async function showFeed(number, parameters) {
+  const panels = new Map();
+  let feed = null;
+  const early = [];
+  const listening = listen(number, {
+    take: (body) => (feed === null ? early.push(body) : take(body)),
+    back: () => feed !== null && again(),
+    gone: () => {
+      toast("This feed was deleted.", true);
+      location.hash = "#/";
+    },
+    refused: (words) => note.replaceChildren(`Values do not arrive by themselves here: ${words}`),
+  });
+  const note = h("p", { className: "soft", role: "status" });
+  const head = h("div", {});
+  const streams = h("div", { id: "streams", className: "streams" });
+  const none = h("div", { className: "panel" });
+  const load = () => panels.forEach(({ chart }) => chart.load());
+  const time = new TimeBar(`/feeds/${number}`, parameters, load);
+  const filter = h("input", { type: "search", name: "filter", oninput: () => find() });
+  const search = h("div", { className: "filter" }, field("Find a datastream", filter));
+  const leave = () => {
+    listening.stop();
+    panels.forEach((panel) => panel.close());
+  };
+
+  function find() {
+    const wanted = filter.value.trim().toLowerCase();
+    panels.forEach(({ element }, id) => (element.hidden = !id.toLowerCase().includes(wanted)));
+  }
+
+  function take(body) {
+    feed = { ...feed, ...body };
+    for (const stream of body.datastreams ?? []) {
+      const known = panels.get(stream.id);
+      if (known === undefined) add(stream);
+      else {
+        known.tell(stream);
+        if (stream.datapoints?.length) known.chart.add(stream.datapoints);
+      }
+    }
+    for (const [id, panel] of panels) {
+      if ((body.datastreams ?? []).some((stream) => stream.id === id)) continue;
+      panel.close();
+      panel.element.remove();
+      panels.delete(id);
+    }
+    draw();
+  }
+
+  function add(stream) {
+    const panel = streamPanel(number, stream, time);
+    panels.set(stream.id, panel);
+    const after = [...streams.children].find((one) => one.getAttribute("aria-label") > stream.id);
+    streams.insertBefore(panel.element, after ?? null);
+  }
+
+  function draw() {
+    const place = [feed.location?.name, feed.location?.lat !== undefined && `${feed.location.lat}, ${feed.location.lon}`].filter(Boolean).join(" · ");
+    head.replaceChildren(h("h1", {}, feed.title ?? `Feed ${number}`),
+      h("div", { className: "row" }, ...badges(feed), h("span", { className: "soft" }, "updated ", clock(feed.updated)), h("span", { className: "soft" }, `feed ${number}`), h("span", { className: "soft" }, count(panels.size, "datastream")), ...tagLinks(feed.tags)),
+      ...(feed.description ? [h("p", { className: "description" }, feed.description)] : []), ...(place ? [h("p", { className: "soft" }, place)] : []));
+    search.hidden = panels.size < MANY;
+    none.hidden = panels.size > 0;
+    time.element.hidden = panels.size === 0;
+    if (!none.hidden && !none.children.length) none.append(h("h2", {}, "Nothing is in this feed yet"), h("p", {}, "Send it a value from a terminal, and it shows up here at once:"), command("PUT", `/feeds/${number}.json`, { datastreams: [{ id: "temperature", current_value: "21.5" }] }));
+    document.title = `${feed.title ?? `Feed ${number}`} · txbridge hub`;
+  }
+
+  async function again() {
+    try {
+      take(await get(`/feeds/${number}.json`));
+      load();
+    } catch (error) {
+      if (error.status !== 0) toast(error.message); // while the hub is away, the mark at the top says so
+    }
+  }
+
+  try {
+    await listening.ready;
+    feed = await get(`/feeds/${number}.json`);
+  } catch (error) {
+    leave();
+    throw error;
+  }
+  take(feed);
+  early.forEach(take);
+  const fresh = h("details", { className: "panel", open: panels.size === 0 }, h("summary", {}, "New datastream"), newStreamForm(number));
+  show(head, note, time.element, search, none, streams, fresh,
+    lazyDetails("Settings of the feed", () => feedSettings(feed, again), { className: "panel" }),
+    lazyDetails("For a device", () => [h("p", {}, "Values of several datastreams at once; what is not there yet is made:"), command("PUT", `/feeds/${number}.json`, { datastreams: [{ id: "temperature", current_value: "21.5" }, { id: "humidity", current_value: "48" }] }),
+      h("p", {}, h("a", { href: `#/keys?${new URLSearchParams({ feed: number })}` }, "Make a key"), " that can do nothing but write to this feed.")], { className: "panel" }));
+  return { leave, move: (next) => time.move(next) };
+}

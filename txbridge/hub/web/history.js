@@ -1,0 +1,59 @@
+// The history of a datastream: at which distance of points to ask for it, and where points are missing.
+
+import { get } from "./api.js";
+
+// The distance of points and the widest window that the API gives at it, in seconds.
+const INTERVALS = [
+  [0, 6 * 3600], [30, 12 * 3600], [60, 86400], [300, 5 * 86400], [900, 14 * 86400], [3600, 31 * 86400],
+  [10800, 90 * 86400], [21600, 180 * 86400], [86400, 366 * 86400],
+];
+export const LONGEST = INTERVALS.at(-1)[1];
+const MOST_POINTS = 1000;
+const GAP = 3.5; // times the usual distance
+
+function intervalsFor(seconds) {
+  const fit = INTERVALS.filter(([interval, widest]) => seconds <= widest && (!interval || seconds / interval <= MOST_POINTS));
+  return fit.length ? fit : [INTERVALS.at(-1)];
+}
+
+const iso = (seconds) => new Date(seconds * 1000).toISOString();
+const read = (document) => (document.datapoints ?? []).map((point) => [Date.parse(point.at) / 1000, Number(point.value), point.value]);
+
+// {points: [[seconds, number, text]], interval}.  More points than one answer holds are thinned out, so that the
+// window is always shown whole.
+export async function readHistory(path, start, end) {
+  const begin = Math.max(start, end - LONGEST);
+  for (const [interval] of intervalsFor(end - begin)) {
+    const points = read(await get(path, { start: iso(begin), end: iso(end), interval, limit: MOST_POINTS }));
+    if (points.length < MOST_POINTS || interval) return { points, interval };
+  }
+  return { points: [], interval: 0 };
+}
+
+// What the thinned out points leave out: the least and the greatest number of each interval.
+export async function readExtremes(path, start, end, interval) {
+  const begin = Math.max(start, end - LONGEST);
+  const ask = (name) => get(path, { start: iso(begin), end: iso(end), interval, limit: MOST_POINTS, function: name }).then(read);
+  const [least, greatest] = await Promise.all([ask("min"), ask("max")]);
+  return [least, greatest].map((points) => [points.map(([x]) => x), points.map(([, y]) => y)]);
+}
+
+function usualStep(xs, interval) {
+  const steps = xs.slice(1).map((x, index) => x - xs[index]).sort((a, b) => a - b);
+  return Math.max(interval, steps[Math.floor(steps.length / 2)] ?? 0);
+}
+
+// Columns with a null wherever more time passed than belongs between two points.
+export function withGaps([xs, ys], interval) {
+  const usual = usualStep(xs, interval);
+  const shown = [[], []];
+  xs.forEach((x, index) => {
+    if (index && usual && x - xs[index - 1] > GAP * usual) {
+      shown[0].push((x + xs[index - 1]) / 2);
+      shown[1].push(null);
+    }
+    shown[0].push(x);
+    shown[1].push(ys[index]);
+  });
+  return shown;
+}
