@@ -132,6 +132,7 @@ class _Interest:
     allows: Any
     checked_at: float
     checking: bool = False
+    allowed_private: bool | None = None  # what the feed was when the key might see it; nothing else counts
     cost: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -313,9 +314,11 @@ class PawsServer:
                 wanted = datastream_id in touched or (with_points and datastream_id in written.recorded)
             if not wanted:
                 continue
-            if not interest.allows(record):
-                self._drop(interest)
-                continue
+            if interest.allowed_private is not record.environment.private:
+                if not interest.allows(record):
+                    self._drop(interest)
+                    continue
+                interest.allowed_private = record.environment.private
             key = interest.base_url, datastream_id, with_points
             if key not in bodies:
                 if with_points and pointed is None:
@@ -351,7 +354,7 @@ class PawsServer:
                 if outcome.status in (401, 403):
                     self._drop(interest)
             else:
-                interest.allows = outcome.allows
+                interest.allows, interest.allowed_private = outcome.allows, None
 
         checking = self.cosm.authorise_subscription(interest.request)
         checking.addCallback(checked)
