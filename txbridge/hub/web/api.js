@@ -40,9 +40,14 @@ export function passwordChanged(login, password) {
 
 export function authentication(given = credentials) {
   if (given === null) return {};
+  if (given.bearer) return { Authorization: `Bearer ${given.bearer}` };
   if (given.key) return { "X-ApiKey": given.key };
   const bytes = new TextEncoder().encode(`${given.login}:${given.password}`);
   return { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
+}
+
+export function signedInKey() {
+  return credentials?.key ?? null;
 }
 
 // For a command that somebody pastes into a terminal: what it needs, and what may be seen of that.
@@ -84,7 +89,7 @@ export async function ask(method, path, more) {
 
 function refusal(document) {
   const errors = document?.errors;
-  return Array.isArray(errors) ? errors.map((one) => one.message ?? one).join("; ") : errors;
+  return Array.isArray(errors) ? errors.map((one) => one.message ?? one).join("; ") : errors; // iobeam's are objects
 }
 
 export async function download(path, name) {

@@ -5,9 +5,12 @@ import { signOut, signedIn } from "./api.js";
 import { blame, h, show } from "./dom.js";
 import { showFeed } from "./feed.js";
 import { listFeeds } from "./feeds.js";
+import { forgetLogin } from "./iobeam.js";
 import { listKeys } from "./keys.js";
 import * as live from "./live.js";
 import { mapOfFeeds } from "./map.js";
+import { showProject } from "./project.js";
+import { listProjects } from "./projects.js";
 import { showRelay } from "./relay.js";
 import { signInView } from "./sign_in.js";
 import { listTriggers } from "./triggers.js";
@@ -20,6 +23,8 @@ const ROUTES = [
   [/^\/feeds\/(\d{1,18})$/, (match, parameters) => showFeed(match[1], parameters)],
   [/^\/keys$/, (match, parameters) => listKeys(parameters)],
   [/^\/triggers$/, (match, parameters) => listTriggers(parameters)],
+  [/^\/projects$/, () => listProjects()],
+  [/^\/projects\/(\d{1,18})$/, (match) => showProject(match[1])],
   [/^\/accounts$/, () => listAccounts()],
   [/^\/relay$/, (match, parameters) => showRelay(parameters)],
 ];
@@ -51,6 +56,7 @@ function enter(words) {
   turn++;
   close();
   forgetWho();
+  forgetLogin();
   frame(false);
   document.title = "Sign in · txbridge hub";
   signInView(go, typeof words === "string" ? words : null);
@@ -67,7 +73,8 @@ async function go() {
   frame(true);
   links();
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.getAttribute("href") === `#${path}`) link.setAttribute("aria-current", "page");
+    const own = link.getAttribute("href").slice(1);
+    if (own === path || (own === "/projects" && path.startsWith("/projects/"))) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const [pattern, make] = ROUTES.find(([known]) => known.test(path)) ?? [];
