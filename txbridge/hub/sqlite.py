@@ -44,7 +44,7 @@ from txbridge.model.accounts import Key, Trigger
 from txbridge.model.structures import Datapoint, Datastream, Environment
 from txbridge.net.deferred import deferred
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "StoreLock"]
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class SqliteStore:
         watched: Whether anybody listens to a feed; called in the writer's thread.
     """
 
-    def __init__(self, lock: _FileLock, writer: CommitThread, readers: ReadThreads) -> None:
+    def __init__(self, lock: StoreLock, writer: CommitThread, readers: ReadThreads) -> None:
         """Used by `open`."""
         self.watched: Callable[[int], bool] = _nobody
         self._lock = lock
@@ -86,7 +86,7 @@ class SqliteStore:
             StoreError: Another process has it, it is none of ours, it was written by a newer
                 version, or it cannot be opened.
         """
-        lock = _FileLock(path)
+        lock = StoreLock(path)
         writer = CommitThread(reactor, lambda: connect_for_writing(path), writes.sweep, JournalCurb(path))
         is_open = False
         try:
@@ -358,7 +358,7 @@ def _weight(datastreams: Iterable[Datastream]) -> int:
     return sum(1 + len(datastream.datapoints) for datastream in datastreams)
 
 
-class _FileLock:
+class StoreLock:
     """Holds a store for this process; the kernel lets go of it when the process dies.
 
     The lock is a file of its own, because SQLite locks parts of the database's file itself, and

@@ -1,0 +1,322 @@
+"""An export is taken as a whole or not at all, and makes the store that it was made of."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import stat
+import tarfile
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+
+from tests.support.hub import NOON
+from tests.support.stores import everything, make_store, rows_of, small_store, stores
+from txbridge.errors import StoreError
+from txbridge.hub.backup import Stopped
+from txbridge.hub.sqlite import StoreLock
+from txbridge.hub.sqlite_schema import connect_for_writing
+from txbridge.hub.sqlite_writes import create_account, create_feed, update_datastream
+from txbridge.hub.transfer import TransferError
+from txbridge.hub.transfer_export import export_folder, export_tar
+from txbridge.hub.transfer_import import ArchiveSource, FolderSource, import_into
+from txbridge.model.structures import Datastream, Environment
+
+
+def ignored(done, total):
+    pass
+
+
+def never():
+    return False
+
+
+def take(store, folder, *, merge=False, is_stopped=never):
+    return import_into(store, FolderSource(folder), merge=merge, told=ignored, is_stopped=is_stopped)
+
+
+@settings(max_examples=25, deadline=None)
+@given(drawn=stores())
+def test_an_export_that_is_imported_is_the_same_store(drawn):
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        make_store(folder / "old.sqlite", drawn)
+        export_folder(folder / "old.sqlite", folder / "out", ignored, never)
+        take(folder / "new.sqlite", folder / "out")
+        assert everything(folder / "new.sqlite") == everything(folder / "old.sqlite")
+        assert rows_of(folder / "new.sqlite") == rows_of(folder / "old.sqlite")
+        again = take(folder / "new.sqlite", folder / "out", merge=True)
+        assert sum(again.rows.values()) == 0
+        assert rows_of(folder / "new.sqlite") == rows_of(folder / "old.sqlite")
+
+
+@pytest.fixture
+def old(tmp_path):
+    """An export of a small store."""
+    small_store(tmp_path / "old.sqlite", feeds=2)
+    export_folder(tmp_path / "old.sqlite", tmp_path / "out", ignored, never)
+    return tmp_path / "out"
+
+
+def test_projects_products_and_what_belongs_to_them_come_too(old, tmp_path):
+    done = take(tmp_path / "new.sqlite", old)
+    assert rows_of(tmp_path / "new.sqlite") == rows_of(tmp_path / "old.sqlite")
+    assert {name: done.rows[name] for name in ("devices", "tokens", "product_devices", "points")} == {
+        "devices": 2,
+        "tokens": 1,
+        "product_devices": 1,
+        "points": 4,
+    }
+
+
+def test_the_new_store_is_for_its_owner_alone_and_leaves_nothing_beside_it(old, tmp_path):
+    (tmp_path / "data").mkdir()
+    take(tmp_path / "data" / "hub.sqlite", old)
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["hub.sqlite", "hub.sqlite.lock"]
+    assert stat.S_IMODE((tmp_path / "data" / "hub.sqlite").stat().st_mode) == 0o600
+
+
+def archive_of(store):
+    out = io.BytesIO()
+    export_tar(store, out, ignored, never)
+    return out.getvalue()
+
+
+def take_archive(store, data):
+    return import_into(
+        store, ArchiveSource(io.BytesIO(data), None), merge=False, told=ignored, is_stopped=never
+    )
+
+
+def test_an_archive_is_taken_as_a_folder_is(tmp_path):
+    small_store(tmp_path / "old.sqlite")
+    take_archive(tmp_path / "new.sqlite", archive_of(tmp_path / "old.sqlite"))
+    assert rows_of(tmp_path / "new.sqlite") == rows_of(tmp_path / "old.sqlite")
+
+
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.5, 0.8])
+def test_an_archive_that_is_cut_off_is_not_taken(tmp_path, part):
+    small_store(tmp_path / "old.sqlite")
+    data = archive_of(tmp_path / "old.sqlite")
+    end = len(data.rstrip(b"\0"))
+    with pytest.raises(TransferError):
+        take_archive(tmp_path / "new.sqlite", data[: int(end * part)])
+    assert not (tmp_path / "new.sqlite").exists()
+
+
+def test_an_archive_without_its_manifest_is_not_taken(tmp_path, old):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.add(old / "accounts.jsonl", "accounts.jsonl")
+    with pytest.raises(TransferError, match="it is not complete"):
+        take_archive(tmp_path / "new.sqlite", out.getvalue())
+
+
+def test_an_archive_in_another_order_is_not_taken(tmp_path, old):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("feeds.jsonl", "accounts.jsonl"):
+            archive.add(old / name, name)
+    with pytest.raises(TransferError):
+        take_archive(tmp_path / "new.sqlite", out.getvalue())
+
+
+def test_a_folder_without_its_manifest_is_no_whole_export(old, tmp_path):
+    (old / "manifest.json").unlink()
+    with pytest.raises(TransferError, match=r"has no manifest\.json"):
+        take(tmp_path / "new.sqlite", old)
+
+
+def change(old, name, data, *, honest=False):
+    """Change a file of an export, and, if it is to go unnoticed, the manifest."""
+    (old / name).write_bytes(data)
+    if honest:
+        manifest = json.loads((old / "manifest.json").read_text())
+        for entry in manifest["files"]:
+            if entry["name"] == name:
+                rows = data.count(b"\n") - name.startswith("history")
+                entry.update(bytes=len(data), sha256=sha256(data).hexdigest(), rows=rows)
+        (old / "manifest.json").write_text(json.dumps(manifest))
+
+
+CHANGED = b"datastream,at,value\ntemperature,2013-06-03T12:00:00.000000Z,1.51\n"
+
+
+@pytest.mark.parametrize("name", ["history/2.csv", "keys.jsonl"])
+def test_a_file_that_is_not_what_was_exported_is_named(old, tmp_path, name):
+    data = CHANGED if name.endswith("csv") else b""
+    change(old, name, data)
+    with pytest.raises(TransferError, match=f"{name}: is not what was exported"):
+        take(tmp_path / "new.sqlite", old)
+    assert not (tmp_path / "new.sqlite").exists()
+
+
+def test_a_file_that_is_missing_is_named(old, tmp_path):
+    (old / "history" / "2.csv").unlink()
+    with pytest.raises(TransferError, match=r"history/2\.csv: is missing"):
+        take(tmp_path / "new.sqlite", old)
+
+
+def test_names_in_a_manifest_do_not_lead_out_of_the_folder(old, tmp_path):
+    text = (old / "manifest.json").read_text().replace("history/2.csv", "../secret")
+    (old / "manifest.json").write_text(text)
+    with pytest.raises(TransferError, match=r"names '\.\./secret', which is no file"):
+        take(tmp_path / "new.sqlite", old)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("feeds.jsonl", b'{"feed":1}\n', "feeds.jsonl, line 1: NOT NULL constraint failed: feeds.owner"),
+        (
+            "accounts.jsonl",
+            b'{"login":"owner","document":{}}\n{"x":1}\n',
+            "accounts.jsonl, line 2: nothing has",
+        ),
+        ("keys.jsonl", b'{"digest":"0g"}\n', "keys.jsonl, line 1: 'digest' non-hexadecimal"),
+        ("accounts.jsonl", b'{"login":"x","document":{}}\n', "keys.jsonl, line 1: FOREIGN KEY"),
+        ("history/1.csv", b"at,value\n", "history/1.csv, line 1: is not datastream,at,value"),
+        (
+            "history/1.csv",
+            CHANGED + b"temperature,yesterday,3\n",
+            "history/1.csv, line 3: 'yesterday' is no inst",
+        ),
+        (
+            "history/1.csv",
+            CHANGED + b'temperature,2013-06-03T12:00:01Z,"a\nb"\nwind,2013-06-03T12:00:01Z,3\n',
+            "history/1.csv, line 5: the feed has no datastream 'wind'",
+        ),
+        (
+            "history/1.csv",
+            CHANGED + b"temperature,2013-06-03T12:00:01,3\n",
+            "line 3: '2013-06-03T12:00:01' is no",
+        ),
+        ("history/1.csv", CHANGED + b"temperature,3\n", "history/1.csv, line 3: has 2 fields"),
+        (
+            "history/1.csv",
+            CHANGED + b'temperature,2013-06-03T12:00:01Z,"3\n',
+            "history/1.csv, line 3: unexpected",
+        ),
+        ("history/1.csv", CHANGED + b"temperature,2013-06-03T12:00:01Z,\xff\n", "history/1.csv, after line"),
+    ],
+)
+def test_a_line_that_is_wrong_is_named_with_its_file_and_nothing_is_imported(old, tmp_path, name, data, said):
+    change(old, name, data, honest=True)
+    with pytest.raises(TransferError) as error:
+        take(tmp_path / "new.sqlite", old)
+    assert said in str(error.value)
+    assert [path.name for path in tmp_path.glob("new.sqlite*")] == ["new.sqlite.lock"]
+
+
+@pytest.mark.parametrize("looks", [0, 5, 12])
+def test_an_import_that_is_stopped_has_changed_nothing(old, tmp_path, looks):
+    answers = iter([False] * looks)
+    with pytest.raises(Stopped):
+        take(tmp_path / "new.sqlite", old, is_stopped=lambda: next(answers, True))
+    assert not (tmp_path / "new.sqlite").exists()
+    with closing(connect_for_writing(tmp_path / "new.sqlite")) as writer:
+        create_account(writer, "other", None)
+    before = rows_of(tmp_path / "new.sqlite")
+    answers = iter([False] * looks)
+    with pytest.raises(Stopped):
+        take(tmp_path / "new.sqlite", old, merge=True, is_stopped=lambda: next(answers, True))
+    assert rows_of(tmp_path / "new.sqlite") == before
+
+
+def test_what_an_import_that_was_killed_left_is_in_nobodys_way(old, tmp_path):
+    (tmp_path / "new.sqlite.partial").write_text("half")
+    (tmp_path / "new.sqlite.partial-wal").write_text("half")
+    take(tmp_path / "new.sqlite", old)
+    assert rows_of(tmp_path / "new.sqlite") == rows_of(tmp_path / "old.sqlite")
+
+
+def test_a_hub_that_runs_is_not_imported_into(old, tmp_path):
+    lock = StoreLock(tmp_path / "new.sqlite")
+    with pytest.raises(StoreError, match="in use by another process"):
+        take(tmp_path / "new.sqlite", old)
+    lock.release()
+
+
+def test_a_store_that_has_something_is_not_added_to_unless_that_is_said(old, tmp_path):
+    with pytest.raises(TransferError, match="--merge adds to it"):
+        take(tmp_path / "old.sqlite", old)
+
+
+def test_a_store_that_has_nothing_yet_is_like_none(old, tmp_path):
+    connect_for_writing(tmp_path / "new.sqlite").close()
+    take(tmp_path / "new.sqlite", old)
+    assert rows_of(tmp_path / "new.sqlite") == rows_of(tmp_path / "old.sqlite")
+
+
+# --------------------------------------------------------------------------------------- merging
+
+
+def nobody(feed_id):
+    return False
+
+
+def allow(record):
+    pass
+
+
+def test_feeds_keep_their_numbers_and_what_is_taken_by_others_is_refused(old, tmp_path):
+    with closing(connect_for_writing(tmp_path / "new.sqlite")) as writer:
+        create_account(writer, "owner", None)
+        create_feed(writer, "owner", Environment(title="another"), NOON.replace(year=2020), nobody)
+    before = rows_of(tmp_path / "new.sqlite")
+    with pytest.raises(TransferError, match="feed 1 is taken here, by another"):
+        take(tmp_path / "new.sqlite", old, merge=True)
+    assert rows_of(tmp_path / "new.sqlite") == before
+
+
+def test_another_hub_is_added_and_its_keys_tokens_and_products_find_what_they_refer_to(tmp_path):
+    small_store(tmp_path / "old.sqlite", login="second")
+    with closing(connect_for_writing(tmp_path / "old.sqlite")) as writer:
+        writer.execute("PRAGMA foreign_keys = OFF")
+        for table in ("feeds", "waypoints", "datastreams", "devices", "product_devices"):
+            writer.execute(f"UPDATE {table} SET feed = 9")
+        for table in ("projects", "devices", "tokens"):
+            writer.execute(f"UPDATE {table} SET project = 78")
+    export_folder(tmp_path / "old.sqlite", tmp_path / "out", ignored, never)
+    small_store(tmp_path / "new.sqlite", login="first")
+    take(tmp_path / "new.sqlite", tmp_path / "out", merge=True)
+    with closing(sqlite3.connect(tmp_path / "new.sqlite")) as store:
+        assert store.execute("SELECT feed, owner FROM feeds").fetchall() == [(1, "first"), (9, "second")]
+        assert store.execute(
+            "SELECT p.owner, k.login, d.feed FROM product_devices AS d JOIN products AS p USING (product)"
+            " JOIN keys AS k ON d.key = k.number"
+        ).fetchall() == [("first", "first", 1), ("second", "second", 9)]
+        assert store.execute("SELECT COUNT(*) FROM points").fetchone() == (4,)
+        # What it was refreshed from is not in the export, and may be no other token here.
+        assert store.execute("SELECT project, parent FROM tokens").fetchall() == [(77, 12), (78, None)]
+
+
+def test_an_older_export_gives_back_what_is_missing_and_changes_nothing_else(old, tmp_path):
+    store = tmp_path / "old.sqlite"
+    with closing(connect_for_writing(store)) as writer:
+        writer.execute("DELETE FROM points WHERE value = '1.50'")
+        later = Datastream(current_value="77")
+        update_datastream(writer, 1, "temperature", later, NOON.replace(year=2014), allow, nobody)
+    done = take(store, old, merge=True)
+    assert (done.rows["points"], done.known["points"]) == (2, 2)
+    with closing(sqlite3.connect(store)) as reader:
+        assert reader.execute("SELECT value, max_value, min_value FROM datastreams").fetchall() == [
+            ("77", "77.0", "1.5"),
+            ('say "a, b"', "1.5", "1.5"),
+        ]
+
+
+def test_a_newer_export_brings_newer_values(old, tmp_path):
+    """As of a hub that went on elsewhere."""
+    take(tmp_path / "new.sqlite", old)
+    with closing(connect_for_writing(tmp_path / "old.sqlite")) as writer:
+        later = Datastream(current_value="77")
+        update_datastream(writer, 1, "temperature", later, NOON.replace(year=2014), allow, nobody)
+    export_folder(tmp_path / "old.sqlite", tmp_path / "newer", ignored, never)
+    take(tmp_path / "new.sqlite", tmp_path / "newer", merge=True)
+    assert rows_of(tmp_path / "new.sqlite") == rows_of(tmp_path / "old.sqlite")
