@@ -29,11 +29,13 @@ from txbridge.hub.store import (
     Taken,
 )
 from txbridge.model.accounts import Key, Permission, Resource, User
+from txbridge.model.instants import from_microseconds, to_microseconds
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit, Waypoint
 
 __all__ = ["MORNING", "StoreContract", "allow", "at", "key_of"]
 
 MORNING = datetime(2013, 6, 3, 8, tzinfo=UTC)
+LATER = MORNING + timedelta(minutes=1)
 
 
 class Refused(Exception):
@@ -945,6 +947,29 @@ class StoreContract(ABC):
             after = piece[-1].at
         assert pairs(walked) == await self.all_points(store, table)
         assert [point.value for point in walked] == ["1", "2", "3", "4", "5"]
+
+    async def test_a_whole_history_is_walked_backwards_in_pieces(self, store, table):
+        walked, last = [], 2**62
+        while piece := await store.read_backwards(table, "t", -(2**62), last, 2):
+            assert len(piece) <= 2
+            walked += piece
+            last = piece[-1][0] - 1
+        assert [(from_microseconds(at), value) for at, value in reversed(walked)] == await self.all_points(
+            store, table
+        )
+
+    async def test_a_window_read_backwards_holds_both_its_ends(self, store):
+        feed_id = await self.feed(
+            store,
+            Datastream(id="t", datapoints=[Datapoint(at=MORNING, value="1"), Datapoint(at=LATER, value="2")]),
+        )
+        first, last = to_microseconds(MORNING), to_microseconds(LATER)
+        assert await store.read_backwards(feed_id, "t", first, last, 9) == [(last, "2"), (first, "1")]
+        assert await store.read_backwards(feed_id, "t", first + 1, last - 1, 9) == []
+        assert await store.read_backwards(feed_id, "t", first, last, 0) == []
+        for missing in ((feed_id, "x"), (99, "t")):
+            with pytest.raises(Missing):
+                await store.read_backwards(*missing, first, last, 9)
 
     # ---------------------------------------------------------------------------------- search
 

@@ -12,7 +12,7 @@ from txbridge.net.http1 import Request
 @pytest_twisted.async_yield_fixture
 async def site(tmp_path):
     async with running_hub(tmp_path) as hub:
-        yield HubSite(hub.server)
+        yield HubSite(hub.server, iobeam=hub.iobeam)
 
 
 class Taker:
@@ -45,6 +45,19 @@ def test_a_sign_of_life(site):
 async def test_the_api_is_below_v2(site):
     response = await site.respond(Request("GET", "/v2/feeds", "", {"x-apikey": KEY}))
     assert document(response)["totalResults"] == 0
+
+
+async def test_the_addresses_of_iobeam_are_below_v1(site):
+    response = await site.respond(Request("GET", "/v1/devices", "", {"x-apikey": KEY}))
+    assert response.status == 401
+    assert document(response)["errors"][0]["code"] == 401
+    response = await site.respond(Request("GET", "/v1/users.json", "", {"x-apikey": KEY}))
+    assert document(response)["title"] == "Not found"
+
+
+async def test_without_iobeam_its_addresses_are_nobodys(site):
+    response = await HubSite(site._server).respond(Request("GET", "/v1/devices", "", {"x-apikey": KEY}))
+    assert response.status == 404
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/favicon.ico"), ("POST", "/"), ("PUT", "/healthz")])

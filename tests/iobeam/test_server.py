@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from twisted.internet.defer import fail, succeed
 
 from tests.support.hub import KEY, NOON, document, header, running_hub, text
+from tests.support.hub_in_memory import HubInMemory
 from tests.support.iobeam import PROJECT, Project, error_of
+from txbridge.cosm.paws import PAWSClient
 from txbridge.errors import StoreError
 from txbridge.iobeam.imports import UNITS
 from txbridge.iobeam.server import IobeamOptions, is_iobeam
+from txbridge.net.http import HttpCarrier
+from txbridge.net.operation import Operation
 
 US = int(NOON.timestamp()) * 1_000_000
 
@@ -619,6 +623,39 @@ async def test_what_is_sent_comes_back_in_every_unit(project, rows, timefmt):
     assert await project.points(query=f"timefmt={timefmt}", device_id=device) == sent
     fine = {name: [(at * UNITS[timefmt], value) for at, value in points] for name, points in sent.items()}
     assert await project.points(device_id=device) == fine
+
+
+# ------------------------------------------------------------------------------------ through the wires
+
+
+def test_what_a_device_sends_over_http_is_pushed_over_the_socket(tmp_path):
+    with HubInMemory(tmp_path) as hub:
+        carrier = HttpCarrier(hub.iobeam_url, reactor=hub.network.reactor)
+
+        def ask(method, *path, token, query=(), body=None):
+            raw = None if body is None else json.dumps(body).encode()
+            headers = {"authorization": f"Bearer {token}"}
+            operation = Operation("ask", method, path, lambda answer: answer, query, headers, raw)
+            return json.loads(hub.run(carrier.run(operation)).body)
+
+        number = ask("POST", "projects", token=hub.api_key, body={"project_name": "Barn"})["project_id"]
+        asked = (("project_id", str(number)),)
+        token = ask("GET", "tokens", "project", token=hub.api_key, query=asked)["token"]
+        body = {"project_id": number, "device_id": "pump-3"}
+        feed_id = ask("POST", "devices", token=token, body=body)["feed_id"]
+
+        told = []
+        socket = PAWSClient(hub.api_key, url=f"{hub.paws_url}:80", reactor=hub.network.reactor)
+        hub.run(socket.connect())
+        hub.run(socket.subscribe(f"/feeds/{feed_id}", told.append)[1])
+        sources = {"fields": ["time", "flow"], "data": [[US // 1000, 4.5]]}
+        assert ask("POST", "imports", token=token, body={**body, "sources": sources}) == {}
+        hub.settle()
+        assert [one.datastreams["flow"].current_value for one in told] == ["4.5"]
+        found = ask("GET", "exports", str(number), "pump-3", "flow", token=token)
+        assert found["result"][0]["data"] == [{"time": US // 1000, "value": 4.5}]
+        hub.run(socket.disconnect())
+        hub.run(carrier.close())
 
 
 # ------------------------------------------------------------------------------------------ failures
