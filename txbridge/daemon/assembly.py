@@ -73,9 +73,9 @@ __all__ = [
 
 STORE_FILE = "hub.sqlite"
 HUB = "hub"
-KEPT_FILES = (
-    64  # of the process's limit, for the storage, the doors and what Python opens; about 20 are in use
-)
+# Of the process's limit: about 20 for the storage, the doors and what Python opens, and 50 for each of four
+# doors: so many may be let in at once, before those have gone whose places they take.
+KEPT_FILES = 256
 
 COPY = "copy"
 COPY_POINTS = 100_000  # in memory at most, between the two ends of a copy
@@ -338,7 +338,9 @@ def _room_for_connections() -> int:
     Beyond the process's limit a client gets no answer at all, and nothing can be opened any more.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else max(1, (limit - KEPT_FILES) // 2)
+    if limit == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, (limit - min(KEPT_FILES, max(64, limit // 2))) // 2)
 
 
 def _http_port(addresses: Sequence[str]) -> int:
