@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -157,6 +158,7 @@ _WRITTEN = """
      OR EXISTS (SELECT 1 FROM datastreams AS d WHERE d.feed = feeds.feed AND d.value IS NOT NULL))
 """
 
+_number = lru_cache(10_000)(parse_number)
 _MEAN = Context(prec=15)  # what a double holds for certain: 0.1 stays 0.1
 _SUM = Context(prec=900)  # exact for every number there is
 
@@ -328,7 +330,7 @@ def _stream_rows(
 
 def _datastream(row: Sequence[Any]) -> Datastream:
     _, name, value, at, max_value, min_value, tags, unit_type, unit_symbol, unit_label = row
-    described = any(text is not None for text in (unit_type, unit_symbol, unit_label))
+    described = not (unit_type is unit_symbol is unit_label is None)
     return Datastream(
         id=name,
         current_value=value,
@@ -341,10 +343,7 @@ def _datastream(row: Sequence[Any]) -> Datastream:
 
 
 def _tags(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    tags: list[str] = json.loads(text)
-    return tags
+    return None if text is None else _TEXTS.decode(text)
 
 
 def _location(
@@ -633,7 +632,7 @@ def _aggregated(
 ) -> Iterator[tuple[int, str]]:
     """One number for each interval that holds numbers, at the grid instant that ends it.
 
-    A sensor says the same few things again and again, so each text is read once and counted.
+    A sensor says the same few things again and again, so each text is counted, and read once.
     """
     compute = _FUNCTIONS[function]
     first, most = _first_inside(start, step), max(1, _AT_ONCE // step)
@@ -643,7 +642,7 @@ def _aggregated(
             numbers = [
                 (number, count)
                 for text, count in Counter(_TEXTS.decode(values)).items()
-                if (number := parse_number(text)) is not None
+                if (number := _number(text)) is not None
             ]
             if numbers:
                 yield grid, number_text(compute(numbers))
