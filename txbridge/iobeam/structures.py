@@ -316,6 +316,10 @@ class DataStore:
         """The rows that have not arrived, by their numbers."""
         return dict(self._rows)
 
+    def row(self, number: int) -> Row | None:
+        """The row with a number, if it still waits."""
+        return self._rows.get(number)
+
     def arrived_columns(self, number: int) -> int:
         """How many columns of a row have arrived, from the first on."""
         return self._arrived.get(number, 0)
