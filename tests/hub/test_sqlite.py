@@ -120,11 +120,11 @@ async def test_a_full_disk_fails_its_writes_and_no_later_ones(tmp_path):
 
     def limit(pages: int) -> Any:
         """Let the file grow to so many pages, as a disk would."""
-        return store._write(
+        return store.write(
             lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
         )
 
-    (pages,) = await store._write(lambda connection: connection.execute("PRAGMA page_count").fetchone())
+    (pages,) = await store.write(lambda connection: connection.execute("PRAGMA page_count").fetchone())
     await limit(pages + 2)
     big = Datastream(id="big", tags=["y" * 50_000])
     small = [Datastream(id="small", current_value="1")]
@@ -160,7 +160,7 @@ async def test_a_damaged_file_is_a_store_error_and_not_a_hang(tmp_path):
 async def points_left(store: SqliteStore, number: int) -> bool:
     """Whether the table of points comes to hold so many, of whatever stream."""
     for _ in range(5000):  # each read lets a fraction of a millisecond pass
-        rows = await store._read(
+        rows = await store.read(
             lambda connection: connection.execute("SELECT count(*) FROM points").fetchall()
         )
         if rows == [(number,)]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import fail, succeed
 
-from tests.support.hub import KEY, NOON, document, header, running_hub, text
+from tests.support.hub import KEY, NOON, STRANGER, document, header, running_hub, text
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.iobeam import PROJECT, Project, error_of
 from txbridge.cosm.paws import PAWSClient
@@ -197,6 +197,22 @@ async def test_a_token_of_a_device_opens_that_device_only(project):
         assert response.status == 403
     response = await project.ask("POST", "devices", {"project_id": PROJECT, "device_id": "pump-3"})
     assert (response.status, error_of(response)["code"]) == (422, 150)
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_the_query_names_the_project_its_owners_key_is_as_good_as_a_token(project):
+    await project.device()
+    asked = f"project_id={PROJECT}"
+    listed = document(await project.get(f"devices?{asked}", token=KEY))["devices"]
+    assert [one["device_id"] for one in listed] == ["pump-3"]
+    body = {"project_id": PROJECT, "device_id": "b"}
+    assert (await project.ask("POST", f"devices?{asked}", body, token=KEY)).status == 201
+    assert (await project.get(f"exports/{PROJECT}?{asked}", token=KEY)).status == 200
+    assert (await project.get(f"exports/7?{asked}", token=KEY)).status == 403
+    assert (await project.ask("DELETE", f"devices/b?{asked}", token=KEY)).status == 204
+    assert (await project.get(f"devices?{asked}", token=STRANGER)).status == 404
+    assert (await project.get(f"devices?{asked}", token="nobodys")).status == 401
+    assert (await project.get("devices?project_id=7")).status == 403
 
 
 @pytest_twisted.ensureDeferred

@@ -74,6 +74,15 @@ class OwnerVerbs:
             ("DELETE", "projects/*", self._delete_project),
         )
 
+    async def own_project(self, call: Call, number: int) -> ProjectRecord:
+        """A project, if a user token of its owner came with a request.
+
+        Raises:
+            Refusal: 401, nobody's came; 403, it is limited.
+            Missing: There is no such project, or it is somebody else's.
+        """
+        return await self._project(await self._login(call), number)
+
     # ----------------------------------------------------------------------------------------- users
 
     async def _log_in(self, call: Call) -> Response:
@@ -149,22 +158,18 @@ class OwnerVerbs:
         return answer(_one_project(project), 201)
 
     async def _read_project(self, call: Call) -> Response:
-        return answer(_one_project(await self._own_project(call, await self._login(call))))
+        return answer(_one_project(await self.own_project(call, _number(call))))
 
     async def _delete_project(self, call: Call) -> Response:
-        project = await self._own_project(call, await self._login(call))
+        project = await self.own_project(call, _number(call))
         await self._projects.delete_project(project.id)
         return DONE
-
-    async def _own_project(self, call: Call, login: str) -> ProjectRecord:
-        text = call.names[0]
-        return await self._project(login, int(text) if _is_number(text) else 0)
 
     async def _project(self, login: str, number: int) -> ProjectRecord:
         """A project of an account; that there is somebody else's is told to nobody."""
         project = await self._projects.read_project(number)
         if project.owner != login:
-            raise not_found("project")
+            raise Missing("project")
         return project
 
     # ---------------------------------------------------------------------------------------- tokens
@@ -256,18 +261,19 @@ class OwnerVerbs:
 
     async def _delete_token(self, call: Call) -> Response:
         login = await self._login(call)
-        text = call.names[0]
-        record = await self._projects.read_token(int(text) if _is_number(text) else 0)
+        record = await self._projects.read_token(_number(call))
         try:
             await self._project(login, record.project_id)
-        except Refusal:
+        except Missing:
             raise Missing("token") from None
         await self._projects.delete_token(record.id)
         return DONE
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
+def _number(call: Call) -> int:
+    """The number in an address; 0, which nothing has, when it is none."""
+    text = call.names[0]
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 def _rights(
