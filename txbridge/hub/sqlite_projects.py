@@ -23,7 +23,7 @@ from txbridge.hub.projects import (
     TokenRecord,
 )
 from txbridge.hub.sqlite import SqliteStore
-from txbridge.hub.sqlite_reads import MAX_INTEGER
+from txbridge.hub.sqlite_reads import MAX_INTEGER, in_one_step
 from txbridge.hub.sqlite_writes import create_feed, delete_feed, update_feed
 from txbridge.hub.store import FeedRecord, Full, Missing, Taken, Written
 from txbridge.model.instants import from_microseconds, to_microseconds
@@ -223,10 +223,8 @@ def _read_device(connection: sqlite3.Connection, project_id: int, device_id: str
 
 
 def _list_devices(connection: sqlite3.Connection, project_id: int) -> list[DeviceRecord]:
-    rows = connection.execute(
-        f"SELECT {_DEVICE} FROM devices WHERE project = ? ORDER BY created, id", (project_id,)
-    )
-    return [_device_record(row) for row in rows]
+    select = f"SELECT {_DEVICE} FROM devices WHERE project = ? ORDER BY created, id"
+    return [_device_record(row) for row in in_one_step(connection, _DEVICE, select, (project_id,))]
 
 
 def _update_device(
@@ -317,8 +315,10 @@ def _read_token(connection: sqlite3.Connection, token_id: int) -> TokenRecord:
 
 
 def _list_tokens(connection: sqlite3.Connection, project_id: int) -> list[TokenRecord]:
-    rows = connection.execute(f"SELECT {_TOKEN} FROM tokens WHERE project = ? ORDER BY token", (project_id,))
-    return [_token_record(row) for row in rows]
+    select = f"SELECT {_TOKEN} FROM tokens WHERE project = ? ORDER BY token"
+    columns = _TOKEN.replace("digest", "hex(digest)")  # JSON has no form for bytes
+    rows = in_one_step(connection, columns, select, (project_id,))
+    return [_token_record((bytes.fromhex(digest), *row)) for digest, *row in rows]
 
 
 def _delete_token(connection: sqlite3.Connection, token_id: int) -> None:
