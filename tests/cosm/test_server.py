@@ -252,7 +252,7 @@ async def test_a_key_with_a_minimum_interval_reads_no_finer_history(hub):
         ("PUT", "/v2/feeds"),
         ("PUT", "/v2/triggers"),
         ("POST", "/v2/keys.json/regenerate"),
-        ("GET", "/v2/products"),
+        ("GET", "/v2/products/p/secrets"),
         ("GET", "/v2"),
         ("GET", "/favicon.ico"),
         ("GET", "/v2/feeds/1/datastreams/a/b"),

@@ -19,6 +19,7 @@ from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.sqlite_products import SqliteProducts
 from txbridge.hub.sqlite_projects import SqliteProjects
 from txbridge.hub.store import KeyRecord
 from txbridge.hub.telling import Telling
@@ -93,6 +94,7 @@ class TestHub:
             options=options,
             passwords=passwords,
             graphs=Graphs(maybeDeferred) if graphs else None,
+            products=SqliteProducts(store),
         )
         self.projects = SqliteProjects(store)
         self.iobeam = IobeamServer(

@@ -56,7 +56,7 @@ from txbridge.model.structures import (
     split_tags,
 )
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "parse"]
 
 FORMAT = "json"
 VERSION = "1.0.0"
@@ -536,6 +536,20 @@ def _fast_datastream(data: bytes, limits: DecodeLimits) -> Datastream | None:
     except _REFUSALS:
         return None
     return stream if _is_sound(data, [stream], limits) else None
+
+
+def parse(data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Any:
+    """Read a JSON document that is no shared structure; numbers are the texts they have there.
+
+    Args:
+        data: UTF-8.
+        limits: How large the document may be.
+
+    Raises:
+        DecodeError: Not JSON, or too large.
+    """
+    limits.check(FORMAT, data, b",:")
+    return _parse(data.removeprefix(_BOM), limits)
 
 
 _FAST: dict[type, Callable[[bytes, DecodeLimits], Any]] = {

@@ -20,9 +20,9 @@ from attrs import evolve
 
 from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_rules import writable_key, writable_user
-from txbridge.cosm.call import DONE, Call, Row, some_feed
+from txbridge.cosm.call import DONE, Call, Row, permit_account
 from txbridge.cosm.refusal import forbidden, invalid, not_found
-from txbridge.hub.auth import METHODS, OWNER, Accounts, digest_of, generate_key, is_unlimited
+from txbridge.hub.auth import OWNER, Accounts, digest_of, generate_key
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.store import AccountRecord, KeyRecord, Missing, Store, Taken
 from txbridge.hub.telling import Telling
@@ -79,12 +79,12 @@ class AccountVerbs:
     # ------------------------------------------------------------------------------------------ keys
 
     async def _list_keys(self, call: Call) -> Response:
-        _permit(call)
+        permit_account(call)
         records = await self._store.list_keys(call.principal.login, call.asked_feed)
         return call.answer(KeyList(keys=[_shown(record) for record in records]))
 
     async def _create_key(self, call: Call) -> Response:
-        grantable = _permit(call)
+        grantable = permit_account(call)
         key = await self._checked(writable_key(call.decode(Key, self._limits)), call, grantable)
         text = generate_key()
         await self._store.create_key(KeyRecord(digest_of(text), call.principal.login, key))
@@ -100,7 +100,7 @@ class AccountVerbs:
 
     async def _update_key(self, call: Call) -> Response:
         record = await self._find(call)
-        grantable = _permit(call)
+        grantable = permit_account(call)
         key = writable_key(call.decode(Key, self._limits), known=record.key)
         await self._store.update_key(record.digest, await self._checked(key, call, grantable))
         self._accounts.forget(record.digest)
@@ -121,7 +121,7 @@ class AccountVerbs:
 
     async def _find(self, call: Call) -> KeyRecord:
         """The key that an address names, if it is the account's own."""
-        _permit(call)
+        permit_account(call)
         name = call.names[0]
         if name.startswith(REFERENCE):
             record = await self._store.find_key_by_reference(name)
@@ -155,7 +155,7 @@ class AccountVerbs:
     # ----------------------------------------------------------------------------------------- users
 
     async def _list_users(self, call: Call) -> Response:
-        _permit(call)
+        permit_account(call)
         if call.principal.login == OWNER:
             records = await self._store.list_accounts()
         else:
@@ -163,7 +163,7 @@ class AccountVerbs:
         return call.answer(UserList(users=[_profile(record) for record in records]))
 
     async def _create_user(self, call: Call) -> Response:
-        _permit(call)
+        permit_account(call)
         if call.principal.login != OWNER:
             raise forbidden()
         user = writable_user(call.decode(User, self._limits), creating=True)
@@ -198,7 +198,7 @@ class AccountVerbs:
 
     def _own(self, call: Call) -> str:
         """The login that an address names, if the account may see it."""
-        _permit(call)
+        permit_account(call)
         login = call.names[0]
         if call.principal.login not in (OWNER, login):
             raise forbidden()
@@ -211,25 +211,6 @@ class AccountVerbs:
                 raise invalid(["Password: this hub takes none"])
             password = await self._passwords.hash(user.password)
         return AccountRecord(user, password)
-
-
-def _permit(call: Call) -> set[str]:
-    """Refuse a key that is limited in any way.
-
-    Returns:
-        The methods that an unlimited permission of the key names: what it can give to another key.
-    """
-    method = "get" if call.request.method == "HEAD" else call.request.method
-    call.permit(method, some_feed(call.principal, None))
-    grantable = {
-        known.lower()
-        for permission in call.principal.permissions
-        if is_unlimited(permission)
-        for known in permission.access_methods
-    }
-    if method.lower() not in grantable:
-        raise forbidden()
-    return grantable & set(METHODS)
 
 
 def _shown(record: KeyRecord) -> Key:

@@ -23,7 +23,7 @@ from txbridge.codecs.timezones import zone_of
 from txbridge.cosm.negotiation import CONTENT_TYPES, Parameters, body_format, instant_of, jsonp_name
 from txbridge.cosm.refusal import Refusal, bad_request, forbidden, not_acceptable, not_found
 from txbridge.errors import DecodeError
-from txbridge.hub.auth import Principal, may
+from txbridge.hub.auth import METHODS, Principal, is_unlimited, may
 from txbridge.hub.store import FeedRecord, Guard
 from txbridge.model.encoding import Structure
 from txbridge.model.instants import shorten
@@ -40,6 +40,7 @@ __all__ = [
     "resource_number",
     "is_allowed",
     "other_formats",
+    "permit_account",
     "some_feed",
     "wrapped",
 ]
@@ -275,6 +276,25 @@ def is_allowed(
 def some_feed(principal: Principal, feed_id: int | None) -> FeedRecord:
     """A public feed of this account's own, to ask a key's permissions about."""
     return FeedRecord(principal.login, Environment(id=feed_id, private=False))
+
+
+def permit_account(call: Call) -> set[str]:
+    """Refuse a key that is limited in any way.
+
+    Returns:
+        The methods that an unlimited permission of the key names: what it can give to another key.
+    """
+    method = "get" if call.request.method == "HEAD" else call.request.method
+    call.permit(method, some_feed(call.principal, None))
+    grantable = {
+        known.lower()
+        for permission in call.principal.permissions
+        if is_unlimited(permission)
+        for known in permission.access_methods
+    }
+    if method.lower() not in grantable:
+        raise forbidden()
+    return grantable & set(METHODS)
 
 
 def wrapped(query: str, content_type: str, body: bytes) -> tuple[str, tuple[tuple[str, str], ...], bytes]:

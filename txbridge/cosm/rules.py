@@ -21,6 +21,7 @@ from txbridge.model.structures import Datapoint, Datastream, Environment, Locati
 __all__ = [
     "MAX_DATAPOINTS",
     "MAX_TEXT",
+    "is_text",
     "new_datastreams",
     "writable_datapoint",
     "writable_datapoints",
@@ -198,7 +199,7 @@ def _value_problems(value: str | None, name: str = "Value") -> list[str]:
         return [f"{name} can't be blank"]
     if len(value) > MAX_TEXT:
         return [f"{name} {_TOO_LONG}"]
-    return [] if _is_text(value) else [f"{name} is not valid text"]
+    return [] if is_text(value) else [f"{name} is not valid text"]
 
 
 def _location_problems(location: Location) -> list[str]:
@@ -233,10 +234,10 @@ def _text_problems(
         f"{name.replace('_', ' ').capitalize()} is not valid text"
         for name in names
         if (text := getattr(structure, name)) is not None
-        and not (_is_text(text) if isinstance(text, str) else all(map(_is_text, text)))
+        and not (is_text(text) if isinstance(text, str) else all(map(is_text, text)))
     ]
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
     """Whether every format can give a text back: XML has no control characters and no lone surrogates."""
     return _NO_TEXT.search(text) is None

@@ -14,7 +14,7 @@ from txbridge.cosm.negotiation import Parameters
 from txbridge.cosm.refusal import invalid
 from txbridge.hub.store import FeedSearch
 
-__all__ = ["parse_search"]
+__all__ = ["page_of", "parse_search"]
 
 DEFAULT_PER_PAGE = 50
 MAX_PER_PAGE = 1000
@@ -37,10 +37,7 @@ def parse_search(
     Raises:
         Refusal: 422, naming the parameter.
     """
-    per_page = parameters.integer("per_page")
-    per_page = DEFAULT_PER_PAGE if per_page is None else min(max(per_page, 1), MAX_PER_PAGE)
-    page = parameters.integer("page")
-    page = 1 if page is None else min(max(page, 1), MAX_PAGE)
+    offset, limit = page_of(parameters)
     text = parameters.text("q")
     status = parameters.choice("status", ("live", "frozen", "all"), "all")
     since = now - timedelta(seconds=live_seconds)
@@ -59,9 +56,22 @@ def parse_search(
             "retrieved_at" if text is None else "relevance",
         ),
         full=parameters.choice("content", ("full", "summary"), "full") == "full",
-        offset=(page - 1) * per_page,
-        limit=per_page,
+        offset=offset,
+        limit=limit,
     )
+
+
+def page_of(parameters: Parameters) -> tuple[int, int]:
+    """How many things to skip, and how many to give.
+
+    Raises:
+        Refusal: 422, naming the parameter.
+    """
+    per_page = parameters.integer("per_page")
+    per_page = DEFAULT_PER_PAGE if per_page is None else min(max(per_page, 1), MAX_PER_PAGE)
+    page = parameters.integer("page")
+    page = 1 if page is None else min(max(page, 1), MAX_PAGE)
+    return (page - 1) * per_page, per_page
 
 
 def _near(parameters: Parameters) -> tuple[float, float, float] | None:

@@ -9,9 +9,9 @@ place turns that into an error body in the format the request speaks.  For a wri
 question "may this key do this" is asked inside the store's transaction, and live updates are
 published in the order in which the store committed.
 
-Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`, what version 1
-does otherwise in `txbridge.cosm.legacy_verbs`.  Products are
-not there: their addresses are answered as addresses that do not exist.
+Keys and users are in `txbridge.cosm.account_verbs`, triggers in `txbridge.cosm.trigger_verbs`, products and
+their devices in `txbridge.cosm.product_verbs`, and what version 1 does otherwise in
+`txbridge.cosm.legacy_verbs`.
 
 Source: Cosm API v2, "API resources", "HTTP status codes", "Data formats".
 """
@@ -66,6 +66,7 @@ from txbridge.cosm.negotiation import (
     body_format,
     unknown_extension,
 )
+from txbridge.cosm.product_verbs import ACTIVATION, ProductVerbs
 from txbridge.cosm.refusal import (
     Refusal,
     bad_request,
@@ -94,6 +95,7 @@ from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
 from txbridge.hub.graphs import Graphs
 from txbridge.hub.passwords import Passwords
+from txbridge.hub.products import Products
 from txbridge.hub.rates import RateLimiter
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
@@ -123,6 +125,9 @@ UNAVAILABLE = Refusal(
 
 GRAPHS = ("feeds", "*", "datastreams", "*")
 """What the service drew as PNG graphs; where none are drawn, it does not exist as a picture."""
+
+ACTIVATIONS_PER_MINUTE = 30.0
+"""What one address may try without a key: a classroom, not a search."""
 
 MAX_QUERY_POINTS = 1000
 """The most points of one history query, all datastreams together.  Source: "Usage limits"."""
@@ -181,6 +186,7 @@ class CosmServer:
         options: How the rules are set up.
         passwords: Hashes the passwords of accounts; None when the hub takes none.
         graphs: Draws pictures; without it there are none.
+        products: Keeps products and their devices; without it there are none.
     """
 
     _log = Logger()
@@ -195,9 +201,11 @@ class CosmServer:
         options: CosmOptions | None = None,
         passwords: Passwords | None = None,
         graphs: Graphs | None = None,
+        products: Products | None = None,
     ) -> None:
         self._store = store
         self._graphs = graphs
+        self._products = products
         self._telling = telling
         self._accounts = accounts
         self._clock = clock
@@ -207,6 +215,7 @@ class CosmServer:
         per_minute = self._options.requests_per_minute
         self._limiter = None if per_minute is None else RateLimiter(per_minute)
         self._visitors = Visitors() if self._options.public_graphs else None
+        self._newcomers = Visitors(ACTIVATIONS_PER_MINUTE)
         self._routes = _by_route(self._rows())
         self._legacy_routes = _by_route(self._legacy_rows())
 
@@ -234,7 +243,14 @@ class CosmServer:
                 self._store, self._accounts, self._passwords, self._options.limits, self._telling
             ).rows(),
             *TriggerVerbs(self._store, self._options.limits).rows(),
+            *self._product_rows(),
         )
+
+    def _product_rows(self) -> Sequence[Row]:
+        if self._products is None:
+            return ()
+        limits = self._options.limits
+        return ProductVerbs(self._products, self._store, self._telling, self._accounts, limits).rows()
 
     def _legacy_rows(self) -> Sequence[Row]:
         drawn = ("csv",) if self._graphs is None else ("csv", "png")
@@ -336,9 +352,11 @@ class CosmServer:
         parameters = Parameters.parse(request.query)
         accept = request.headers.get("accept", "")
         output = extension or accepted_format(accept, formats)
-        is_graph = reads and output == "png" and output in formats
+        keyless = self._newcomers if shape == ACTIVATION else None
+        if reads and output == "png" and output in formats:
+            keyless = self._visitors
         try:
-            principal = await self._principal(request, parameters, is_graph=is_graph)
+            principal = await self._principal(request, parameters, keyless)
         except Refusal as error:
             if address.version == 1 and error.retry_after is not None:
                 raise unavailable(error.errors, error.retry_after) from None
@@ -363,11 +381,12 @@ class CosmServer:
         )
 
     async def _principal(
-        self, request: Request, parameters: Parameters, *, is_graph: bool = False
+        self, request: Request, parameters: Parameters, keyless: Visitors | None = None
     ) -> Principal:
+        """Whose key a request has; ``keyless`` lets in who has none."""
         credentials = Credentials.of(request.headers, parameters.text("key"))
-        if credentials is None and is_graph and self._visitors is not None:
-            return self._visitors.admit(request.client, self._clock.seconds())
+        if credentials is None and keyless is not None:
+            return keyless.admit(request.client, self._clock.seconds())
         principal = await self._accounts.authenticate(credentials)
         if principal is None:
             raise unauthorized()

@@ -37,6 +37,7 @@ from txbridge.hub.live import LocalLive
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.sqlite_products import SqliteProducts
 from txbridge.hub.sqlite_projects import SqliteProjects
 from txbridge.hub.store import Notice
 from txbridge.hub.telling import Telling
@@ -270,6 +271,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         ),
         passwords=passwords,
         graphs=Graphs(in_thread) if draws else None,
+        products=SqliteProducts(store),
     )
     triggers = _Triggers(reactor, store, config)
     telling.fired = triggers.service.wake
