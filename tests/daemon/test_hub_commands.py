@@ -1,10 +1,16 @@
-"""What is done with a hub's data, by the program, while the hub runs and when it does not."""
+"""The words below the command of the hub."""
 
 from __future__ import annotations
 
 import json
 
-from tests.support.program import bare_environ, run_program, started_hub
+import pytest
+
+from tests.support.program import Tty, bare_environ, run_program, started_hub
+from tests.support.stores import rows_of, small_store
+from txbridge.daemon.cli import parser
+from txbridge.errors import ConfigError
+from txbridge.hub.transfer_export import export_tar
 
 
 def test_the_hub_runs_without_an_action_and_names_them_in_its_help(tmp_path):
@@ -29,3 +35,35 @@ def test_a_data_directory_without_a_store_is_named(tmp_path):
         "hub", "backup", "--data", str(tmp_path), str(tmp_path / "copy"), environ=bare_environ(tmp_path)
     )
     assert (done.status, done.err) == (1, f"txbridge: there is no store in {tmp_path}\n")
+
+
+def test_a_terminal_is_sent_no_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdout", Tty())
+    arguments = parser().parse_args(["hub", "export", "--data", str(tmp_path), "-"])
+    with pytest.raises(ConfigError, match="a terminal takes no tar archive"):
+        arguments.command(arguments)
+
+
+def test_a_terminal_is_asked_for_no_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", Tty())
+    arguments = parser().parse_args(["hub", "import", "--data", str(tmp_path), "-"])
+    with pytest.raises(ConfigError, match="a terminal gives no tar archive"):
+        arguments.command(arguments)
+
+
+def test_an_archive_is_taken_from_its_file(tmp_path):
+    (tmp_path / "data").mkdir()
+    small_store(tmp_path / "data" / "hub.sqlite")
+    with (tmp_path / "all.tar").open("wb") as file:
+        export_tar(tmp_path / "data" / "hub.sqlite", file, lambda done, total: None, lambda: False)
+    words = ("hub", "import", "--data", str(tmp_path / "new"), str(tmp_path / "all.tar"))
+    done = run_program(*words, environ=bare_environ(tmp_path))
+    assert (done.status, done.err) == (0, "")
+    assert rows_of(tmp_path / "new" / "hub.sqlite") == rows_of(tmp_path / "data" / "hub.sqlite")
+
+
+def test_an_action_without_a_directory_of_data_says_how_to_name_one(tmp_path):
+    arguments = parser().parse_args(["hub", "backup", "copy"])
+    arguments.data = None
+    with pytest.raises(ConfigError, match="--data"):
+        arguments.command(arguments)

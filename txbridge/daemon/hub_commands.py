@@ -1,34 +1,24 @@
-"""What can be said below ``txbridge hub``, and what it does to a hub's data on this machine.
-
-The work blocks, so it is done in a thread.  A signal stops it between two steps, and it leaves nothing
-behind.
-"""
+"""The words below ``txbridge hub``: what can be done with a hub beside running it."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+import stat
+import sys
 from pathlib import Path
-from threading import Event
-from time import monotonic
-from typing import Any, TypeVar
-
-from attrs import asdict, define, field
-from twisted.internet.defer import CancelledError
+from typing import BinaryIO
 
 from txbridge.daemon.assembly import STORE_FILE
-from txbridge.daemon.render import json_text
-from txbridge.daemon.running import DONE
+from txbridge.daemon.hub_data import backup, export, take
+from txbridge.daemon.hub_projects import add_project, add_token
 from txbridge.daemon.subcommands import Command, add_command
-from txbridge.daemon.terminal import Report, Terminal
 from txbridge.errors import ConfigError
-from txbridge.hub.backup import Told, back_up
-from txbridge.net.deferred import deferred
-from txbridge.relay.worker import WorkerThread
+from txbridge.hub.transfer_import import ArchiveSource, FolderSource, Source
 
-__all__ = ["add_hub_actions", "backup"]
+__all__ = ["add_hub_actions"]
 
-T = TypeVar("T")
+STDIO = "-"
 
 _DATA = """\
 The data is that of --data, or where a hub has it whose --data is not given.
@@ -42,6 +32,8 @@ def add_hub_actions(added: argparse.ArgumentParser) -> None:
         added: The parser of ``txbridge hub``.
     """
     actions = added.add_subparsers(metavar="[ACTION]", title="actions")
+    add_project(actions)
+    add_token(actions)
     backing = add_command(
         actions,
         "backup",
@@ -59,7 +51,53 @@ examples:
 """,
     )
     backing.add_argument("file", metavar="FILE", help="the copy; there must be none yet")
-    for action in (backing,):
+    exporting = add_command(
+        actions,
+        "export",
+        "write everything a hub knows, which may be running, to files that people can open",
+        _export,
+        f"""\
+Accounts, feeds and all else are lines of JSON, the history is CSV: a file for each feed.  They are of the
+moment at which the command began.  They have no keys in them, but digests of keys and of passwords, and the
+secrets of products: they are for you alone.  With '-' a tar archive of the same is written to stdout.
+
+The directory appears when it is complete; an export that is stopped leaves nothing.
+
+{_DATA}
+examples:
+  txbridge hub export everything
+  txbridge hub export - | gzip > everything.tar.gz
+  txbridge hub export - | ssh other txbridge hub import -
+""",
+    )
+    exporting.add_argument(
+        "directory", metavar="DIRECTORY", help="where to; there must be none yet; '-' is stdout"
+    )
+    importing = add_command(
+        actions,
+        "import",
+        "take what was exported, for a hub that does not run",
+        _import,
+        f"""\
+All of it is taken, or, when anything is wrong with it, nothing; so an import that was stopped is just begun
+again.  Feeds keep their numbers, and keys and passwords go on to work.  owner.key, by which commands on the
+hub's machine know its owner's key, is no part of an export: copy it too, or give a hub a key with
+--api-key-file.
+
+With --merge what is there already stays as it is, and what is known by its login, number or instant is not
+taken again.  A feed whose number another one has here is refused, and with it everything.
+
+{_DATA}
+examples:
+  txbridge hub import everything
+  txbridge hub import --data /var/lib/txbridge everything.tar.gz
+""",
+    )
+    importing.add_argument(
+        "source", metavar="DIRECTORY", help="an export, or a tar archive of one; '-' is an archive on stdin"
+    )
+    importing.add_argument("--merge", action="store_true", help="add to what is there already")
+    for action in (backing, exporting, importing):
         _add_common(action)
 
 
@@ -89,73 +127,48 @@ def _backup(arguments: argparse.Namespace) -> Command:
     return lambda reactor, terminal: backup(reactor, terminal, store, target, arguments.json)
 
 
-@deferred
-async def backup(reactor: Any, terminal: Terminal, store: Path, target: Path, as_json: bool) -> int:
-    """Copy a store to a file.
+# --------------------------------------------------------------------------------------- export
 
-    Args:
-        reactor: For being stopped meanwhile.
-        terminal: Where to say how it goes.
-        store: The store's file.
-        target: The copy.
-        as_json: JSON instead of text.
-    """
-    done = await _work(
-        reactor,
-        terminal,
-        "copying",
-        "bytes",
-        lambda told, is_stopped: back_up(store, target, told, is_stopped),
+
+def _export(arguments: argparse.Namespace) -> Command:
+    store = _store(arguments)
+    if arguments.directory != STDIO:
+        target = Path(arguments.directory)
+        return lambda reactor, terminal: export(reactor, terminal, store, target, arguments.json)
+    if sys.stdout.isatty():
+        raise ConfigError(["-: a terminal takes no tar archive; send it to a file, or to a program"])
+    out = sys.stdout.buffer
+    return lambda reactor, terminal: export(reactor, terminal, store, out, arguments.json)
+
+
+# --------------------------------------------------------------------------------------- import
+
+
+def _import(arguments: argparse.Namespace) -> Command:
+    store = _store(arguments)
+
+    def source() -> Source:
+        path = Path(arguments.source)
+        if arguments.source == STDIO:
+            return ArchiveSource(sys.stdin.buffer, _size(sys.stdin.buffer))
+        return FolderSource(path) if path.is_dir() else _archive(path)
+
+    if arguments.source == STDIO and sys.stdin.isatty():
+        raise ConfigError(["-: a terminal gives no tar archive"])
+    return lambda reactor, terminal: take(
+        reactor, terminal, store, source, merge=arguments.merge, as_json=arguments.json
     )
-    if as_json:
-        terminal.give(json_text({"file": str(target), **asdict(done)}))
-    else:
-        terminal.give(f"copied {store} to {target}: {_amount(done.bytes, 'bytes')}, checked\n")
-    return DONE
 
 
-# ------------------------------------------------------------------------------ what all of them do
-
-
-async def _work(
-    reactor: Any,
-    terminal: Terminal,
-    what: str,
-    unit: str,
-    work: Callable[[Told, Callable[[], bool]], T],
-    *,
-    gives: bool = False,
-) -> T:
-    """Do something in a thread until it is done, or nobody wants it any more and it has stopped."""
-    stopped = Event()
-    thread = WorkerThread(reactor, "transfer")
+def _archive(path: Path) -> Source:
     try:
-        with terminal.progress(what, 1.0, gives=gives) as report:
-            rate = _Rate(report, unit)
-            return await thread.run(lambda: work(rate, stopped.is_set))
-    except CancelledError:
-        stopped.set()
-        raise
-    finally:
-        await thread.close()
+        file = path.open("rb")
+    except OSError as error:
+        raise ConfigError([f"cannot read {path}: {error.strerror}"]) from error
+    return ArchiveSource(file, _size(file))
 
 
-@define
-class _Rate:
-    """Shows how much is done and how fast; called in the thread that does it."""
-
-    _report: Report
-    _unit: str
-    _since: float = field(factory=monotonic)
-
-    def __call__(self, done: float, total: float) -> None:
-        seconds = monotonic() - self._since
-        rate = _amount(done / seconds, self._unit) if seconds else ""
-        self._report(done / total if total else 1.0, f"{_amount(done, self._unit)}, {rate}/s")
-
-
-def _amount(count: float, unit: str) -> str:
-    """A number for people."""
-    if unit != "bytes":
-        return f"{count:,.0f} {unit}"
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
+def _size(file: BinaryIO) -> float | None:
+    """How long it is, if it is a file."""
+    status = os.fstat(file.fileno())
+    return float(status.st_size) if stat.S_ISREG(status.st_mode) else None

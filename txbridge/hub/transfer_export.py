@@ -97,9 +97,11 @@ def export_tar(store: Path, out: BinaryIO, told: Told, is_stopped: Callable[[], 
     with held_moment(store) as connection:
         try:
             with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-                return _write_all(connection, _Archive(archive), told, is_stopped)
+                manifest = _write_all(connection, _Archive(archive), told, is_stopped)
+            out.flush()
         except sqlite3.Error as error:
             raise StoreError(f"cannot read the store {store}: {error}") from error
+    return manifest
 
 
 # --------------------------------------------------------------------------------------- where to

@@ -173,7 +173,10 @@ def import_into(
         TransferError: The export is damaged, or does not fit to what is there; nothing has changed.
         StoreError: A hub has the store open, or it cannot be written; nothing has changed.
     """
-    lock = StoreLock(store)
+    try:
+        lock = StoreLock(store)
+    except StoreError as error:
+        raise StoreError(f"{error}: an import needs it alone, so stop the hub") from error
     try:
         with _open(store, merge=merge) as connection:
             loader = _Loader(connection, is_stopped, lambda done: told(done, source.size or 0.0))
