@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 
-from txbridge.errors import Advice, AuthError, RequestRejected
+from txbridge.errors import Advice, AuthError, RemoteProtocolError, RequestRejected
 from txbridge.iobeam.codec import token_payload
+from txbridge.iobeam.errors import InvalidArgument
 from txbridge.iobeam.operations import refresh_token, with_token
 from txbridge.net.deadline import with_deadline
 from txbridge.net.operation import Carrier, Operation
@@ -102,7 +103,10 @@ class Session:
                     raise
                 self._is_final = True
                 return
-            self._expires = token_payload(grant.token).expires
+            try:
+                self._expires = token_payload(grant.token).expires
+            except InvalidArgument as error:
+                raise RemoteProtocolError("refresh_token", f"what it gave {error.reason}") from None
             self._token = grant.token
         finally:
             self._renewing.release()
