@@ -6,6 +6,8 @@ Each request is what the named client was seen to send; each check is what it ne
 from __future__ import annotations
 
 import gzip
+import hmac
+import json
 import re
 
 import pytest
@@ -365,6 +367,70 @@ async def test_version_1_over_http_1_0_without_a_host(hub, wire):
         "<eeml><environment><title>x</title></environment></eeml>     "
     )
     assert (status, headers["location"]) == (201, "http://localhost/v1/feeds/2.xml")
+
+
+# ------------------------------------------------------------------------------- products and devices
+
+
+async def switched_on(hub, request_line, *lines):
+    """Make a product with a device, and send the device's first request; gives the answer and its code."""
+    defaults = {"title": "Thermostat", "datastreams": [{"id": "temperature"}]}
+    made = await hub.ask("POST", "/v2/products", json.dumps({"name": "x", "feed_defaults": defaults}))
+    product = dict(made.headers)["Location"].rpartition("/")[2]
+    await hub.ask("POST", f"/v2/products/{product}/devices", '{"devices":[{"serial":"MPZRCCYHPWNA"}]}')
+    secret = json.loads((await hub.get(f"/v2/products/{product}")).body)["product"]["secret"]
+    code = hmac.new(bytes.fromhex(secret), b"MPZRCCYHPWNA", "sha1").hexdigest()
+    head = "".join(f"{line}\r\n" for line in (request_line.format(code=code), *lines))
+    opened = Wire(factory_of(hub))
+    return *await opened.exchange(f"{head}\r\n"), code
+
+
+@pytest.mark.parametrize(
+    ("request_line", "lines"),
+    [
+        # node's request, which sends a content type without a body
+        (
+            "GET /v2/devices/{code}/activate HTTP/1.1",
+            (
+                "User-Agent: request",
+                "Content-Type: application/json",
+                "host: api.xively.com",
+                "content-length: 0",
+                "Connection: close",
+            ),
+        ),
+        # Net::HTTP of Ruby given a whole address, and the WMSDK's client in C
+        (
+            "GET http://api.xively.com/v2/devices/{code}/activate HTTP/1.1",
+            ("Accept: */*", "Host: api.xively.com"),
+        ),
+        ("GET /v2/devices/{code}/activate.json HTTP/1.0", ()),
+    ],
+)
+async def test_a_device_computes_its_code_and_gets_its_feed_and_key(hub, request_line, lines):
+    status, headers, body, code = await switched_on(hub, request_line, *lines)
+    assert (status, headers["content-type"]) == (200, "application/json; charset=utf-8")
+    learned = json.loads(body)
+    assert (learned["feed_id"], learned["datastreams"]) == (1, ["temperature"])
+    assert re.fullmatch(r"[A-Za-z0-9_-]{48}", learned["apikey"])
+    put = (
+        f"PUT /v2/feeds/1.json HTTP/1.1\r\nUser-Agent: request\r\nX-ApiKey: {learned['apikey']}\r\n"
+        "Content-Type: application/json\r\nhost: api.xively.com\r\ncontent-length: 79\r\n\r\n"
+        '{"version":"1.0.0","datastreams" : [ {"id" : "temperature","current_value":7}]}'
+    )
+    assert (await Wire(factory_of(hub)).exchange(put))[::2] == (200, b"")
+    status, _, body = await Wire(factory_of(hub)).exchange(
+        f"GET /v2/devices/{code}/activate HTTP/1.1\r\nUser-Agent: request\r\nhost: api.xively.com\r\n\r\n"
+    )
+    assert (status, json.loads(body)["title"]) == (403, "Forbidden")
+
+
+async def test_a_device_in_c_reads_its_activation_as_a_row(hub):
+    """Which libxively's users split at commas; it needs a length and short headers."""
+    line = "GET /v2/devices/{code}/activate.csv HTTP/1.1"
+    status, headers, body, _ = await switched_on(hub, line, "Host: api.xively.com", "Accept: */*")
+    assert (status, int(headers["content-length"])) == (200, len(body))
+    assert re.fullmatch(rb"[A-Za-z0-9_-]{48},1,1,temperature\n", body)
 
 
 async def test_http_1_0_is_answered_and_closed(hub, wire):

@@ -87,11 +87,13 @@ def test_serials_are_read_with_or_without_a_wrapper():
     assert len(writable_serials(json.dumps(many).encode(), LIMITS)) == MAX_SERIALS
 
 
-def test_members_that_are_not_known_are_left_out():
+def test_members_that_are_not_known_are_left_out_but_a_description():
+    """A product always has one, as the documentation shows: xively4j fails without it."""
     record = ProductRecord("p", "ann", "x", bytes.fromhex("0b" * 20), THEN)
     assert json.loads(product_document(record))["product"] == {
         "product_id": "p",
         "name": "x",
+        "description": "",
         "secret": "0b" * 20,
         "state": "develop",
         "devices_count": 0,

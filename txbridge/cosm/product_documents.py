@@ -203,7 +203,7 @@ def _product(record: ProductRecord) -> dict[str, Any]:
     return _present(
         product_id=record.id,
         name=record.name,
-        description=record.description,
+        description=record.description or "",  # xively4j fails without one
         secret=record.secret.hex(),
         state=record.state,
         devices_count=record.devices,
