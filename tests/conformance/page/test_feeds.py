@@ -17,8 +17,7 @@ def open_details(page: Page, words: str) -> None:
 
 
 def test_a_feed_is_made_and_a_value_arrives_without_a_reload(page: Page, hub: StartedHub) -> None:
-    feed_with(hub, "So that the hub is not empty", [])
-    page.goto(f"{hub.url}/#/?q=empty")
+    page.goto(f"{hub.url}/#/?q=nothing")
     page.evaluate("window.never_reloaded = true")
     open_details(page, "New feed")
     page.fill("#new-feed input[name=title]", "Boiler <b>room</b>")
@@ -85,6 +84,7 @@ def test_the_list_shows_values_as_they_come_and_new_feeds(page: Page, hub: Start
     page.goto(f"{hub.url}/#/?q=listed")
     card = page.locator(f'article[data-feed="{number}"]')
     expect(card).to_contain_text("1 W")
+    expect(card.locator("path")).to_have_attribute("data-points", "1")
     expect(page.locator("#live")).to_have_text("live")
     put(hub, number, "t", "1234567.25")
     expect(card).to_contain_text("1\u202f234\u202f567.25 W")

@@ -35,5 +35,5 @@ export async function listAccounts() {
   }, field("Name to sign in with", h("input", { name: "login", required: true, maxLength: 40, pattern: "[A-Za-z0-9][A-Za-z0-9_.\\-]*", autocomplete: "off", title: "letters, digits, _, . and -" })), password(), h("button", {}, "Make account"));
   show(h("h1", {}, me.owner ? "Accounts" : "Account"), h("p", { className: "soft" }, "Each account has feeds, keys and triggers of its own. Somebody signs in with its name and password; devices use its keys."),
     me.owner && h("details", { className: "panel", open: list.length === 1 }, h("summary", {}, "New account"), make),
-    h("div", { className: "panel" }, table(["name", "person", "mail", "", "has", ""], rows)));
+    h("div", { className: "panel" }, table(["name", "person", "mail", "is", "has", ""], rows)));
 }

@@ -49,6 +49,7 @@ function frame(inside) {
 // Links to what the key cannot open are not shown; the hub refuses it in any case.
 async function links() {
   const me = await whoAmI().catch(() => ({ login: null, owner: false }));
+  document.getElementById("leave").title = me.login === null ? "Signed in with a limited key" : `Signed in as ${me.login}`;
   for (const link of document.querySelectorAll("nav [data-needs]")) link.hidden = link.dataset.needs === "owner" ? !me.owner : me.login === null;
 }
 
@@ -77,6 +78,7 @@ async function go() {
     if (own === path || (own === "/projects" && path.startsWith("/projects/"))) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const [pattern, make] = ROUTES.find(([known]) => known.test(path)) ?? [];
   view.setAttribute("aria-busy", "true");
   try {

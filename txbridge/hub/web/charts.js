@@ -2,15 +2,13 @@
 
 import { blame, h } from "./dom.js";
 import { readExtremes, readHistory, withGaps } from "./history.js";
+import { unwatch, watch } from "./near.js";
 import { band } from "./states.js";
 import { count, instant, length, number } from "./words.js";
 
 const KEPT_POINTS = 5000;
 const HEIGHT = 160;
 
-// Charts ask for nothing while they are far from being seen.
-const near = new WeakMap();
-const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => near.get(entry.target)?.seen(entry.isIntersecting)), { rootMargin: "200px" });
 const open = new Set();
 setInterval(() => open.forEach((chart) => chart.slide()), 1000);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => open.forEach((chart) => chart.recolour()));
@@ -74,8 +72,7 @@ export class Chart {
     this.stale = true;
     this.resized = new ResizeObserver(() => this.plot?.setSize(this.size()));
     this.resized.observe(this.box);
-    near.set(this.box, this);
-    watcher.observe(this.box);
+    watch(this.box, (visible) => this.seen(visible));
     open.add(this);
   }
 
@@ -83,7 +80,7 @@ export class Chart {
     this.asked = -1;
     open.delete(this);
     this.resized.disconnect();
-    watcher.unobserve(this.box);
+    unwatch(this.box);
     this.plot?.destroy();
   }
 

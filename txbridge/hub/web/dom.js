@@ -16,6 +16,13 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
+export function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
 export function show(...children) {
   const view = document.getElementById("view");
   view.replaceChildren(...present(children));

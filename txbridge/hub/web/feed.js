@@ -8,12 +8,15 @@ import { feedSettings, newStreamForm } from "./feed_forms.js";
 import { listen } from "./live.js";
 import { streamPanel } from "./stream.js";
 import { TimeBar } from "./timebar.js";
+import { creatorOf, mayChange, whoAmI } from "./who.js";
 import { count } from "./words.js";
 
 const MANY = 8; // datastreams from which on there is a search
 
 export async function showFeed(number, parameters) {
   const panels = new Map();
+  const me = whoAmI();
+  let mine = true;
   let feed = null;
   const early = [];
   const listening = listen(number, {
@@ -63,7 +66,7 @@ export async function showFeed(number, parameters) {
   }
 
   function add(stream) {
-    const panel = streamPanel(number, stream, time);
+    const panel = streamPanel(number, stream, time, mine);
     panels.set(stream.id, panel);
     const after = [...streams.children].find((one) => one.getAttribute("aria-label") > stream.id);
     streams.insertBefore(panel.element, after ?? null);
@@ -72,12 +75,12 @@ export async function showFeed(number, parameters) {
   function draw() {
     const place = [feed.location?.name, feed.location?.lat !== undefined && `${feed.location.lat}, ${feed.location.lon}`].filter(Boolean).join(" · ");
     head.replaceChildren(h("h1", {}, feed.title ?? `Feed ${number}`),
-      h("div", { className: "row" }, ...badges(feed), h("span", { className: "soft" }, "updated ", clock(feed.updated)), h("span", { className: "soft" }, `feed ${number}`), h("span", { className: "soft" }, count(panels.size, "datastream")), ...tagLinks(feed.tags)),
+      h("div", { className: "row" }, ...badges(feed), h("span", { className: "soft" }, "updated ", clock(feed.updated)), h("span", { className: "soft" }, mine ? `feed ${number}` : `feed ${number} of ${creatorOf(feed)}`), h("span", { className: "soft" }, count(panels.size, "datastream")), ...tagLinks(feed.tags)),
       ...(feed.description ? [h("p", { className: "description" }, feed.description)] : []), ...(place ? [h("p", { className: "soft" }, place)] : []));
     search.hidden = panels.size < MANY;
     none.hidden = panels.size > 0;
     time.element.hidden = panels.size === 0;
-    if (!none.hidden && !none.children.length) none.append(h("h2", {}, "Nothing is in this feed yet"), h("p", {}, "Send it a value from a terminal, and it shows up here at once:"), command("PUT", `/feeds/${number}.json`, { datastreams: [{ id: "temperature", current_value: "21.5" }] }));
+    if (!none.hidden && !none.children.length) none.append(h("h2", {}, "Nothing is in this feed yet"), ...(mine ? [ h("p", {}, "Send it a value from a terminal, and it shows up here at once:"), command("PUT", `/feeds/${number}.json`, { datastreams: [{ id: "temperature", current_value: "21.5" }] })] : []));
     document.title = `${feed.title ?? `Feed ${number}`} · txbridge hub`;
   }
 
@@ -93,16 +96,17 @@ export async function showFeed(number, parameters) {
   try {
     await listening.ready;
     feed = await get(`/feeds/${number}.json`);
+    mine = mayChange(feed, await me);
   } catch (error) {
     leave();
     throw error;
   }
   take(feed);
   early.forEach(take);
-  const fresh = h("details", { className: "panel", open: panels.size === 0 }, h("summary", {}, "New datastream"), newStreamForm(number));
-  show(head, note, time.element, search, none, streams, fresh,
+  const changes = mine && [h("details", { className: "panel", open: panels.size === 0 }, h("summary", {}, "New datastream"), newStreamForm(number)),
     lazyDetails("Settings of the feed", () => feedSettings(feed, again), { className: "panel" }),
     lazyDetails("For a device", () => [h("p", {}, "Values of several datastreams at once; what is not there yet is made:"), command("PUT", `/feeds/${number}.json`, { datastreams: [{ id: "temperature", current_value: "21.5" }, { id: "humidity", current_value: "48" }] }),
-      h("p", {}, h("a", { href: `#/keys?${new URLSearchParams({ feed: number })}` }, "Make a key"), " that can do nothing but write to this feed.")], { className: "panel" }));
+      h("p", {}, h("a", { href: `#/keys?${new URLSearchParams({ feed: number })}` }, "Make a key"), " that can do nothing but write to this feed.")], { className: "panel" })];
+  show(head, note, time.element, search, none, streams, changes);
   return { leave, move: (next) => time.move(next) };
 }

@@ -6,6 +6,9 @@ import { clock, field, form, h, select, show } from "./dom.js";
 import { newFeedForm } from "./feed_forms.js";
 import { firstSteps } from "./first.js";
 import { listen } from "./live.js";
+import { unwatch, watch } from "./near.js";
+import { Sparks } from "./sparks.js";
+import { creatorOf, whoAmI } from "./who.js";
 import { count, number, unitOf } from "./words.js";
 
 const PER_PAGE = 30;
@@ -19,6 +22,13 @@ function card(feed) {
   const more = h("p", { className: "soft" });
   const title = h("a", { href: `#/feeds/${feed.id}` });
   const element = h("article", { className: "panel card", "data-feed": feed.id }, h("h2", {}, title), status, h("table", {}, values), more);
+  const sparks = new Sparks(feed.id);
+  const load = () => sparks.load().catch(() => {}); // a list without its small lines is a list
+  watch(element, (visible) => {
+    if (!visible) return;
+    unwatch(element);
+    load();
+  });
   let shown = [];
   const tell = (next) => {
     const streams = next.datastreams ?? [];
@@ -27,17 +37,19 @@ function card(feed) {
     const texts = streams.slice(0, SHOWN).map((stream) => stream.current_value ?? "–");
     values.replaceChildren(...streams.slice(0, SHOWN).map((stream, index) => {
       const flash = shown[index] !== undefined && shown[index] !== texts[index];
-      return h("tr", { className: flash ? "flash" : "" }, h("th", { scope: "row" }, stream.id), h("td", {}, h("b", {}, number(texts[index])), ` ${unitOf(stream)}`));
+      return h("tr", { className: flash ? "flash" : "" }, h("th", { scope: "row" }, stream.id), h("td", {}, sparks.of(stream.id)), h("td", {}, h("b", {}, number(texts[index])), ` ${unitOf(stream)}`));
     }));
+    for (const stream of streams.slice(0, SHOWN)) if (stream.datapoints?.length) sparks.add(stream.id, stream.datapoints);
     shown = texts;
     more.textContent = streams.length > SHOWN ? `and ${streams.length - SHOWN} more` : streams.length ? "" : "nothing in it yet";
   };
   tell(feed);
-  return { element, tell };
+  return { element, tell, load };
 }
 
 export async function listFeeds(parameters) {
-  const asked = Object.fromEntries(["q", "tag", "status"].map((name) => [name, parameters.get(name) ?? ""]).filter(([, text]) => text));
+  const me = await whoAmI();
+  const asked = Object.fromEntries(["q", "tag", "status", "user"].map((name) => [name, parameters.get(name) ?? ""]).filter(([, text]) => text));
   const page = Math.max(1, Number(parameters.get("page")) || 1);
   const cards = new Map();
   const listening = new Map();
@@ -45,11 +57,12 @@ export async function listFeeds(parameters) {
   let timer = null;
   let left = false;
 
+  const whose = field("Whose", select("user", [["", "everybody's"], [me.login ?? "", "mine"]], asked.user ?? ""));
   const search = form({ role: "search" }, async (data) => {
     const wanted = Object.fromEntries([...data].map(([name, text]) => [name, text.trim()]).filter(([, text]) => text));
     location.hash = `#/?${new URLSearchParams(asked.tag ? { ...wanted, tag: asked.tag } : wanted)}`;
   }, field("Search titles, descriptions, tags and datastreams", h("input", { name: "q", type: "search", value: asked.q ?? "" })),
-  field("Written to", select("status", [["", "whenever"], ["live", "in the last 15 minutes"], ["frozen", "longer ago"]], asked.status ?? "")), h("button", {}, "Search"));
+  whose, field("Written to", select("status", [["", "whenever"], ["live", "in the last 15 minutes"], ["frozen", "longer ago"]], asked.status ?? "")), h("button", {}, "Search"));
   const words = h("span", { className: "soft", id: "count", role: "status" });
   const without = asked.tag && h("a", { className: "badge", href: `#/?${new URLSearchParams(asked.q ? { q: asked.q } : {})}`, "aria-label": `All tags, not only ${asked.tag}` }, `tag: ${asked.tag} ×`);
   const grid = h("div", { className: "cards" });
@@ -62,7 +75,8 @@ export async function listFeeds(parameters) {
     const list = await get("/feeds.json", { ...asked, page, per_page: PER_PAGE });
     const changed = total !== Number(list.totalResults);
     total = Number(list.totalResults);
-    const empty = total === 0 && !Object.keys(asked).length;
+    const empty = total === 0 && Object.keys(asked).every((name) => name === "user");
+    whose.hidden = me.login === null || (!asked.user && list.results.every((feed) => creatorOf(feed) === me.login));
     search.hidden = empty;
     words.textContent = empty ? "" : total === 0 ? (asked.q ? `Nothing is found for “${asked.q}”.` : "Nothing is found.") : count(total, "feed");
     if (empty && !first.children.length) first.append(firstSteps());
@@ -79,6 +93,7 @@ export async function listFeeds(parameters) {
     for (const [id, { element }] of cards) {
       if (ids.has(id)) continue;
       element.remove();
+      unwatch(element);
       cards.delete(id);
       listening.get(id)?.stop();
       listening.delete(id);
@@ -91,7 +106,10 @@ export async function listFeeds(parameters) {
       cards.set(feed.id, made);
       if (settled) grid.prepend(made.element);
       else grid.append(made.element);
-      listening.set(feed.id, listen(feed.id, { take: made.tell, back: again, gone: again }));
+      listening.set(feed.id, listen(feed.id, { take: made.tell, back: () => {
+        made.load();
+        again();
+      }, gone: again }));
     }
   }
 

@@ -12,19 +12,26 @@ const MOST_POINTS = 1000;
 const GAP = 3.5; // times the usual distance
 
 function intervalsFor(seconds) {
-  const fit = INTERVALS.filter(([interval, widest]) => seconds <= widest && (!interval || seconds / interval <= MOST_POINTS));
+  const fit = INTERVALS.filter(([interval, widest]) => seconds <= widest && (!interval || seconds / interval < MOST_POINTS - 1));
   return fit.length ? fit : [INTERVALS.at(-1)];
 }
 
 const iso = (seconds) => new Date(seconds * 1000).toISOString();
+
+// The hub answers with whole intervals only: the one that is not over yet belongs to a window that ends with it.
+function windowOf(start, end, interval) {
+  const whole = interval ? Math.ceil(end / interval) * interval : end;
+  const [, widest] = INTERVALS.find(([one]) => one === interval);
+  return { start: iso(Math.max(start, whole - widest)), end: iso(whole), interval, limit: MOST_POINTS };
+}
+
 const read = (document) => (document.datapoints ?? []).map((point) => [Date.parse(point.at) / 1000, Number(point.value), point.value]);
 
 // {points: [[seconds, number, text]], interval}.  More points than one answer holds are thinned out, so that the
 // window is always shown whole.
 export async function readHistory(path, start, end) {
-  const begin = Math.max(start, end - LONGEST);
-  for (const [interval] of intervalsFor(end - begin)) {
-    const points = read(await get(path, { start: iso(begin), end: iso(end), interval, limit: MOST_POINTS }));
+  for (const [interval] of intervalsFor(end - start)) {
+    const points = read(await get(path, windowOf(start, end, interval)));
     if (points.length < MOST_POINTS || interval) return { points, interval };
   }
   return { points: [], interval: 0 };
@@ -32,10 +39,9 @@ export async function readHistory(path, start, end) {
 
 // What the thinned out points leave out: the least and the greatest number of each interval.
 export async function readExtremes(path, start, end, interval) {
-  const begin = Math.max(start, end - LONGEST);
-  const ask = (name) => get(path, { start: iso(begin), end: iso(end), interval, limit: MOST_POINTS, function: name }).then(read);
+  const ask = (name) => get(path, { ...windowOf(start, end, interval), function: name }).then(read);
   const [least, greatest] = await Promise.all([ask("min"), ask("max")]);
-  return [least, greatest].map((points) => [points.map(([x]) => x), points.map(([, y]) => y)]);
+  return [least, greatest].map((points) => [points.map(([x]) => x - interval / 2), points.map(([, y]) => y)]); // their instant is the interval's end
 }
 
 function usualStep(xs, interval) {

@@ -2,21 +2,13 @@
 
 import { get } from "./api.js";
 import { badges } from "./badges.js";
-import { button, clock, h, row, show, table } from "./dom.js";
+import { button, clock, h, row, show, svg, table } from "./dom.js";
 import { outline } from "./land.js";
 import { count } from "./words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const MOST = 20; // hundreds of feeds that are looked through
 const NARROWEST = 0.5; // degrees
 const DOT = 7; // pixels
-
-function svg(tag, attributes, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
 
 function placed(feeds) {
   return feeds.filter((feed) => feed.location?.lat !== undefined && feed.location?.lon !== undefined)

@@ -9,7 +9,7 @@ import { number, unitOf } from "./words.js";
 
 const LARGE = 14; // characters of a value that fit into the large letters
 
-export function streamPanel(feed, stream, time) {
+export function streamPanel(feed, stream, time, mine) {
   let known = stream;
   const path = `/feeds/${feed}/datastreams/${encodeURIComponent(stream.id)}`;
   const chart = new Chart(`${path}.json`, stream.id, unitOf(stream), time, () => known.at);
@@ -17,7 +17,7 @@ export function streamPanel(feed, stream, time) {
   const at = h("span", { className: "soft end" });
   const extremes = h("span", { className: "soft" });
   const tags = h("span", { className: "row tight" });
-  const more = lazyDetails("More", () => actions(feed, path, () => known, tell));
+  const more = lazyDetails("More", () => actions(feed, path, () => known, tell, mine));
   const element = h("section", { className: "panel stream", "aria-label": stream.id },
     h("div", { className: "row" }, h("h2", {}, stream.id), tags, at), h("div", { className: "row" }, value, extremes), chart.element, more);
 
@@ -45,7 +45,7 @@ export function streamPanel(feed, stream, time) {
   return { element, chart, tell, close: () => chart.close() };
 }
 
-function actions(feed, path, known, tell) {
+function actions(feed, path, known, tell, mine) {
   const stream = known();
   const send = form({ "data-form": "send" }, async (data, element) => {
     if (data.get("at")) await post(`${path}/datapoints`, { datapoints: [{ at: new Date(data.get("at")).toISOString(), value: data.get("value") }] });
@@ -60,9 +60,9 @@ function actions(feed, path, known, tell) {
   }, field("Unit, as a symbol", h("input", { name: "symbol", value: stream.unit?.symbol ?? "" })), field("and as a word", h("input", { name: "label", value: stream.unit?.label ?? "" })),
   field("Tags, with commas between", h("input", { name: "tags", value: (stream.tags ?? []).join(", ") })), h("button", {}, "Save"));
   const query = new URLSearchParams({ feed, stream: stream.id });
-  return h("div", { className: "more" }, send, settings,
-    h("p", { className: "soft" }, "From a device or a terminal:"), command("PUT", `${path}.json`, { current_value: "21.5" }),
+  return h("div", { className: "more" }, mine && [send, settings,
+    h("p", { className: "soft" }, "From a device or a terminal:"), command("PUT", `${path}.json`, { current_value: "21.5" })],
     h("div", { className: "row" }, h("a", { className: "button quiet", href: `#/triggers?${query}` }, "Set a trigger"),
       button("Download all as CSV", () => download(`${path}/archive.csv`, `feed-${feed}-${stream.id}.csv`)),
-      h("button", { type: "button", className: "danger", onclick: () => sure(`Delete ${stream.id}?`, "The datastream is deleted with its whole history and its triggers. This cannot be undone.", "Delete datastream", () => remove(path)) }, "Delete datastream")));
+      mine && h("button", { type: "button", className: "danger", onclick: () => sure(`Delete ${stream.id}?`, "The datastream is deleted with its whole history and its triggers. This cannot be undone.", "Delete datastream", () => remove(path)) }, "Delete datastream")));
 }

@@ -17,6 +17,15 @@ export function whoAmI() {
   return known;
 }
 
+export function creatorOf(feed) {
+  return decodeURIComponent((feed.creator ?? "").split("/").pop());
+}
+
+// Whether it is of any use to offer changes; what a limited key may do, only the hub knows.
+export function mayChange(feed, me) {
+  return me.login === null || me.login === creatorOf(feed);
+}
+
 async function find() {
   const refused = (error) => {
     if (error.status !== 403 && error.status !== 404) throw error;
