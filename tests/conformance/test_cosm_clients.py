@@ -50,8 +50,8 @@ def read(hub: StartedHub, path: str) -> Any:
 
 
 def test_python_eeml_writes_values_and_history_and_understands_refusals(hub: StartedHub) -> None:
-    feed = new_feed(hub)
-    told = python_peer().play("eeml_client.py", f"127.0.0.1:{hub.port}", hub.key, feed, "999999")
+    feed, old_feed = new_feed(hub), new_feed(hub)
+    told = python_peer().play("eeml_client.py", f"127.0.0.1:{hub.port}", hub.key, feed, old_feed, "999999")
     assert told == {
         "reading": None,
         "history": None,
@@ -59,7 +59,12 @@ def test_python_eeml_writes_values_and_history_and_understands_refusals(hub: Sta
             "Unprocessable Entity: Datastream 2: current value is too long (maximum is 255 characters)"
         ),
         "absent": f"Not found: {NOT_FOUND}",
+        "both": None,
+        "one": None,
+        "absent from version 1": f"Not found: {NOT_FOUND}",
     }
+    (left,) = read(hub, old_feed)["datastreams"]  # version 1 replaces what is there
+    assert (left["id"], left["current_value"], left["min_value"]) == ("1", "6", "5.0")
     reading, history = read(hub, feed)["datastreams"]
     assert reading == {
         "id": "0",

@@ -1,4 +1,4 @@
-"""python-eeml against a hub: ``eeml_client.py HOST:PORT KEY FEED ABSENT_FEED``."""
+"""python-eeml against a hub: ``eeml_client.py HOST:PORT KEY FEED OLD_FEED ABSENT_FEED``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import eeml
 import eeml.datastream
 import eeml.unit
 
-address, key, feed, absent_feed = sys.argv[1:]
+address, key, feed, old_feed, absent_feed = sys.argv[1:]
 
 
-def put(feed_id: str, *data: object) -> str | None:
+def put(feed_id: str, *data: object, version: int = 2) -> str | None:
     """Send values; what the client makes of a refusal, or None."""
-    client = eeml.datastream.Cosm(int(feed_id), key, use_https=False)
+    client = eeml.datastream.Cosm(f"/v{version}/feeds/{feed_id}.xml", key, use_https=False)
     client.host = address
     client.update(list(data))
     try:
@@ -42,6 +42,9 @@ sys.stdout.write(
             "history": put(feed, history),
             "too long": put(feed, eeml.Data(2, "x" * 256)),
             "absent": put(absent_feed, eeml.Data(0, 1)),
+            "both": put(old_feed, reading, eeml.Data(1, 5), version=1),
+            "one": put(old_feed, eeml.Data(1, 6), version=1),
+            "absent from version 1": put(absent_feed, eeml.Data(0, 1), version=1),
         }
     )
 )
