@@ -37,6 +37,7 @@ from txbridge.errors import Advice, BridgeError, ConnectError, ConnectionLost, D
 from txbridge.model.instants import to_microseconds
 from txbridge.model.structures import Datapoint, Datastream, Environment
 from txbridge.net.deferred import deferred
+from txbridge.net.reactor import utc_now
 
 __all__ = ["Flow", "Listening", "Missed", "Target"]
 
@@ -281,7 +282,7 @@ class Listening:
     def _give_up(self, error: BridgeError) -> None:
         """Tell what is missing; what was handed out stays as it is, so the next link asks once more."""
         start = max(self._seen.values(), default=self._floor)
-        end = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        end = utc_now(self._clock)
         self._flow.missed(Missed(self.target.resource, start, end, str(error)))
 
     async def _read_history(self) -> None:

@@ -57,7 +57,7 @@ from txbridge.net.lines import connect_stream
 from txbridge.net.link import Link
 from txbridge.net.operation import Answer, Operation, discreet, rejection
 from txbridge.net.proxy import Proxy
-from txbridge.net.reactor import resolve_reactor
+from txbridge.net.reactor import resolve_reactor, utc_now
 from txbridge.net.tls import ClientTls, client_tls
 from txbridge.net.websocket import WebSocketOptions, connect_websocket
 
@@ -830,7 +830,7 @@ class PAWSClient(Verbs):
         listening = self._listening(_target(resource, api_key), flow)
 
         def refused(error: BridgeError) -> None:
-            at = datetime.fromtimestamp(self._paws.clock.seconds(), UTC)
+            at = utc_now(self._paws.clock)
             flow.missed(Missed(resource, max(listening.seen.values(), default=None), at, str(error)))
 
         subscription = self._add(listening, refused)

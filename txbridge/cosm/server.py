@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from math import ceil
 from urllib.parse import quote
 
@@ -113,6 +113,7 @@ from txbridge.model.instants import shorten
 from txbridge.model.structures import Datapoint, Datastream, Environment, EnvironmentList
 from txbridge.net.deferred import deferred
 from txbridge.net.http1 import Request, Response, reason_phrase
+from txbridge.net.reactor import utc_now
 
 __all__ = ["CosmOptions", "CosmServer", "Subscribed", "connection_refusal", "refusal_response"]
 
@@ -610,7 +611,7 @@ class CosmServer:
     # ------------------------------------------------------------------------------- what verbs share
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.seconds(), UTC)
+        return utc_now(self._clock)
 
     def _shown(self, call: Call, record: FeedRecord) -> Environment:
         return feed_document(

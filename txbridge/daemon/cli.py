@@ -68,6 +68,7 @@ from txbridge.joule.errors import UnknownNode
 from txbridge.joule.utilities import human_to_timestamp, time_now
 from txbridge.model.instants import shorten
 from txbridge.net.deferred import deferred
+from txbridge.net.reactor import make_steady
 
 __all__ = ["main", "parser"]
 
@@ -269,7 +270,11 @@ def _hub(arguments: argparse.Namespace) -> Command:
         relay=arguments.relay_state,
         public_graphs=arguments.public_graphs,
     )
-    return lambda reactor, terminal: commands.hub(assembly.hub_service(reactor, config), terminal, os.environ)
+
+    def command(reactor: Any, terminal: Terminal) -> Deferred[int]:
+        return commands.hub(assembly.hub_service(make_steady(reactor), config), terminal, os.environ)
+
+    return command
 
 
 # ----------------------------------------------------------------------------------------- demo

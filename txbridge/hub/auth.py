@@ -36,6 +36,7 @@ from txbridge.hub.passwords import Passwords
 from txbridge.hub.store import FeedRecord, KeyRecord, Missing, Store
 from txbridge.model.accounts import Key, Permission, Resource, Trigger
 from txbridge.net.deferred import deferred
+from txbridge.net.reactor import utc_now
 
 __all__ = [
     "METHODS",
@@ -153,7 +154,7 @@ class Accounts:
 
     Args:
         store: Where the keys are.
-        clock: Says when a key has expired; its seconds are those since 1970.
+        clock: Says when a key has expired; its wall clock is asked.
         passwords: Checks the passwords of accounts; None lets nobody in with one.
     """
 
@@ -180,7 +181,7 @@ class Accounts:
         if record is None or not _is_of(record, credentials.login):
             return await self._with_password(credentials)
         key = record.key
-        if key.expires_at is not None and key.expires_at.timestamp() <= self._clock.seconds():
+        if key.expires_at is not None and key.expires_at <= utc_now(self._clock):
             return None
         return Principal(
             record.login, key.private_access is True, tuple(key.permissions or ()), record.reference

@@ -10,7 +10,7 @@ Source: Cosm API v2, "Triggers": the deadline and the 15 minutes of silence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredList
@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from txbridge.errors import BridgeError, Closed, StoreError
 from txbridge.hub.store import Notice, Store
 from txbridge.net.deferred import deferred
+from txbridge.net.reactor import utc_now
 
 __all__ = ["Deliver", "TriggerOptions", "TriggerService"]
 
@@ -107,7 +108,7 @@ class TriggerService:
             self.wake()
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.seconds(), UTC)
+        return utc_now(self._clock)
 
     def _look(self) -> None:
         now = self._now()
@@ -136,6 +137,8 @@ class TriggerService:
         if following is not None:
             # What is due already waits for one that is under way.
             wait = (following - self._now()).total_seconds()
+            # Not later than anyway: the clock may be set meanwhile.
+            wait = min(wait, self._options.look_seconds)
             self._come_again(max(wait, 1.0 if self._busy else 0.01))
 
     def _tried(self, result: object, trigger: int) -> None:

@@ -16,7 +16,6 @@ Source: iobeam's clients for Python, Java, Node, Go and boards; the service itse
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from math import ceil
 from secrets import token_hex
 from typing import Any
@@ -62,6 +61,7 @@ from txbridge.model.instants import to_microseconds
 from txbridge.model.structures import Environment
 from txbridge.net.deferred import deferred
 from txbridge.net.http1 import Request, Response
+from txbridge.net.reactor import utc_now
 
 __all__ = ["IobeamOptions", "IobeamServer", "is_iobeam"]
 

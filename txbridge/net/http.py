@@ -86,7 +86,7 @@ from txbridge.net.http_stream import (
 )
 from txbridge.net.operation import Answer, Operation, discreet, rejection
 from txbridge.net.proxy import Proxy
-from txbridge.net.reactor import resolve_reactor, steady_clock
+from txbridge.net.reactor import resolve_reactor, steady_clock, wall_clock
 from txbridge.net.skew import Skew
 from txbridge.net.tls import ClientTls, ascii_host, client_tls, tls_reason
 
@@ -342,7 +342,8 @@ class HttpCarrier:
         if answer.status < 200:
             raise RemoteProtocolError(operation.name, f"the answer is not HTTP: status {answer.status}")
         now = http_date(answer.headers.get("date"))
-        wait = retry_after(answer.headers.get("retry-after"), self._reactor.seconds() if now is None else now)
+        now = wall_clock(self._reactor)() if now is None else now
+        wait = retry_after(answer.headers.get("retry-after"), now)
         raise rejection(discreet(operation, _secrets(operation, self._headers)), answer, retry_after=wait)
 
     async def _ask(self, operation: Operation[Any], exchange: _Exchange) -> Answer:

@@ -65,6 +65,7 @@ from txbridge.net.http1 import (
     UpgradeRequested,
     plain_refusal,
 )
+from txbridge.net.reactor import wall_clock
 
 __all__ = ["HttpServerFactory", "HttpServerProtocol", "switch_protocol"]
 
@@ -436,6 +437,7 @@ class HttpServerFactory(Factory):
         self.upgrade = upgrade
         self.limits = HttpLimits() if limits is None else limits
         self.clock = clock
+        self._wall = wall_clock(clock)
         self.max_connections = max_connections
         self.unfinished = Budget(max_unfinished_bytes)
         self.unread = Budget(max_unread_bytes)
@@ -492,7 +494,7 @@ class HttpServerFactory(Factory):
 
     def date(self) -> str:
         """The ``Date`` header's value for now."""
-        second = int(self.clock.seconds())
+        second = int(self._wall())
         if second != self._date_second:
             self._date_second = second
             self._date = formatdate(second, usegmt=True)
