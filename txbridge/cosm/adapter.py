@@ -11,14 +11,12 @@ Values are text there: a number is written as the shortest text that reads back 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from attrs import evolve
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txbridge.codecs.points import number_texts, points_from_text
@@ -32,7 +30,6 @@ from txbridge.errors import (
     Closed,
     ConfigError,
     NotFound,
-    RemoteProtocolError,
     RequestRejected,
     TooLarge,
 )
@@ -40,6 +37,7 @@ from txbridge.model.instants import from_microseconds, to_microseconds, to_nanos
 from txbridge.model.samples import Batch, Cursor, Gap, SampleBlock, StreamInfo, ValueType, value_type_of
 from txbridge.model.structures import Datapoint, Datastream, Environment, Unit
 from txbridge.net.deferred import deferred
+from txbridge.relay.ends import read_instants, search_refused, unexplained
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
 __all__ = ["SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "CosmHistorySource", "CosmSink", "CosmSource"]
@@ -54,7 +52,7 @@ MAX_BATCH = 5000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FURTHEST = (2**63 - 1) // 1000  # microseconds from 1970 that are nanoseconds in 64 bits
-_ABOUT_DATA = frozenset((413, 422))  # a refusal with one of these is believed without a reason
+_ABOUT_DATA = frozenset((422,))  # a refusal with one of these is believed without a reason
 
 SINK_CAPABILITIES = Capabilities(
     time_resolution_ns=1000,
@@ -141,12 +139,12 @@ class CosmSink:
         if reason is None:
             return Receipt()
         # One part was refused, and with it all: find out which.
-        infos = await _search(
+        infos = await search_refused(
             batch.infos, lambda infos: self._refusal([], infos), None if batch.blocks else reason
         )
         for info, why in infos:
             self._log.warn("the description of {stream} is refused: {reason}", stream=info.name, reason=why)
-        blocks = await _search(
+        blocks = await search_refused(
             tuple(enumerate(batch.blocks)),
             lambda blocks: self._refusal([block for _, block in blocks], []),
             None if batch.infos else reason,
@@ -190,14 +188,9 @@ class CosmSink:
         try:
             await self._client.update_feed(feed_id=self._feed_id, data=document)
         except RequestRejected as error:
-            if (
-                error.advice is Advice.BURY
-                and error.status not in _ABOUT_DATA
-                and not (error.title or error.detail)
-            ):
-                # Servers of this API say why.  What stands in between says nothing about the data.
-                reason = f"it answered {error.status} without a reason"
-                raise RemoteProtocolError(error.operation, reason) from error
+            unclear = unexplained(error, plain=_ABOUT_DATA)
+            if unclear is not None:
+                raise unclear from error
             raise
 
 
@@ -212,25 +205,6 @@ def _document(blocks: Iterable[SampleBlock], infos: Iterable[StreamInfo]) -> Env
         values = list(map(str.__str__, block.values.tolist())) if is_text else number_texts(block.values)
         document.datastream(block.stream).datapoints += points_from_text("json", "", ats, values)
     return document
-
-
-async def _search(
-    items: Sequence[T],
-    refusal: Callable[[Sequence[T]], Coroutine[Deferred[Any], Any, str | None]],
-    reason: str | None,
-) -> list[tuple[T, str]]:
-    """Those of some items that are refused, by halves; ``reason`` is why all were, if they were tried."""
-    if not items:
-        return []
-    if reason is None:
-        reason = await refusal(items)
-    if reason is None:
-        return []
-    if len(items) == 1:
-        return [(items[0], reason)]
-    middle = len(items) // 2
-    first = await _search(items[:middle], refusal, None)
-    return first + await _search(items[middle:], refusal, None)
 
 
 def describe(stream: Datastream, info: StreamInfo) -> None:
@@ -296,7 +270,7 @@ class CosmSource:
             ConfigError: The cursor is not one of this source.
             BridgeError: The feed cannot be read.
         """
-        seen = _read_cursor(after)
+        seen = read_instants(after, "a Cosm feed")
         self._client.connect()
         feed = await self._client.read_feed(feed_id=self._feed_id)
         since: datetime | str | None = self._since
@@ -307,9 +281,7 @@ class CosmSource:
         elif since is None and not seen:
             since = _EPOCH  # it began when the feed held nothing
         infos = tuple(
-            _info(stream, self._numbers)
-            for name, stream in feed.datastreams.items()
-            if _wants(selection, name)
+            _info(stream, self._numbers) for name, stream in feed.datastreams.items() if selection.wants(name)
         )
         updates = self._client.updates(
             self._feed_id,
@@ -379,7 +351,7 @@ class _CosmSubscription:
         if not ats:
             return
         self._seen[name] = max(ats[-1], self._seen.get(name, ats[-1]))
-        if _wants(self._selection, name):
+        if self._selection.wants(name):
             _convert(name, update.datapoints, self._numbers, blocks, gaps)
 
     def _gaps(self, missed: Missed) -> list[Gap]:
@@ -388,7 +360,7 @@ class _CosmSubscription:
         return [
             Gap(name, min(max(at, -_FURTHEST) * 1000, end), end, missed.reason)
             for name, at in self._seen.items()
-            if _wants(self._selection, name)
+            if self._selection.wants(name)
         ]
 
 
@@ -435,12 +407,12 @@ class CosmHistorySource:
             ConfigError: The cursor is not one of this source.
             BridgeError: The feed cannot be read.
         """
-        seen = _read_cursor(after)
+        seen = read_instants(after, "a Cosm feed")
         feed = await self._client.read_feed(feed_id=self._feed_id)
         walks: dict[str, HistoryWalk] = {}
         infos: list[StreamInfo] = []
         for name, stream in feed.datastreams.items():
-            if _wants(selection, name):
+            if selection.wants(name):
                 start = max(self._start, from_microseconds(seen[name] + 1)) if name in seen else self._start
                 walks[name] = self._client.walk_history(name, start, self._end, feed_id=self._feed_id)
                 infos.append(_info(stream, self._numbers))
@@ -518,15 +490,6 @@ def _convert(
         blocks.append(SampleBlock.scalar(name, instants[good], values[good]))
 
 
-def _read_cursor(cursor: Cursor | None) -> dict[str, int]:
-    if cursor is None:
-        return {}
-    value = cursor.value
-    if not isinstance(value, dict) or not all(isinstance(at, int) for at in value.values()):
-        raise ConfigError(["the cursor is not one of a Cosm feed"])
-    return {name: at for name, at in value.items() if isinstance(at, int)}
-
-
 def _known(feed: Environment) -> tuple[datetime, dict[str, int]]:
     """Where a flow begins that wants nothing of what a feed holds: new datastreams, and those there are.
 
@@ -551,10 +514,6 @@ def _info(stream: Datastream, numbers: bool) -> StreamInfo:
         value_type=ValueType.FLOAT if numbers else ValueType.TEXT,
         tags=tuple(stream.tags or ()),
     )
-
-
-def _wants(selection: Selection, name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in selection.streams)
 
 
 def _as_float(text: str) -> float:

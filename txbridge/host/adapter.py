@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -204,7 +203,9 @@ class _HostSubscription:
                 previous = None
                 self._just_read = set()
         values = {
-            stream: value for stream, value in measure(previous, snapshot).items() if self._wants(stream)
+            stream: value
+            for stream, value in measure(previous, snapshot).items()
+            if self._selection.wants(stream)
         }
         at = np.array([snapshot.at_ns], np.int64)
         blocks: list[SampleBlock] = []
@@ -217,6 +218,3 @@ class _HostSubscription:
         self._known.update(values)
         self._just_read = set(values)
         return Batch(tuple(blocks), tuple(gaps), tuple(infos))
-
-    def _wants(self, stream: str) -> bool:
-        return any(fnmatchcase(stream, pattern) for pattern in self._selection.streams)

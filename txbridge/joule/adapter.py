@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -53,6 +52,7 @@ from txbridge.model.samples import (
 from txbridge.net.deferred import deferred
 from txbridge.net.reactor import resolve_reactor
 from txbridge.relay.backfill import IntervalSet
+from txbridge.relay.ends import last_of_each, unexplained
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
 __all__ = [
@@ -193,7 +193,7 @@ class JouleSource:
         data: dict[str, tuple[str, DataStream, int]] = {}
         events: dict[str, tuple[str, EventStream, int]] = {}
         for path, name in self._names.items():
-            if not any(fnmatchcase(name, pattern) for pattern in selection.streams):
+            if not selection.wants(name):
                 continue
             try:
                 await self._find(path, name, place, data, events)
@@ -374,7 +374,7 @@ class JouleSink:
         """Nothing is held: the node is its owner's."""
 
     async def _write(self, block: SampleBlock) -> None:
-        block = _in_microseconds(block)
+        block = last_of_each(block, MICROSECOND)
         if len(block) == 0:
             return
         # Not kept until all went well: afterwards nobody knows what the node has.
@@ -481,11 +481,10 @@ def _of_a_node() -> Iterator[None]:
     except DecodeError as error:
         raise RemoteProtocolError("deliver", f"no node answers like this: {error}") from error
     except RequestRejected as error:
-        if error.advice is not Advice.BURY or error.detail or isinstance(error, TooLarge):
+        unclear = unexplained(error)
+        if unclear is None:
             raise
-        # A node says why.
-        reason = f"it answered {error.status} without a reason"
-        raise RemoteProtocolError(error.operation, reason) from error
+        raise unclear from error
 
 
 def _path_problems(path: str) -> Iterator[str]:
@@ -540,13 +539,6 @@ def _by_element(block: SampleBlock, stream: DataStream) -> Mapping[str, Column]:
     if set(names) == set(block.columns):
         return {name: block.columns[name] for name in names}
     return block.columns
-
-
-def _in_microseconds(block: SampleBlock) -> SampleBlock:
-    """Only the last of the rows that are in one microsecond: the later one wins."""
-    at = block.at // MICROSECOND
-    is_last = np.append(at[1:] != at[:-1], True)[: len(at)]
-    return block if is_last.all() else block.take(is_last)[0]
 
 
 def _rows(block: SampleBlock, stream: DataStream) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
@@ -169,6 +170,10 @@ class Selection:
     """
 
     streams: tuple[str, ...] = ("*",)
+
+    def wants(self, stream: str) -> bool:
+        """Whether a stream is wanted."""
+        return any(fnmatchcase(stream, pattern) for pattern in self.streams)
 
 
 class Subscription(Protocol):
