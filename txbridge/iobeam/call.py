@@ -108,7 +108,7 @@ def parse_parameters(query: str) -> dict[str, str]:
 
 def answer(document: Mapping[str, Any], status: int = 200) -> Response:
     """A document as an answer."""
-    return Response(status, JSON, json.dumps(document).encode())
+    return Response(status, JSON, json.dumps(document, separators=(",", ":")).encode())
 
 
 def service_time(at: datetime) -> str:

@@ -84,4 +84,4 @@ def error_body(refusal: Refusal) -> bytes:
     """The JSON of a refusal."""
     message = shorten(refusal.message, _LONGEST)
     error = {"code": refusal.code, "message": message, "detailed_message": message, "details": message}
-    return json.dumps({"errors": [error]}).encode()
+    return json.dumps({"errors": [error]}, separators=(",", ":")).encode()
