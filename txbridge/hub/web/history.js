@@ -9,7 +9,7 @@ const INTERVALS = [
 ];
 export const LONGEST = INTERVALS.at(-1)[1];
 const MOST_POINTS = 1000;
-const GAP = 3.5; // times the usual distance
+export const GAP = 3.5; // times the usual distance
 
 function intervalsFor(seconds) {
   const fit = INTERVALS.filter(([interval, widest]) => seconds <= widest && (!interval || seconds / interval < MOST_POINTS - 1));
@@ -44,7 +44,7 @@ export async function readExtremes(path, start, end, interval) {
   return [least, greatest].map((points) => [points.map(([x]) => x - interval / 2), points.map(([, y]) => y)]); // their instant is the interval's end
 }
 
-function usualStep(xs, interval) {
+export function usualStep(xs, interval) {
   const steps = xs.slice(1).map((x, index) => x - xs[index]).sort((a, b) => a - b);
   return Math.max(interval, steps[Math.floor(steps.length / 2)] ?? 0);
 }

@@ -2,12 +2,12 @@
 
 import { get } from "./api.js";
 import { svg } from "./dom.js";
+import { GAP, usualStep } from "./history.js";
 
 const SPAN = 6 * 3600;
 const INTERVAL = 300;
 const FINEST = 30; // seconds between points that come live
-const GAP = 3.5 * INTERVAL;
-const [WIDTH, HEIGHT] = [90, 24];
+const [WIDTH, HEIGHT] = [80, 24];
 
 export class Sparks {
   constructor(feed) {
@@ -52,11 +52,12 @@ export class Sparks {
   draw({ path, points }) {
     const start = Date.now() / 1000 - SPAN;
     while (points.length && points[0][0] < start) points.shift();
+    const gap = GAP * usualStep(points.map(([x]) => x), INTERVAL);
     const ys = points.map(([, y]) => y);
     const least = Math.min(...ys);
     const height = Math.max(...ys) - least;
     const drawn = points.map(([x, y], index) => {
-      const begins = index === 0 || x - points[index - 1][0] > GAP;
+      const begins = index === 0 || x - points[index - 1][0] > gap;
       const place = `${((WIDTH * (x - start)) / SPAN).toFixed(1)} ${(HEIGHT - 2 - (height ? (y - least) / height : 0.5) * (HEIGHT - 4)).toFixed(1)}`;
       return begins ? `M${place}h.01` : `L${place}`; // a point alone is a dot
     });
