@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import ensureDeferred, fail, gatherResults, succeed
 
 from tests.support.hub import KEY, NOON, STRANGER, document, header, running_hub, text
 from tests.support.hub_in_memory import HubInMemory
@@ -580,6 +580,19 @@ async def test_an_export_of_too_much_is_refused_and_never_cut(tmp_path):
         await project.send(["c"], [[US + number, number] for number in range(30)])
         response = await project.get(f"exports/{PROJECT}/pump-3/c?operator=sum")
         assert "more than 25 points would be looked at" in error_of(response)["message"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_exports_at_once_take_turns_and_all_are_answered(project):
+    await project.device()
+    await project.send(["a"], [[US + number, number] for number in range(3000)])
+    asked = [
+        *[ensureDeferred(project.get(f"exports/{PROJECT}/pump-3/a")) for _ in range(10)],
+        ensureDeferred(project.get(f"exports/{PROJECT}/nobody")),
+    ]
+    answers = await gatherResults(asked)
+    assert [response.status for response in answers] == [200] * 10 + [404]
+    assert len({response.body for response in answers[:10]}) == 1
 
 
 @pytest_twisted.ensureDeferred

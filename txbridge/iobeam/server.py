@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from attrs import evolve, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -71,6 +71,7 @@ RESERVED_DEVICES = frozenset((EVERY, "timestamp"))  # what addresses have in the
 METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type"
 MAX_SERIES = 10_000  # of one export; each costs a look into the storage
+EXPORTS_AT_ONCE = 4  # each may hold some ten megabytes while it is gathered
 PAGE = 2000  # points; a few milliseconds of work between two turns of the reactor
 
 UNAVAILABLE = Refusal(
@@ -141,6 +142,7 @@ class IobeamServer:
         per_minute = self._options.requests_per_minute
         self._limiter = None if per_minute is None else RateLimiter(per_minute)
         self._store_fails = False
+        self._exporting = DeferredSemaphore(EXPORTS_AT_ONCE)
         self._owners = OwnerVerbs(store, projects, accounts, self._count)
         rows: tuple[tuple[str, str, Verb], ...] = (
             ("GET", "devices", self._list_devices),
@@ -335,10 +337,17 @@ class IobeamServer:
         project, device, series = (*call.names, EVERY, EVERY)[:3]
         _check_project(token, take_number({"project": project}, "project"))
         query = parse_export(call.parameters)
+        await self._exporting.acquire()
+        try:
+            return await self._gather(token, device, series, query)
+        finally:
+            self._exporting.release()
+
+    async def _gather(self, token: TokenRecord, device_id: str, name: str, query: ExportQuery) -> Response:
         write = write_csv if query.output == "csv" else write_json
         parts: list[bytes] = []
         points = reads = 0
-        for one in await self._series(token, device, series):
+        for one in await self._series(token, device_id, name):
             selection = Selection(query)
             reads = await self._walk(one, query, selection, points, reads)
             rows = selection.finish()
