@@ -16,7 +16,7 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 from tests.contract.store import MORNING, allow, key_of
 from txbridge.hub import sqlite_products
 from txbridge.hub.products import Activated, activation_code, device_key
-from txbridge.hub.store import Full, Missing, Taken
+from txbridge.hub.store import AccountFull, Full, Missing, Taken
 from txbridge.model.structures import Datastream, Environment, Unit
 
 __all__ = ["ProductsContract"]
@@ -182,6 +182,17 @@ class ProductsContract(ABC):
             assert failure.check(Activated)
         assert (await store.read_account("ann")).user.feeds_count == 1
         assert await store.find_key(bytes([1]) * 32) is None
+
+    async def test_an_account_without_room_for_a_feed_activates_nothing(self, store, products):
+        device = await self.device(products)
+        store.max_feeds = 0
+        with pytest.raises(AccountFull):
+            await products.activate(device.code, b"d" * 32, MORNING)
+        assert (await products.read_device(device.product_id, "A1")).activated is None
+        store.max_feeds = 1
+        done = await products.activate(device.code, b"d" * 32, MORNING)
+        again = await products.activate(device.code, b"e" * 32, MORNING, again=True)
+        assert again.feed_id == done.feed_id
 
     async def test_activating_again_replaces_the_key(self, store, products):
         device = await self.device(products)

@@ -16,7 +16,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from tests.contract.store import MORNING, allow, key_of
 from txbridge.hub import sqlite_projects
 from txbridge.hub.projects import REFRESH_DAYS, NameTaken, TokenRecord
-from txbridge.hub.store import Full, Missing, Taken
+from txbridge.hub.store import AccountFull, Full, Missing, Taken
 from txbridge.model.structures import Environment
 
 __all__ = ["ProjectsContract"]
@@ -296,3 +296,11 @@ class ProjectsContract(ABC):
             with pytest.raises(Missing) as refusal:
                 await ask(number)
             assert refusal.value.what == "token"
+
+    async def test_an_account_without_room_for_a_feed_registers_no_device(self, store, projects):
+        project = await projects.create_project("ann", "Greenhouse", MORNING)
+        store.max_feeds = 1
+        await projects.create_device(project.id, "pump-3", "Pump", None, MORNING)
+        with pytest.raises(AccountFull):
+            await projects.create_device(project.id, "pump-4", "Other pump", None, MORNING)
+        assert len(await projects.list_devices(project.id)) == 1

@@ -19,6 +19,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from txbridge.errors import Closed
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
+    AccountFull,
     AccountRecord,
     FeedRecord,
     FeedSearch,
@@ -498,6 +499,20 @@ class StoreContract(ABC):
         assert unwatched.snapshot is None
         assert (await store.delete_datastream(feed_id, "t", allow)).snapshot.environment.datastreams == {}
         assert (await store.delete_feed(feed_id, allow)).snapshot is None
+
+    async def test_an_account_has_only_so_many_feeds(self, store):
+        store.max_feeds = 2
+        first, _ = await self.feed(store), await self.feed(store)
+        with pytest.raises(AccountFull) as raised:
+            await self.feed(store)
+        assert raised.value.most == 2
+        await store.create_feed("bob", Environment(title="x"), MORNING)
+        await store.delete_feed(first, allow)
+        await self.feed(store)
+        store.max_feeds = 1
+        with pytest.raises(AccountFull):
+            await self.feed(store)
+        assert (await store.read_account("ann")).user.feeds_count == 2
 
     async def test_a_write_may_put_its_datastreams_in_the_place_of_all_there_are(self, store):
         feed_id = await self.feed(

@@ -1558,3 +1558,21 @@ async def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path):
         assert (await hub.get("/v2/feeds.json", key=STRANGER)).status == 200
         hub.clock.advance(60)
         assert (await hub.get("/v2/feeds.json")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/v2/feeds.json", '{"title":"x"}'),
+        ("/v1/feeds.xml", "<eeml><environment><title>x</title></environment></eeml>"),
+    ],
+)
+async def test_an_account_can_have_only_so_many_feeds(hub, target, body):
+    hub.store.max_feeds = 1
+    await hub.feed()
+    response = await hub.ask("POST", target, body)
+    assert response.status == 422
+    assert "Feeds: an account can have at most 1" in text(response)
+    assert (await hub.ask("POST", target, body, key=STRANGER)).status == 201
+    await hub.ask("DELETE", "/v2/feeds/1")
+    assert (await hub.ask("POST", target, body)).status == 201

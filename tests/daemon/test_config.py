@@ -275,3 +275,11 @@ def test_the_state_of_copies_is_in_the_usual_place():
     assert state_dir({"XDG_STATE_HOME": "/state", "HOME": "/home/me"}) == "/state/txbridge"
     assert state_dir({"HOME": "/home/me"}) == "/home/me/.local/state/txbridge"
     assert state_dir({}) is None
+
+
+def test_the_feeds_of_an_account_are_bounded_by_some_number():
+    assert hub_config(data="d").max_feeds == 10_000
+    for most in (0, -1, 2**63):
+        with pytest.raises(ConfigError) as caught:
+            hub_config(data="d", max_feeds=most)
+        assert caught.value.problems == (f"--max-feeds: {most} is not from 1 to {2**63 - 1}",)

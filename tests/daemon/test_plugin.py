@@ -38,7 +38,7 @@ def test_the_options_are_those_of_the_command(tmp_path):
     key = ["--api-key-file", str(tmp_path / "key")]
     more = ["--public-url", "https://hub.example", "--requests-per-minute", "60", "--relay-state", "r"]
     where = ["--listen", ANY_PORT, "--listen", "tcp:1", "--paws-tcp", "tcp:2"]
-    more += ["--public-graphs"]
+    more += ["--public-graphs", "--max-feeds", "7"]
     options.parseOptions(["--data", "d", *where, *key, *more, "--allow-webhooks", "10.0.0.0/8"])
     assert options.config == HubConfig(
         "d",
@@ -49,6 +49,7 @@ def test_the_options_are_those_of_the_command(tmp_path):
         requests_per_minute=60.0,
         relay="r",
         public_graphs=True,
+        max_feeds=7,
         webhooks=(ip_network("10.0.0.0/8"),),
     )
 

@@ -99,6 +99,7 @@ from txbridge.hub.products import Products
 from txbridge.hub.rates import RateLimiter
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
+    AccountFull,
     FeedRecord,
     FeedSearch,
     Full,
@@ -702,6 +703,8 @@ def _as_refusal(error: Exception) -> Refusal:
         return not_found()
     if isinstance(error, Taken):
         return invalid([f"Stream has already been taken: {shorten(error.id)}"])
+    if isinstance(error, AccountFull):
+        return invalid([f"Feeds: an account can have at most {error.most}"])
     if isinstance(error, Full):
         return invalid([f"Datastreams: a feed can have at most {MAX_DATASTREAMS}"])
     if isinstance(error, DecodeError):

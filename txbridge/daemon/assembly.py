@@ -251,6 +251,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     finally:
         if owner is None:
             await store.close()
+    store.max_feeds = config.max_feeds
     live = LocalLive()
     telling = Telling(store, live)
 

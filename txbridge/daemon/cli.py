@@ -63,6 +63,7 @@ from txbridge.daemon.subcommands import (
 from txbridge.daemon.tail import tail
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
+from txbridge.hub.store import MAX_FEEDS
 from txbridge.joule.client import Node
 from txbridge.joule.errors import UnknownNode
 from txbridge.joule.utilities import human_to_timestamp, time_now
@@ -243,6 +244,13 @@ def _add_hub_arguments(added: argparse.ArgumentParser) -> None:
         help="show graphs of feeds that are not private to who has no key (default: to nobody)",
     )
     added.add_argument(
+        "--max-feeds",
+        metavar="N",
+        type=int,
+        default=MAX_FEEDS,
+        help="the most feeds of an account, devices included (default: %(default)s)",
+    )
+    added.add_argument(
         "--relay-state",
         metavar="DIR",
         default=usual_relay_state(os.environ),
@@ -269,6 +277,7 @@ def _hub(arguments: argparse.Namespace) -> Command:
         requests_per_minute=arguments.requests_per_minute,
         relay=arguments.relay_state,
         public_graphs=arguments.public_graphs,
+        max_feeds=arguments.max_feeds,
     )
 
     def command(reactor: Any, terminal: Terminal) -> Deferred[int]:

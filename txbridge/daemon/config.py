@@ -31,6 +31,7 @@ from attrs import field, frozen
 from txbridge.cosm.history import INTERVALS, Duration, parse_duration
 from txbridge.daemon.tables import endpoint_problem
 from txbridge.errors import ConfigError
+from txbridge.hub.store import MAX_FEEDS
 from txbridge.model.instants import parse_instant, shorten
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
 
 Network = IPv4Network | IPv6Network
 
+LARGEST_NUMBER = 2**63 - 1
 DEFAULT_LISTEN = ("tcp:8080:interface=127.0.0.1",)
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_DURATION = "6hours"
@@ -91,6 +93,7 @@ class HubConfig:
         requests_per_minute: The requests of one key in a minute, averaged over three; None for any number.
         relay: The state directory of a relay whose losses the page shows, or None.
         public_graphs: Whether graphs of public feeds are shown to who has no key.
+        max_feeds: The most feeds of an account.
     """
 
     data: str
@@ -103,6 +106,7 @@ class HubConfig:
     requests_per_minute: float | None = None
     relay: str | None = None
     public_graphs: bool = False
+    max_feeds: int = MAX_FEEDS
 
     @property
     def key_file(self) -> str:
@@ -230,6 +234,7 @@ def hub_config(
     requests_per_minute: float | None = None,
     relay: str | None = None,
     public_graphs: bool = False,
+    max_feeds: int = MAX_FEEDS,
 ) -> HubConfig:
     """Check what a hub is told.
 
@@ -243,6 +248,7 @@ def hub_config(
         requests_per_minute: Of one key.
         relay: The state directory of a relay.
         public_graphs: Whether graphs of public feeds are shown to who has no key.
+        max_feeds: Of an account.
 
     Raises:
         ConfigError: Every problem.
@@ -262,6 +268,8 @@ def hub_config(
     networks = tuple(_networks("--allow-webhooks", allow_webhooks, problems))
     if requests_per_minute is not None and not 1 <= requests_per_minute < inf:
         problems.append(f"--requests-per-minute: {requests_per_minute:g} is not at least 1")
+    if not 1 <= max_feeds <= LARGEST_NUMBER:
+        problems.append(f"--max-feeds: {max_feeds} is not from 1 to {LARGEST_NUMBER}")
     if problems:
         raise ConfigError(problems)
     return HubConfig(
@@ -274,6 +282,7 @@ def hub_config(
         requests_per_minute=requests_per_minute,
         relay=relay,
         public_graphs=public_graphs,
+        max_feeds=max_feeds,
     )
 
 

@@ -20,6 +20,7 @@ from txbridge.daemon.relay_config import usual_relay_state
 from txbridge.daemon.running import FAILED
 from txbridge.daemon.service import HubService
 from txbridge.errors import ConfigError
+from txbridge.hub.store import MAX_FEEDS
 from txbridge.net.reactor import resolve_reactor
 
 __all__ = ["Options", "makeService"]
@@ -39,6 +40,7 @@ class Options(TwistedOptions):
         ("api-key-file", None, None, "Use the key in this file as the owner's."),
         ("public-url", None, None, "Scheme and host that clients know the hub by."),
         ("requests-per-minute", None, None, "Refuse a key that makes more requests.", float),
+        ("max-feeds", None, MAX_FEEDS, "The most feeds of an account.", int),
         ("relay-state", None, usual_relay_state(os.environ), "Show the owner the relay with this state."),
     )
 
@@ -79,6 +81,7 @@ class Options(TwistedOptions):
                 requests_per_minute=self["requests-per-minute"],
                 relay=self["relay-state"],
                 public_graphs=bool(self["public-graphs"]),
+                max_feeds=self["max-feeds"],
                 allow_webhooks=self._allow_webhooks,
             )
         except ConfigError as error:

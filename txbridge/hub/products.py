@@ -260,4 +260,5 @@ class Products(Protocol):
         Raises:
             Missing: There is no device with this code.
             Activated: It was activated already.
+            AccountFull: The account has as many feeds as it can have.
         """

@@ -165,6 +165,7 @@ class Projects(Protocol):
             Missing: There is no such project.
             Taken: There is a device with this id in the project.
             NameTaken: There is one with this name.
+            AccountFull: The account has as many feeds as it can have.
         """
 
     def read_device(self, project_id: int, device_id: str) -> Deferred[DeviceRecord]:

@@ -26,8 +26,9 @@ from txbridge.hub import sqlite_reads as reads
 from txbridge.hub import sqlite_triggers as triggers
 from txbridge.hub import sqlite_writes as writes
 from txbridge.hub.sqlite_schema import JournalCurb, connect_for_reading, connect_for_writing
-from txbridge.hub.sqlite_threads import CommitThread, ReadThreads
+from txbridge.hub.sqlite_threads import Commits, CommitThread, ReadThreads
 from txbridge.hub.store import (
+    MAX_FEEDS,
     AccountRecord,
     DatastreamHistory,
     FeedRecord,
@@ -63,11 +64,13 @@ class SqliteStore:
 
     Attributes:
         watched: Whether anybody listens to a feed; called in the writer's thread.
+        max_feeds: The most feeds of an account.
     """
 
     def __init__(self, lock: StoreLock, writer: CommitThread, readers: ReadThreads) -> None:
         """Used by `open`."""
         self.watched: Callable[[int], bool] = _nobody
+        self.max_feeds = MAX_FEEDS
         self._lock = lock
         self._writer = writer
         self._readers = readers
@@ -107,6 +110,16 @@ class SqliteStore:
         await self._readers.close()
         await self._writer.close()
         self._lock.release()
+
+    @property
+    def commits(self) -> Commits:
+        """What the writer has done, for metrics."""
+        return self._writer.commits
+
+    @property
+    def waiting(self) -> int:
+        """How many writes have not begun."""
+        return self._writer.waiting
 
     def write(self, work: Callable[[Connection], T], weight: int = 1) -> Deferred[T]:
         """Run work in a transaction that writes, for others who keep something in this file.
@@ -184,7 +197,9 @@ class SqliteStore:
     def create_feed(self, owner: str, environment: Environment, now: datetime) -> Deferred[Written]:
         """Make a feed with the datastreams and values of this document."""
         return self.write(
-            lambda connection: writes.create_feed(connection, owner, environment, now, self.watched),
+            lambda connection: writes.create_feed(
+                connection, owner, environment, now, self.watched, self.max_feeds
+            ),
             _weight(environment.datastreams.values()),
         )
 

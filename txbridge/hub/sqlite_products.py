@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -150,7 +150,7 @@ class SqliteProducts:
     ) -> Deferred[Activation]:
         """Give a device its feed and a key."""
         return self._store.write(
-            lambda connection: _activate(connection, code, digest, now, again, self._store.watched)
+            lambda connection: _activate(connection, self._store, code, digest, now, again)
         )
 
 
@@ -341,11 +341,11 @@ def _remove_key(connection: sqlite3.Connection, code: str) -> bytes | None:
 
 def _activate(
     connection: sqlite3.Connection,
+    store: SqliteStore,
     code: str,
     digest: bytes,
     now: datetime,
     again: bool,
-    watched: Callable[[int], bool],
 ) -> Activation:
     device = _find_device(connection, code)
     if device is None:
@@ -355,7 +355,7 @@ def _activate(
     replaced = _remove_key(connection, code)
     feed_id, written = device.feed_id, None
     if feed_id is None:
-        written = _create_feed(connection, device, now, watched)
+        written = _create_feed(connection, store, device, now)
         feed_id = written.feed_id
     create_key(connection, KeyRecord(digest, device.owner, device_key(device.serial, feed_id)))
     connection.execute(
@@ -372,12 +372,14 @@ def _activate(
 
 
 def _create_feed(
-    connection: sqlite3.Connection, device: DeviceRecord, now: datetime, watched: Callable[[int], bool]
+    connection: sqlite3.Connection, store: SqliteStore, device: DeviceRecord, now: datetime
 ) -> Written:
     product = _read_product(connection, device.product_id)
     defaults = product.feed_defaults
     title = defaults.title or f"{product.name} {device.serial}"
-    written = create_feed(connection, device.owner, evolve(defaults, title=title), now, watched)
+    written = create_feed(
+        connection, device.owner, evolve(defaults, title=title), now, store.watched, store.max_feeds
+    )
     connection.execute(
         "UPDATE feeds SET product_id = ?, device_serial = ? WHERE feed = ?",
         (device.product_id, device.serial, written.feed_id),

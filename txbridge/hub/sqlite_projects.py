@@ -84,7 +84,9 @@ class SqliteProjects:
     ) -> Deferred[DeviceRecord]:
         """Register a device, and make its feed."""
         return self._store.write(
-            lambda connection: _create_device(connection, project_id, device_id, name, type, now)
+            lambda connection: _create_device(
+                connection, project_id, device_id, name, type, now, self._store.max_feeds
+            )
         )
 
     def read_device(self, project_id: int, device_id: str) -> Deferred[DeviceRecord]:
@@ -196,6 +198,7 @@ def _create_device(
     name: str,
     type: str | None,
     now: datetime,
+    most: int,
 ) -> DeviceRecord:
     owner = _read_project(connection, project_id).owner
     taken = "SELECT 1 FROM devices WHERE project = ? AND id = ?"
@@ -203,7 +206,7 @@ def _create_device(
         raise Taken(device_id)
     _check_name(connection, project_id, device_id, name)
     # Nobody listens to a feed that is only being made.
-    feed = create_feed(connection, owner, Environment(title=name, private=True), now, _nobody).feed_id
+    feed = create_feed(connection, owner, Environment(title=name, private=True), now, _nobody, most).feed_id
     connection.execute(
         f"INSERT INTO devices ({_DEVICE}) VALUES (?, ?, ?, ?, ?, ?)",
         (project_id, device_id, name, type, feed, to_microseconds(now)),

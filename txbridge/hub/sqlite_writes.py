@@ -38,6 +38,8 @@ from txbridge.hub.sqlite_schema import fold, fold_list
 from txbridge.hub.sqlite_triggers import judge
 from txbridge.hub.store import (
     MAX_DATASTREAMS,
+    MAX_FEEDS,
+    AccountFull,
     AccountRecord,
     Full,
     Guard,
@@ -286,16 +288,24 @@ def _touch(connection: sqlite3.Connection, feed_id: int, now: datetime) -> None:
 
 
 def create_feed(
-    connection: sqlite3.Connection, owner: str, environment: Environment, now: datetime, watched: _Watched
+    connection: sqlite3.Connection,
+    owner: str,
+    environment: Environment,
+    now: datetime,
+    watched: _Watched,
+    most: int = MAX_FEEDS,
 ) -> Written:
     """Make a feed with the datastreams and values of this document.
 
     Raises:
         Missing: There is no such account.
+        AccountFull: It has so many feeds already.
         Full: There are too many datastreams.
     """
     if connection.execute("SELECT 1 FROM accounts WHERE login = ?", (owner,)).fetchone() is None:
         raise Missing("account")
+    if connection.execute("SELECT COUNT(*) FROM feeds WHERE owner = ?", (owner,)).fetchone()[0] >= most:
+        raise AccountFull(most)
     row: _Row = dict.fromkeys(_FEED_WRITTEN)
     row.update(owner=owner, created=to_microseconds(now), private=0)
     _merge_feed(row, environment, now)

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = [
     "KEPT_NOTICES",
     "MAX_DATASTREAMS",
+    "MAX_FEEDS",
     "TRIGGER_SPACING",
+    "AccountFull",
     "AccountRecord",
     "DatastreamHistory",
     "FeedRecord",
@@ -57,6 +59,9 @@ __all__ = [
     "Written",
 ]
 
+
+MAX_FEEDS = 10_000
+"""The most feeds of an account, unless the hub is told otherwise.  Deleting it deletes them all at once."""
 
 MAX_DATASTREAMS = 10_000
 """The most datastreams of a feed.  Whoever reads the feed, or is pushed it, gets all of them.
@@ -99,6 +104,18 @@ class Taken(Exception):
 
 class Full(Exception):
     """The feed cannot have so many datastreams: see `MAX_DATASTREAMS`."""
+
+
+class AccountFull(Full):
+    """The account cannot have more feeds.
+
+    Attributes:
+        most: How many it can have.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
 
 
 @frozen
@@ -324,6 +341,9 @@ class Store(Protocol):
     watched: Callable[[int], bool]
     """Whether anybody listens to a feed; set by the hub; may be called from any thread."""
 
+    max_feeds: int
+    """The most feeds of an account; set by the hub.  Those that there are stay."""
+
     def close(self) -> Deferred[None]:
         """Finish what was accepted, then close."""
 
@@ -409,7 +429,8 @@ class Store(Protocol):
         """Make a feed with the datastreams and values of this document.
 
         Raises:
-            Full: They are too many.
+            AccountFull: The account has ``max_feeds`` already.
+            Full: The datastreams are too many.
         """
 
     def read_feed(self, feed_id: int, datastreams: Sequence[str] | None = None) -> Deferred[FeedRecord]:
