@@ -22,6 +22,7 @@ from txbridge.net.http1 import (
     RequestReceived,
     Response,
     UpgradeRequested,
+    loggable_path,
     plain_refusal,
 )
 
@@ -661,6 +662,31 @@ def test_the_answer_to_head_has_the_length_of_the_body_it_has_not():
 def test_an_answer_without_content_has_neither_body_nor_length(status):
     peer = Peer().run([PLAIN], Response(status, (("ETag", '"1"'),), b"not sent"))
     assert read_answer(peer.sent) == (status, {"date": DATE, "etag": '"1"'}, b"")
+
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0"
+
+
+@pytest.mark.parametrize(
+    ("agent", "headers", "told"),
+    [
+        (BROWSER, (), 1),
+        (BROWSER, (("X-content-type-options", "nosniff"),), 1),
+        ("libxively/0.1", (), 0),
+        (None, (), 0),
+    ],
+)
+def test_a_browser_is_told_once_not_to_guess_what_an_answer_is(agent, headers, told):
+    connection = HttpServerConnection(now=lambda: 0.0, date=lambda: DATE)
+    line = f"User-Agent: {agent}\r\n" if agent else ""
+    connection.receive_data(f"GET / HTTP/1.1\r\nHost: h\r\n{line}\r\n".encode())
+    connection.respond(Response(200, headers, b"<script>"))
+    assert connection.data_to_send().lower().count(b"x-content-type-options: nosniff\r\n") == told
+
+
+def test_a_log_shows_no_segment_that_may_be_a_key():
+    assert loggable_path(f"/v2/keys/{'k' * 43}/regenerate") == "/v2/keys/…/regenerate"
+    assert loggable_path("/v2/feeds/7021/datastreams/t") == "/v2/feeds/7021/datastreams/t"
 
 
 def test_an_unusual_status_still_has_a_reason():

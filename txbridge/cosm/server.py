@@ -113,7 +113,7 @@ from txbridge.model.encoding import Structure
 from txbridge.model.instants import shorten
 from txbridge.model.structures import Datapoint, Datastream, Environment, EnvironmentList
 from txbridge.net.deferred import deferred
-from txbridge.net.http1 import Request, Response, reason_phrase
+from txbridge.net.http1 import Request, Response, loggable_path, reason_phrase
 from txbridge.net.reactor import utc_now
 
 __all__ = ["CosmOptions", "CosmServer", "Subscribed", "connection_refusal", "refusal_response"]
@@ -647,7 +647,9 @@ class CosmServer:
     def _unexpected(self, failure: Failure, request: Request) -> Response | Failure:
         if failure.check(CancelledError) is not None:
             return failure
-        self._log.failure("{method} {path} failed", failure, method=request.method, path=request.path)
+        self._log.failure(
+            "{method} {path} failed", failure, method=request.method, path=loggable_path(request.path)
+        )
         return refusal_response(request, Refusal(500, "Internal Server Error", "Something went wrong here"))
 
 

@@ -55,6 +55,7 @@ __all__ = [
     "RequestReceived",
     "Response",
     "UpgradeRequested",
+    "loggable_path",
     "plain_refusal",
     "reason_phrase",
 ]
@@ -281,10 +282,21 @@ _CODINGS = frozenset({"", "deflate", "gzip", "identity", "x-gzip"})
 _OWN_HEADERS = frozenset({"connection", "content-length", "date", "keep-alive", "transfer-encoding"})
 _NO_BODY = frozenset({204, 304})
 
+#: So that a browser takes nothing that somebody wrote for a page.  Small devices have no room for it.
+_AS_IT_SAYS = ("X-Content-Type-Options", "nosniff")
+
+_LONGEST_SHOWN = 15  # characters of a path's segment in the log; the shortest key ever seen has 43
+
 
 def reason_phrase(status: int) -> str:
     """The words that follow a status on the status line; never empty, since C clients read them."""
     return _PHRASES.get(status, "Unknown")
+
+
+def loggable_path(path: str) -> str:
+    """A path without its long segments: in ``/v2/keys/…`` the segment is the secret itself."""
+    segments = path.split("/")
+    return "/".join(segment if len(segment) <= _LONGEST_SHOWN else "…" for segment in segments)
 
 
 def plain_refusal(status: int, reason: str) -> Response:
@@ -556,6 +568,10 @@ def _accepts_gzip(value: str) -> bool:
 
 
 # --------------------------------------------------------------------------------------- answers
+
+
+def _has(headers: list[tuple[str, str]], name: str) -> bool:
+    return any(known.lower() == name.lower() for known, _ in headers)
 
 
 def _compressed(headers: list[tuple[str, str]], body: bytes) -> bytes | None:
@@ -940,6 +956,8 @@ class HttpServerConnection:
                 headers.append(header)
             elif key == "connection" and "close" in _tokens(header[1]):
                 keep_alive = False
+        if "Mozilla/" in self._headers.get("user-agent", "") and not _has(headers, _AS_IT_SAYS[0]):
+            headers.append(_AS_IT_SAYS)
         if status in _NO_BODY:
             body = b""
         elif len(body) >= self._limits.compress_from:

@@ -63,6 +63,7 @@ from txbridge.net.http1 import (
     RequestReceived,
     Response,
     UpgradeRequested,
+    loggable_path,
     plain_refusal,
 )
 from txbridge.net.reactor import wall_clock
@@ -78,8 +79,6 @@ MAX_UNFINISHED_BYTES = 64 << 20  # 64 of the longest bodies at once; a stranger 
 MAX_UNREAD_BYTES = 256 << 20  # six of the longest archives at once
 
 _LEAVING = "the server is shutting down"
-
-_LONGEST_SHOWN = 15  # characters of a path's segment in the log; the shortest key ever seen has 43
 
 
 def switch_protocol(transport: ITransport, protocol: IProtocol, data: bytes) -> None:
@@ -99,12 +98,6 @@ def switch_protocol(transport: ITransport, protocol: IProtocol, data: bytes) -> 
         transport.protocol = protocol  # type: ignore[attr-defined]  # every Twisted transport has one
     protocol.makeConnection(transport)
     protocol.dataReceived(data)
-
-
-def _loggable(path: str) -> str:
-    """A path without its long segments: in ``/v2/keys/…`` the segment is the secret itself."""
-    segments = path.split("/")
-    return "/".join(segment if len(segment) <= _LONGEST_SHOWN else "…" for segment in segments)
 
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
@@ -322,7 +315,7 @@ class HttpServerProtocol(Protocol):
             "the site failed on {method} {path}",
             failure,
             method=request.method,
-            path=_loggable(request.path),
+            path=loggable_path(request.path),
         )
         return factory.refuse(500, "the server failed on this request")
 
@@ -449,6 +442,11 @@ class HttpServerFactory(Factory):
         self._drained: list[Deferred[None]] = []
         self._date = ""
         self._date_second = -1
+
+    @property
+    def connections(self) -> int:
+        """How many are open, those that became WebSockets not counted."""
+        return len(self._connections)
 
     def acceptableProtocols(self) -> list[bytes]:  # noqa: N802 - Twisted
         """Called by a TLS endpoint: without a name in common it refuses a client that offers any."""
