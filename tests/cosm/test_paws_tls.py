@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
@@ -74,3 +76,29 @@ async def test_a_surplus_client_of_a_secure_port_is_let_go_without_a_fuss(tmp_pa
         )
         await knocking.gone
         await port.stopListening()
+
+
+class TcpTransport(StringTransport):
+    """A transport in memory with the options of TCP."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        assert enabled
+
+    setTcpKeepAlive = setTcpNoDelay
+
+
+async def test_a_tls_handshake_that_is_never_completed_is_cut_off(tmp_path):
+    async with running_hub(tmp_path) as hub:
+        paws = PawsServer(hub.server, hub.live, hub.clock)
+        server = Authority().issue("localhost").server()
+        factory = TLSMemoryBIOFactory(server, False, paws.factory, clock=hub.clock)
+        secure, transport = factory.buildProtocol(None), TcpTransport()
+        secure.makeConnection(transport)
+        secure.dataReceived(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc")
+        hub.clock.advance(299)
+        assert not transport.disconnected
+        hub.clock.advance(1)
+        hub.clock.advance(10)
+        assert transport.disconnected
+        secure.connectionLost(Failure(ConnectionDone()))
+        assert paws.connections == 0

@@ -896,3 +896,22 @@ async def test_a_secure_client_is_served_upgraded_and_let_go(server_context):
     assert [(request.path, request.secure) for request in seen] == [("/a", True), ("/b", True)]
     assert answer.count(b"x") == 2_000_000
     assert echoed == b"upgraded !"
+
+
+HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
+
+
+@pytest.mark.parametrize("hello", [b"", HALF_A_HELLO])
+def test_a_tls_handshake_that_is_never_completed_is_cut_off(serve, clock, server_context, hello):
+    factory = serve(ok)
+    secure, transport = connect(
+        TLSMemoryBIOFactory(server_context, False, factory, clock=clock), TcpTransport(ITCPTransport)
+    )
+    if hello:
+        secure.dataReceived(hello)
+    clock.advance(74)
+    assert not transport.disconnected
+    clock.advance(1)
+    assert transport.disconnected
+    lose(secure)
+    assert clock.getDelayedCalls() == []
