@@ -520,9 +520,10 @@ def test_pushes_are_in_the_order_of_the_updates(hub):
 def test_unsubscribing_ends_the_pushes(hub):
     wire = hub.connect()
     hub.subscribe(wire, token="T")
+    assert hub.paws.subscriptions == 1
     message = wire.ask({"method": "unsubscribe", "resource": hub.feed, "headers": hub.headers, "token": "T"})
     assert message == {"resource": hub.feed, "token": "T", "status": 200}
-    assert hub.paws.watched_feeds == 0
+    assert (hub.paws.watched_feeds, hub.paws.subscriptions) == (0, 0)
     hub.set_value("on")
     assert wire.messages == []
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from txbridge.daemon.relay_metrics import render_metrics
-from txbridge.daemon.relay_report import Lost, ProcessReport, RelayReport, RouteReport
+from txbridge.daemon.process import ProcessReport
+from txbridge.daemon.relay_report import Lost, RelayReport, RouteReport
+from txbridge.net.exposition import render_metrics
 from txbridge.relay.roles import Durability, LossKind
 from txbridge.relay.status import DestinationStatus, LinkState, RouteStatus
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import succeed
 from twisted.internet.testing import StringTransport
 
 from tests.support.hub import KEY, document, running_hub
+from txbridge.hub.metrics import Monitor
 from txbridge.hub.site import HubSite
 from txbridge.net.http1 import Request
 
@@ -82,3 +84,20 @@ def test_refusals_of_the_connection_have_a_body_of_the_api(site):
         400,
         {"title": "Bad Request", "errors": "the head has no end"},
     )
+
+
+async def test_what_is_answered_is_counted_and_who_looks_after_the_hub_is_answered(tmp_path):
+    async with running_hub(tmp_path) as hub:
+        monitor = Monitor(hub.clock, hub.accounts, lambda: succeed(0), list)
+        site = HubSite(hub.server, monitor=monitor)
+        assert (await site.respond(Request("GET", "/readyz"))).body == b"ready\n"
+        assert (await site.respond(Request("GET", "/v2/feeds"))).status == 401
+        assert site.respond(Request("GET", "/healthz")).status == 200
+        assert site.refuse(400, "that is no request").status == 400
+        metrics = await site.respond(Request("GET", "/metrics", client="127.0.0.1"))
+    for line in (
+        'requests_total{method="GET",status="200"} 2',
+        'requests_total{method="GET",status="401"} 1',
+        'requests_total{method="none",status="400"} 1',
+    ):
+        assert f"txbridge_hub_{line}" in metrics.body.decode().splitlines()

@@ -216,6 +216,21 @@ async def test_a_commit_that_fails_fails_every_job_of_it_and_no_other(journal, s
     assert journal.lines() == [4]
 
 
+@pytest_twisted.ensureDeferred
+async def test_commits_are_counted_with_those_that_failed_and_what_waits(journal):
+    release = journal.hold()
+    waiting = [journal.add(1), journal.add(2)]
+    assert journal.writer.waiting == 2
+    release()
+    await gatherResults(waiting)
+    with pytest.raises(StoreError):
+        await journal.spoil_commit()
+    await journal.add(3)
+    commits = journal.writer.commits
+    assert (journal.writer.waiting, commits.jobs, commits.failures) == (0, 5, 1)
+    assert commits.took.samples()[-1] == ("_count", {}, 4)
+
+
 async def test_giving_up_does_not_take_back_a_write(journal):
     release = journal.hold()
     given_up = journal.add(1)

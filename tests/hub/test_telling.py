@@ -10,6 +10,7 @@ from txbridge.errors import StoreError
 from txbridge.hub.live import LocalLive
 from txbridge.hub.store import Written
 from txbridge.hub.telling import Telling
+from txbridge.model.structures import Datapoint
 
 
 class _Store:
@@ -80,3 +81,9 @@ def test_a_listener_that_fails_does_not_undo_the_write(telling, live, flushed_er
     write.callback(written)
     assert told == [written]
     assert len(flushed_errors(RuntimeError)) == 1
+
+
+def test_what_was_written_is_counted(telling):
+    telling.tell(Written(1, recorded={"a": [Datapoint(), Datapoint()], "b": [Datapoint()]}, fired=2))
+    telling.tell(Written(1))
+    assert (telling.writes, telling.points, telling.firings) == (2, 3, 2)

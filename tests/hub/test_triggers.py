@@ -86,6 +86,7 @@ async def test_a_trigger_that_fires_is_told_at_once(world):
     assert await world.log() == [(1, "answered 200", True)]
     (record,) = await world.hub.store.list_triggers("keeper")
     assert record.trigger.notified_at == NOON
+    assert (world.service.delivered, world.service.failures, world.hub.telling.firings) == (1, 0, 1)
 
 
 @pytest_twisted.ensureDeferred
@@ -105,6 +106,8 @@ async def test_a_delivery_that_fails_is_tried_again_and_then_given_up(world):
     assert "refused" in outcome
     await world.advance(100_000)
     assert len(world.delivered) == 3
+    service = world.service
+    assert (service.delivered, service.failures, service.given_up, service.silences) == (0, 3, 1, 0)
 
 
 @pytest_twisted.ensureDeferred

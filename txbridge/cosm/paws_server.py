@@ -193,6 +193,11 @@ class PawsServer:
         """How many feeds somebody listens to."""
         return len(self._feeds)
 
+    @property
+    def subscriptions(self) -> int:
+        """How many there are, of all connections."""
+        return sum(len(watched.interests) for watched in self._feeds.values())
+
     def close(self) -> Deferred[None]:
         """Close every connection after what it is owed; accept no more.  Fires when all are gone."""
         self._closing = True

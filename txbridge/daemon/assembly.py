@@ -26,6 +26,7 @@ from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.server import CosmOptions, CosmServer
 from txbridge.daemon.config import ClientConfig, CopyEnd, HubConfig, JouleEnd, NodeConfig
+from txbridge.daemon.hub_report import HubReport
 from txbridge.daemon.relay_window import RelayWindow
 from txbridge.daemon.service import Door, HubService, Parts
 from txbridge.errors import ConfigError
@@ -34,6 +35,7 @@ from txbridge.hub.auth import Accounts, OwnerSetUp, set_up_owner
 from txbridge.hub.grafana import Grafana
 from txbridge.hub.graphs import Graphs
 from txbridge.hub.live import LocalLive
+from txbridge.hub.metrics import Monitor
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
@@ -287,12 +289,16 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
         reactor,
         options=IobeamOptions(requests_per_minute=config.requests_per_minute),
     )
-    site = HubSite(cosm, paws, Grafana(store, accounts, reactor), window, iobeam)
+    report = HubReport(directory / STORE_FILE, store, telling, triggers.service, paws)
+    monitor = Monitor(reactor, accounts, report.ask, report.families)
+    site = HubSite(cosm, paws, Grafana(store, accounts, reactor), window, iobeam, monitor)
     http = HttpServerFactory(
         site.respond, upgrade=site.upgrade, clock=reactor, max_connections=room, refuse=site.refuse
     )
+    report.http = http
 
     def drain(seconds: float) -> Deferred[Any]:
+        monitor.is_leaving = True
         return DeferredList([http.drain(seconds), paws.close()], consumeErrors=True)
 
     def opened(addresses: Sequence[str]) -> None:

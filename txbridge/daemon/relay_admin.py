@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from txbridge.daemon.relay_metrics import CONTENT_TYPE, render_metrics
 from txbridge.daemon.relay_report import RelayReport
 from txbridge.daemon.render import json_text
+from txbridge.net.exposition import CONTENT_TYPE, render_metrics
 from txbridge.net.http1 import Request, Response
 
 __all__ = ["AdminSite"]

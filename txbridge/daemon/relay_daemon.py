@@ -13,7 +13,6 @@ anybody.
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import random
@@ -31,11 +30,12 @@ from twisted.logger import Logger
 from txbridge._version import __version__
 from txbridge.daemon.notify import WATCHDOG as WATCHDOG_MESSAGE
 from txbridge.daemon.notify import notify, status, watchdog_seconds
+from txbridge.daemon.process import read_process
 from txbridge.daemon.relay_admin import AdminSite
 from txbridge.daemon.relay_assembly import BuiltRoute, make_route, open_ledger
 from txbridge.daemon.relay_config import AccountConfig, DestinationConfig, RelayConfig, RouteConfig
 from txbridge.daemon.relay_files import present_secrets, read_secrets
-from txbridge.daemon.relay_report import Lost, ProcessReport, RelayReport, RouteReport
+from txbridge.daemon.relay_report import Lost, RelayReport, RouteReport
 from txbridge.daemon.relay_state import StateDirectory
 from txbridge.daemon.service import Door, address_of, read_endpoint
 from txbridge.daemon.tables import Secret
@@ -359,7 +359,7 @@ class RelayDaemon:
             reload_problems=self._reload_problems,
             away=self.config.admin.away,
             routes=tuple(self._routes[name].report() for name in self.config.routes if name in self._routes),
-            process=_process(),
+            process=read_process(),
         )
 
     # -- called by the routes
@@ -544,11 +544,3 @@ class RelayDaemon:
     def _feed_watchdog(self) -> None:
         """Called in the reactor, so that works; it is fed if the threads do, too."""
         self.reactor.callInThread(self.reactor.callFromThread, notify, self.environ, WATCHDOG_MESSAGE)
-
-
-def _process() -> ProcessReport:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return ProcessReport(
-        pages * resource.getpagesize(), usage.ru_utime + usage.ru_stime, len(os.listdir("/proc/self/fd"))
-    )

@@ -11,12 +11,13 @@ from typing import Any
 
 from attrs import frozen
 
-from txbridge.daemon.relay_metrics import Family
+from txbridge.daemon.process import ProcessReport, process_families
 from txbridge.daemon.render import length_of_time
+from txbridge.net.exposition import Family
 from txbridge.relay.roles import LossKind
 from txbridge.relay.status import DestinationStatus, LinkState, RouteStatus
 
-__all__ = ["Lost", "ProcessReport", "RelayReport", "RouteReport"]
+__all__ = ["Lost", "RelayReport", "RouteReport"]
 
 
 @frozen
@@ -85,21 +86,6 @@ class RouteReport:
                 for (name, kind), lost in self.losses.items()
             ],
         }
-
-
-@frozen
-class ProcessReport:
-    """What the process takes.
-
-    Attributes:
-        resident_bytes: Of memory.
-        cpu_seconds: Of processor time, since its start.
-        open_files: How many.
-    """
-
-    resident_bytes: int
-    cpu_seconds: float
-    open_files: int
 
 
 @frozen(kw_only=True)
@@ -261,30 +247,7 @@ class RelayReport:
                 [({}, float(bool(self.reload_problems)))],
             ),
             Family("txbridge_info", "gauge", "The program.", [({"version": self.version}, 1.0)]),
-            Family(
-                "process_resident_memory_bytes",
-                "gauge",
-                "Resident memory size in bytes.",
-                [({}, self.process.resident_bytes)],
-            ),
-            Family(
-                "process_cpu_seconds_total",
-                "counter",
-                "Total user and system CPU time spent in seconds.",
-                [({}, self.process.cpu_seconds)],
-            ),
-            Family(
-                "process_open_fds",
-                "gauge",
-                "Number of open file descriptors.",
-                [({}, self.process.open_files)],
-            ),
-            Family(
-                "process_start_time_seconds",
-                "gauge",
-                "Start time of the process since unix epoch in seconds.",
-                [({}, self.started_at)],
-            ),
+            *process_families(self.process, self.started_at),
         ]
 
     def _destinations(self) -> Iterable[tuple[RouteReport, DestinationStatus]]:

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import ITransport
 
 from txbridge.cosm.server import CosmServer, connection_refusal
 from txbridge.hub.grafana import Grafana
+from txbridge.hub.metrics import Monitor
 from txbridge.hub.pages import Pages
 from txbridge.iobeam.server import IobeamServer, is_iobeam
 from txbridge.net.http1 import Request, Response
@@ -50,6 +51,7 @@ class HubSite:
         grafana: Answers Grafana; None when it is not to.
         relay: Answers what is asked about a relay, below ``/relay/``; None when there is none to ask.
         iobeam: The rules of iobeam; None when it is not spoken.
+        monitor: Answers who looks after the hub, and counts what is answered; None when nobody does.
     """
 
     def __init__(
@@ -59,18 +61,29 @@ class HubSite:
         grafana: Grafana | None = None,
         relay: Answers | None = None,
         iobeam: IobeamServer | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self._server = server
         self._paws = paws
         self._grafana = grafana
         self._relay = relay
         self._iobeam = iobeam
+        self._monitor = monitor
         self._pages = Pages()
 
     def respond(self, request: Request) -> Response | Deferred[Response]:
         """Answer a request."""
+        return (
+            self._answer(request)
+            if self._monitor is None
+            else self._monitor.requests.count(request, self._answer)
+        )
+
+    def _answer(self, request: Request) -> Response | Deferred[Response]:
         if request.path == "/healthz" and request.method in ("GET", "HEAD"):
             return _ALIVE
+        if self._monitor is not None and (told := self._monitor.respond(request)) is not None:
+            return told
         if self._grafana is not None and f"{request.path}/".startswith("/grafana/"):
             return self._grafana.respond(request)
         if self._relay is not None and request.path.startswith("/relay/"):
@@ -87,4 +100,6 @@ class HubSite:
 
     def refuse(self, status: int, reason: str) -> Response:
         """The answer to bytes that never became a request."""
+        if self._monitor is not None:
+            self._monitor.requests.refused(status)
         return connection_refusal(status, reason)

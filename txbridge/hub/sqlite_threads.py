@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Condition, Thread
+from time import monotonic
 from typing import Any, TypeVar
 
 from attrs import define
@@ -27,8 +28,9 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 
 from txbridge.errors import Closed, StoreError
+from txbridge.net.exposition import Histogram
 
-__all__ = ["CommitThread", "ReadThreads"]
+__all__ = ["CommitThread", "Commits", "ReadThreads"]
 
 T = TypeVar("T")
 
@@ -44,6 +46,27 @@ class _Job:
     weight: int
     result: Any = None
     error: Exception | None = None
+
+
+class Commits:
+    """What the writer counts, for metrics; read without a lock, for which nobody minds the last one.
+
+    Attributes:
+        took: How long commits took, in seconds: the jobs, and the disk.
+        jobs: Writes that were committed, or that failed by themselves.
+        failures: Commits that failed, each with all its jobs.
+    """
+
+    def __init__(self) -> None:
+        self.took = Histogram((0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0))
+        self.jobs = 0
+        self.failures = 0
+
+    def add(self, seconds: float, jobs: int, *, failed: bool) -> None:
+        """Count a commit; called by the writer."""
+        self.took.observe(seconds)
+        self.jobs += jobs
+        self.failures += failed
 
 
 def _deliver(jobs: Sequence[_Job]) -> None:
@@ -66,6 +89,7 @@ class CommitThread:
 
     Attributes:
         opened: Fires when the connection is open, or with the error of `connect`.
+        commits: What it has done.
     """
 
     def __init__(
@@ -76,6 +100,7 @@ class CommitThread:
         tidy: Callable[[sqlite3.Connection], None],
     ) -> None:
         self.opened: Deferred[None] = Deferred()
+        self.commits = Commits()
         self._reactor = reactor
         self._connect = connect
         self._sweep = sweep
@@ -88,6 +113,11 @@ class CommitThread:
         # A daemon: a program that forgets to close must still be able to end, and losing what was
         # not acknowledged is what the file is safe against.
         Thread(target=self._run, name="txbridge-store-writer", daemon=True).start()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not begun."""
+        return len(self._waiting)
 
     def submit(self, work: Callable[[sqlite3.Connection], T], weight: int = 1) -> Deferred[T]:
         """Run a job in some transaction; fires with its result once that is durable.
@@ -139,7 +169,9 @@ class CommitThread:
         while True:
             jobs = self._take(wait=not unswept)
             if jobs:
-                _commit(connection, jobs)
+                began = monotonic()
+                committed = _commit(connection, jobs)
+                self.commits.add(monotonic() - began, len(jobs), failed=not committed)
                 self._reactor.callFromThread(_deliver, jobs)
                 self._tidy(connection)
                 unswept = True
@@ -170,8 +202,8 @@ class CommitThread:
             done.callback(None)
 
 
-def _commit(connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
-    """Run jobs in one transaction and note in each what became of it."""
+def _commit(connection: sqlite3.Connection, jobs: Sequence[_Job]) -> bool:
+    """Run jobs in one transaction and note in each what became of it; says whether it was committed."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in jobs:
@@ -183,6 +215,8 @@ def _commit(connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
             # Not its own error either: that may rest on what another job of this transaction wrote.
             job.result = None
             job.error = StoreError(f"the storage failed: {error}")
+        return False
+    return True
 
 
 def _attempt(connection: sqlite3.Connection, job: _Job) -> None:

@@ -35,6 +35,7 @@ from txbridge.model.numbers import parse_number
 from txbridge.model.structures import Datastream, Environment, Unit
 
 __all__ = [
+    "count_waiting",
     "create_trigger",
     "delete_trigger",
     "due_notices",
@@ -291,6 +292,12 @@ def next_notice(connection: sqlite3.Connection) -> datetime | None:
     """When the next notice is due."""
     (due,) = connection.execute("SELECT MIN(due) FROM notices WHERE due IS NOT NULL").fetchone()
     return None if due is None else from_microseconds(due)
+
+
+def count_waiting(connection: sqlite3.Connection) -> int:
+    """How many notices are to be delivered, or to be tried again."""
+    (count,) = connection.execute("SELECT COUNT(*) FROM notices WHERE due IS NOT NULL").fetchone()
+    return int(count)
 
 
 def settle_notice(

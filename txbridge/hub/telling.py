@@ -26,12 +26,16 @@ class Telling:
 
     Attributes:
         fired: Called when a write has made triggers fire.
+        writes: How many were told of, since the start.
+        points: How many points they recorded.
+        firings: How often they made triggers fire.
     """
 
     _log = Logger()
 
     def __init__(self, store: Store, live: Live) -> None:
         self.fired: Callable[[], None] = lambda: None
+        self.writes = self.points = self.firings = 0
         self._live = live
         store.watched = live.watched
 
@@ -46,6 +50,9 @@ class Telling:
 
     def tell(self, written: Written) -> None:
         """Tell of a write that is durable."""
+        self.writes += 1
+        self.points += sum(map(len, written.recorded.values()))
+        self.firings += written.fired
         try:
             if written.fired:
                 self.fired()

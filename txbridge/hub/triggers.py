@@ -54,6 +54,12 @@ class TriggerService:
         deliver: Takes one notice to its receiver.
         clock: Tells the time.
         options: Limits and delays.
+
+    Attributes:
+        silences: How often triggers fired because of silence, since the start.
+        delivered: Notices that were delivered.
+        failures: Tries to deliver one that failed.
+        given_up: Notices that will not be tried again.
     """
 
     _log = Logger()
@@ -65,6 +71,7 @@ class TriggerService:
         self._deliver = deliver
         self._clock = clock
         self._options = TriggerOptions() if options is None else options
+        self.silences = self.delivered = self.failures = self.given_up = 0
         self._running = False
         self._looking: IDelayedCall | None = None
         self._alarm: IDelayedCall | None = None
@@ -113,8 +120,13 @@ class TriggerService:
     def _look(self) -> None:
         now = self._now()
         silent = self._store.freeze(now - timedelta(seconds=self._options.frozen_seconds), now)
-        silent.addCallbacks(lambda fired: self.wake() if fired else None, self._failed)
+        silent.addCallbacks(self._silent, self._failed)
         self._looking = self._clock.callLater(self._options.look_seconds, self._look)
+
+    def _silent(self, fired: int) -> None:
+        self.silences += fired
+        if fired:
+            self.wake()
 
     @deferred
     async def _ask(self) -> None:
@@ -156,12 +168,15 @@ class TriggerService:
         again: datetime | None = None
         try:
             outcome = await self._deliver(notice)
+            self.delivered += 1
         except BridgeError as error:
+            self.failures += 1
             delays = self._options.delays
             outcome = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_WORDS]
             if notice.tries < len(delays):
                 again = self._now() + timedelta(seconds=delays[notice.tries])
             else:
+                self.given_up += 1
                 self._log.warn(
                     "trigger {trigger} gives up a notice: {outcome}",
                     trigger=notice.trigger.id,

@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txbridge.daemon.relay_metrics import Family, render_metrics
+from txbridge.net.exposition import Family, Histogram, render_metrics
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{([a-z]+)="((?:[^"\\\n]|\\["\\n])*)"\})? (\S+)')
 
@@ -25,6 +25,21 @@ def test_a_family_has_its_help_its_type_and_its_samples():
 
 def test_a_family_without_samples_is_left_out():
     assert render_metrics([Family("x", "gauge", "X.", [])]) == ""
+
+
+def test_a_histogram_has_growing_buckets_a_sum_and_a_count():
+    took = Histogram([0.5, 1])
+    for seconds in (0.25, 0.5, 0.75, 3):
+        took.observe(seconds)
+    family = Family("took_seconds", "histogram", "How long.", took.samples({"kind": "read"}))
+    assert render_metrics([family]).splitlines()[1:] == [
+        "# TYPE took_seconds histogram",
+        'took_seconds_bucket{kind="read",le="0.5"} 2',
+        'took_seconds_bucket{kind="read",le="1"} 3',
+        'took_seconds_bucket{kind="read",le="+Inf"} 4',
+        'took_seconds_sum{kind="read"} 4.5',
+        'took_seconds_count{kind="read"} 4',
+    ]
 
 
 def test_numbers_that_are_none_have_their_words():
