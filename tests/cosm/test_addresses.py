@@ -24,6 +24,8 @@ from txbridge.cosm.addresses import Address, address_of
         ("/feeds/7.json", "api.cosm.com", (2, "feeds/7", "json")),
         ("/feeds/7.json", "API.xively.com:8080", (2, "feeds/7", "json")),
         ("/triggers", "api.house.example", (2, "triggers", None)),
+        ("/feeds/7.xml", "www.pachube.com", (1, "feeds/7", "xml")),
+        ("/feeds/7.csv", "Pachube.com:80", (1, "feeds/7", "csv")),
         (
             "/feeds/7/datastreams/0/history.png",
             "www.pachube.com",
@@ -48,7 +50,8 @@ def test_an_address_means_one_thing(path, host, meant):
         ("/api/keys", ""),
         ("/api/v2/feeds", ""),
         ("/feeds/7.json", "127.0.0.1:8080"),
-        ("/feeds/7.json", "www.pachube.com"),
+        ("/keys.xml", "www.pachube.com"),
+        ("/feeds/7.xml", "xn--www.pachube.com.example"),
         ("/feeds/7.json", "my-api.example"),
         ("/feeds/7/keys/0/history.png", ""),
         ("/index.html", "api.cosm.com"),

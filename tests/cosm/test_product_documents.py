@@ -66,6 +66,24 @@ def test_an_update_may_say_nothing():
     assert (document.name, document.feed_defaults) == (None, None)
 
 
+def test_what_a_feed_is_made_from_fits_into_a_feed():
+    streams = [{"id": str(number)} for number in range(10_001)]
+    for defaults, words in (
+        ({"datastreams": streams}, "Feed defaults: Datastreams: a feed can have at most 10000"),
+        ({"title": "a\x00"}, "Feed defaults: Title is not valid text"),
+    ):
+        with pytest.raises(Refusal) as raised:
+            writable_product(
+                json.dumps({"name": "x", "feed_defaults": defaults}).encode(), LIMITS, creating=True
+            )
+        assert raised.value.errors == words
+    with pytest.raises(DecodeError):
+        writable_product(b'{"name":"x","feed_defaults":{"title":"\\ud800"}}', LIMITS, creating=True)
+    long = {"name": "x", "feed_defaults": {"description": "é" * 400_000}}
+    document = writable_product(json.dumps(long, ensure_ascii=False).encode(), LIMITS, creating=True)
+    assert len(document.feed_defaults.description) == 400_000
+
+
 @pytest.mark.parametrize("body", [b"7", b'{"product":7}', b'{"devices":[{}]}', b'{"serial":null}'])
 def test_another_document_is_none_of_a_product_or_a_device(body):
     with pytest.raises((DecodeError, Refusal)):

@@ -11,6 +11,7 @@ what a device asks for                          what it means
 ``/api.xml``, ``/api/feeds.xml``
 ``/feeds/7.json`` and the like,                 version 2: an address that lost its version on its way
 on a host named ``api.…``                       through a proxy
+``/feeds/7.xml`` on ``www.pachube.com``         version 1: how its documents named themselves
 ``/feeds/7/datastreams/0/history.png``,         version 1: the pictures and downloads of the web site
 ``…/history.csv``, ``…/archive.csv``
 ==============================================  =========================================================
@@ -32,6 +33,7 @@ from txbridge.cosm.negotiation import split_path
 __all__ = ["Address", "address_of"]
 
 COLLECTIONS = frozenset({"feeds", "triggers", "keys", "users", "products", "devices"})
+WEB_HOSTS = frozenset({"pachube.com", "www.pachube.com"})
 DOWNLOADS = frozenset({"history", "archive"})
 
 
@@ -71,6 +73,9 @@ def address_of(path: str, host: str = "") -> Address | None:
         return Address(1, tuple(below), extension) if known else None
     if first == "feeds" and len(rest) == 4 and rest[1] == "datastreams" and rest[3] in DOWNLOADS:
         return Address(1, (first, *rest), extension)
-    if first in COLLECTIONS and host.lower().startswith("api."):
+    name = host.lower().partition(":")[0]
+    if first in COLLECTIONS and name.startswith("api."):
         return Address(2, (first, *rest), extension)
+    if first == "feeds" and name in WEB_HOSTS:
+        return Address(1, (first, *rest), extension)
     return None

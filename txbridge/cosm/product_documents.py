@@ -21,6 +21,7 @@ from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.refusal import Refusal, invalid
 from txbridge.cosm.rules import MAX_TEXT, is_text, writable_feed
 from txbridge.hub.products import STATES, DeviceRecord, ProductRecord
+from txbridge.hub.store import MAX_DATASTREAMS
 from txbridge.model.instants import format_instant, shorten
 from txbridge.model.structures import Environment
 
@@ -103,8 +104,11 @@ def _defaults(document: JsonObject, limits: DecodeLimits) -> Environment | None:
     inside = document.maybe_member("feed_defaults")
     if inside is None:
         return None
-    feed = cosm_json.decode(Environment, json.dumps(inside.members).encode(), limits=limits)
+    text = json.dumps(inside.members, ensure_ascii=False, separators=(",", ":"))
+    feed = cosm_json.decode(Environment, text.encode("utf-8", "surrogatepass"), limits=limits)
     writable_feed(feed, creating=False)
+    if len(feed.datastreams) > MAX_DATASTREAMS:
+        raise invalid([f"Datastreams: a feed can have at most {MAX_DATASTREAMS}"])
     feed.updated = None
     for stream in feed.datastreams.values():  # a device that was never on has measured nothing
         stream.current_value = stream.at = None
