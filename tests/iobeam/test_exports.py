@@ -15,9 +15,10 @@ from txbridge.iobeam.exports import (
     CSV_HEADER,
     ExportQuery,
     Selection,
+    csv_points,
+    json_points,
+    json_series,
     parse_export,
-    write_csv,
-    write_json,
     write_time,
 )
 from txbridge.iobeam.refusal import Refusal
@@ -28,12 +29,16 @@ MINUTE = 60_000_000
 def choose(rows, page=3, **parameters):
     """What an export gives of points in ascending order, shown page by page from the newest."""
     selection = Selection(parse_export({name: str(value) for name, value in parameters.items()}))
-    backwards = rows[::-1]
+    chosen, backwards = [], rows[::-1]
     while backwards:
         shown, backwards = backwards[:page], backwards[page:]
-        if selection.take(shown):
+        is_enough = selection.take(shown)
+        chosen = selection.drain() + chosen
+        if is_enough:
             break
-    return selection.finish()
+    chosen = selection.finish() + chosen
+    assert selection.count == len(chosen)
+    return chosen
 
 
 ROWS = [(number * MINUTE, str(number)) for number in range(10)]
@@ -192,7 +197,8 @@ def test_before_1970_times_go_down_too():
 def test_values_are_numbers_booleans_or_texts():
     texts = ["5", "-0.50", "1E5", "true", "false", "on", "+5", "05", "1.", "NaN", 'a"b', "", "٣"]
     rows = list(enumerate(texts))
-    body = write_json(7, "pump-3", "flow", rows, "usec")
+    pieces = [json_points(rows[:5], "usec"), json_points(rows[5:], "usec")]
+    body = json_series(7, "pump-3", "flow", pieces)
     assert b'"value":-0.50}' in body
     entry = json.loads(body)
     assert (entry["project_id"], entry["device_id"], entry["name"]) == (7, "pump-3", "flow")
@@ -203,7 +209,7 @@ def test_values_are_numbers_booleans_or_texts():
 
 @given(st.text(min_size=1), st.lists(st.tuples(st.integers(), st.text())))
 def test_csv_reads_back_with_the_series_in_the_third_column(name, rows):
-    written = CSV_HEADER + write_csv(7, "pump-3", name, rows, "usec")
+    written = CSV_HEADER + csv_points(7, "pump-3", name, rows, "usec")
     header, *lines = csv.reader(io.StringIO(written.decode("utf-8", "surrogatepass"), newline=""))
     assert header[0] == "project_id"
     assert lines == [["7", "pump-3", name, str(at), text] for at, text in rows]
@@ -211,5 +217,5 @@ def test_csv_reads_back_with_the_series_in_the_third_column(name, rows):
 
 def test_csv_has_timevals_as_decimals():
     assert (
-        write_csv(7, "a", "b", [(1_450_000_000_000_007, "5")], "timeval") == b"7,a,b,1450000000.000007,5\r\n"
+        csv_points(7, "a", "b", [(1_450_000_000_000_007, "5")], "timeval") == b"7,a,b,1450000000.000007,5\r\n"
     )

@@ -582,6 +582,28 @@ async def test_an_export_of_too_much_is_refused_and_never_cut(tmp_path):
         assert "more than 25 points would be looked at" in error_of(response)["message"]
 
 
+@pytest.mark.parametrize("moment", ["list_devices", "read_feed"])
+@pytest_twisted.ensureDeferred
+async def test_a_device_that_is_deleted_while_all_are_exported_is_left_out(project, monkeypatch, moment):
+    await project.device()
+    await project.send(["a"], [[US, 1]])
+    await project.device("b")
+    await project.send(["b"], [[US, 2]], "b")
+    keeper = project.hub.projects if moment == "list_devices" else project.hub.store
+    ask, first = getattr(keeper, moment), True
+
+    async def deleting(*asked):
+        nonlocal first
+        found = await ask(*asked)
+        if first:
+            first = False
+            await project.ask("DELETE", "devices/b")
+        return found
+
+    monkeypatch.setattr(keeper, moment, deleting)
+    assert await project.points() == {"a": [(US, 1)]}
+
+
 @pytest_twisted.ensureDeferred
 async def test_many_exports_at_once_take_turns_and_all_are_answered(project):
     await project.device()

@@ -31,9 +31,10 @@ __all__ = [
     "ExportQuery",
     "Row",
     "Selection",
+    "csv_points",
+    "json_points",
+    "json_series",
     "parse_export",
-    "write_csv",
-    "write_json",
     "write_time",
 ]
 
@@ -194,9 +195,13 @@ class Selection:
 
     Args:
         query: What is asked for.
+
+    Attributes:
+        count: How many points are chosen so far.
     """
 
     def __init__(self, query: ExportQuery) -> None:
+        self.count = 0
         self._query = query
         self._equal = None if query.equals is None else parse_number(query.equals)
         self._filtered = any(
@@ -208,34 +213,43 @@ class Selection:
     @property
     def missing(self) -> int | None:
         """How many more stored points are of use at most; None is any number."""
-        if self._query.limit is None or self._query.operator is not None or self._filtered:
+        if self._query.operator is not None or self._filtered:
             return None
-        return self._query.limit - len(self._chosen)
+        return self._room
 
     @property
-    def count(self) -> int:
-        """How many points are chosen so far."""
-        return len(self._chosen)
+    def _room(self) -> int | None:
+        limit = self._query.limit
+        return None if limit is None else limit - self.count
 
-    def take(self, rows: Iterable[Row]) -> bool:
+    def take(self, rows: Sequence[Row]) -> bool:
         """Look at the next points, from newer to older.
 
         Returns:
             Whether there are enough.
         """
         if self._query.operator is None:
-            self._chosen += [row for row in rows if self._agrees(row[1])] if self._filtered else rows
+            self._choose([row for row in rows if self._agrees(row[1])] if self._filtered else rows)
         else:
             for row in rows:
                 if self._agrees(row[1]):
                     self._gather(*row)
-        limit = self._query.limit
-        return limit is not None and len(self._chosen) >= limit
+        return self._room == 0
+
+    def drain(self) -> list[Row]:
+        """What was chosen since this was called last, in ascending order; older than what it gave before."""
+        chosen, self._chosen = self._chosen, []
+        return chosen[::-1]
 
     def finish(self) -> list[Row]:
-        """What is chosen, in ascending order; called once there are no more points, or enough."""
+        """The rest; called once there are no more points, or enough."""
         self._close_group()
-        return self._chosen[: self._query.limit][::-1]
+        return self.drain()
+
+    def _choose(self, rows: Sequence[Row]) -> None:
+        rows = rows[: self._room]
+        self.count += len(rows)
+        self._chosen += rows
 
     def _agrees(self, text: str) -> bool:
         query = self._query
@@ -265,7 +279,7 @@ class Selection:
             return
         result = self._group.result(self._query.operator or "")
         if result is not None:
-            self._chosen.append((self._group.start, result))
+            self._choose([(self._group.start, result)])
         self._group = None
 
 
@@ -279,13 +293,23 @@ def write_time(at: int, timefmt: str) -> str:
     return str(at // _UNITS[timefmt])
 
 
-def write_json(project_id: int, device_id: str, name: str, rows: Iterable[Row], timefmt: str) -> bytes:
-    """The entry of a series in the answer."""
+def json_points(rows: Iterable[Row], timefmt: str) -> bytes:
+    """Points in the answer, with commas between them."""
+    points = [f'{{"time":{write_time(at, timefmt)},"value":{_json_value(text)}}}' for at, text in rows]
+    return ",".join(points).encode()
+
+
+def json_series(project_id: int, device_id: str, name: str, pieces: Iterable[bytes]) -> bytes:
+    """The entry of a series in the answer.
+
+    Args:
+        project_id: The project.
+        device_id: The device.
+        name: The series.
+        pieces: What `json_points` made of its points, none of them empty.
+    """
     head = json.dumps({"project_id": project_id, "device_id": device_id, "name": name}, separators=(",", ":"))
-    points = ",".join(
-        [f'{{"time":{write_time(at, timefmt)},"value":{_json_value(text)}}}' for at, text in rows]
-    )
-    return f'{head[:-1]},"data":[{points}]}}'.encode()
+    return b"".join((head[:-1].encode(), b',"data":[', b",".join(pieces), b"]}"))
 
 
 def _json_value(text: str) -> str:
@@ -295,12 +319,11 @@ def _json_value(text: str) -> str:
     return json.dumps(text)
 
 
-def write_csv(project_id: int, device_id: str, name: str, rows: Iterable[Row], timefmt: str) -> bytes:
+def csv_points(project_id: int, device_id: str, name: str, rows: Iterable[Row], timefmt: str) -> bytes:
     """The lines of a series; with ``timeval`` a time is seconds with six digits after the point."""
     head = f"{project_id},{_csv_cell(device_id)},{_csv_cell(name)}"
-    return "".join([f"{head},{_csv_time(at, timefmt)},{_csv_cell(text)}\r\n" for at, text in rows]).encode(
-        "utf-8", "surrogatepass"
-    )
+    lines = [f"{head},{_csv_time(at, timefmt)},{_csv_cell(text)}\r\n" for at, text in rows]
+    return "".join(lines).encode("utf-8", "surrogatepass")
 
 
 def _csv_time(at: int, timefmt: str) -> str:

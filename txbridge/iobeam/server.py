@@ -21,7 +21,7 @@ from secrets import token_hex
 from typing import Any
 from urllib.parse import unquote
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -39,9 +39,10 @@ from txbridge.iobeam.exports import (
     ExportQuery,
     Row,
     Selection,
+    csv_points,
+    json_points,
+    json_series,
     parse_export,
-    write_csv,
-    write_json,
     write_time,
 )
 from txbridge.iobeam.imports import read_import, take_device_id, take_number, take_text
@@ -101,6 +102,31 @@ class _Series:
     device: DeviceRecord
     name: str
     datastream_id: str
+
+
+@define
+class _Looks:
+    """Counts what one export has looked at and gives, and ends one that is too large."""
+
+    options: IobeamOptions
+    reads: int = 0
+    points: int = 0
+
+    def add(self, reads: int, points: int) -> None:
+        self.reads += reads
+        self.points += points
+        options = self.options
+        if self.points > options.export_points:
+            raise Refusal(
+                400,
+                f"the answer has more than {options.export_points} points:"
+                " ask for less with limit, from and to, or group_by",
+            )
+        if self.reads > options.export_reads:
+            raise Refusal(
+                400,
+                f"more than {options.export_reads} points would be looked at: ask for less with from and to",
+            )
 
 
 def is_iobeam(path: str) -> bool:
@@ -344,22 +370,22 @@ class IobeamServer:
             self._exporting.release()
 
     async def _gather(self, token: TokenRecord, device_id: str, name: str, query: ExportQuery) -> Response:
-        write = write_csv if query.output == "csv" else write_json
         parts: list[bytes] = []
-        points = reads = 0
+        looks = _Looks(self._options)
         for one in await self._series(token, device_id, name):
-            selection = Selection(query)
-            reads = await self._walk(one, query, selection, points, reads)
-            rows = selection.finish()
-            points += len(rows)
-            self._bound(points, reads)
-            parts.append(write(token.project_id, one.device.id, one.name, rows, query.timefmt))
+            try:
+                pieces = await self._walk(token.project_id, one, query, looks)
+            except Missing:  # it was deleted a moment ago
+                continue
+            if query.output == "csv":
+                parts += pieces
+            else:
+                parts.append(json_series(token.project_id, one.device.id, one.name, pieces))
         if query.output == "csv":
-            return Response(
-                200, (("Content-Type", "text/plain; charset=utf-8"),), CSV_HEADER + b"".join(parts)
-            )
-        body = b'{"result":[' + b",".join(parts) + b'],"timefmt":"' + query.timefmt.encode() + b'"}'
-        return Response(200, JSON, body)
+            plain = (("Content-Type", "text/plain; charset=utf-8"),)
+            return Response(200, plain, b"".join((CSV_HEADER, *parts)))
+        body = (b'{"result":[', b",".join(parts), b'],"timefmt":"', query.timefmt.encode(), b'"}')
+        return Response(200, JSON, b"".join(body))
 
     async def _series(self, token: TokenRecord, device_id: str, name: str) -> list[_Series]:
         """What an export is about: a series that a device does not have is left out."""
@@ -371,7 +397,12 @@ class IobeamServer:
         wanted = None if name == EVERY else [datastream_id(name), name]
         found: list[_Series] = []
         for device in devices:
-            feed = (await self._store.read_feed(device.feed_id, wanted)).environment
+            try:
+                feed = (await self._store.read_feed(device.feed_id, wanted)).environment
+            except Missing:
+                if device_id != EVERY:
+                    raise
+                continue
             named = {stream: series_name(stream) for stream in feed.datastreams}
             found += [
                 _Series(device, shown, stream)
@@ -384,40 +415,32 @@ class IobeamServer:
                 )
         return found
 
-    async def _walk(
-        self, series: _Series, query: ExportQuery, selection: Selection, points: int, reads: int
-    ) -> int:
+    async def _walk(self, project_id: int, series: _Series, query: ExportQuery, looks: _Looks) -> list[bytes]:
         """Show a selection the points of a series, from the newest back, until it has enough.
 
         Returns:
-            How many points the export has looked at by now.
+            Its points as they are in the answer, page by page, so that nothing takes long.
         """
-        last = query.last
-        while True:
+        selection = Selection(query)
+        pieces: list[bytes] = []
+        last, is_done = query.last, False
+        while not is_done:
             asked = PAGE if selection.missing is None else min(PAGE, selection.missing)
             rows: list[Row] = await self._store.read_backwards(
                 series.device.feed_id, series.datastream_id, query.first, last, asked
             )
-            reads += len(rows)
-            is_enough = selection.take(rows)
-            self._bound(points + selection.count, reads)
-            if is_enough or len(rows) < asked:
-                return reads
-            last = rows[-1][0] - 1
-
-    def _bound(self, points: int, reads: int) -> None:
-        options = self._options
-        if points > options.export_points:
-            raise Refusal(
-                400,
-                f"the answer has more than {options.export_points} points:"
-                " ask for less with limit, from and to, or group_by",
-            )
-        if reads > options.export_reads:
-            raise Refusal(
-                400,
-                f"more than {options.export_reads} points would be looked at: ask for less with from and to",
-            )
+            is_done = selection.take(rows) or len(rows) < asked
+            chosen = selection.finish() if is_done else selection.drain()
+            looks.add(len(rows), len(chosen))
+            if chosen:
+                pieces.append(
+                    csv_points(project_id, series.device.id, series.name, chosen, query.timefmt)
+                    if query.output == "csv"
+                    else json_points(chosen, query.timefmt)
+                )
+            if rows:
+                last = rows[-1][0] - 1
+        return pieces[::-1]
 
     # ------------------------------------------------------------------------------------- saying no
 
