@@ -88,6 +88,8 @@ class _CountedStore:
 
     def __getattr__(self, name: str) -> Any:
         ask = getattr(self.store, name)
+        if not callable(ask):
+            return ask
 
         def asked(*args: Any, **kwargs: Any) -> Deferred[Any]:
             self.owed += 1
