@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conformance.page.conftest import Receiver
-from tests.conformance.page.hub import ask, feed_with, put
+from tests.conformance.page.hub import ask, enter, feed_with, put
 from tests.support.program import StartedHub
 
 
@@ -55,6 +55,24 @@ def test_a_key_is_changed_replaced_and_deleted(page: Page, hub: StartedHub) -> N
     expect(row).to_have_count(0)
 
 
+def test_replacing_the_key_one_is_signed_in_with_shuts_nobody_out(
+    context: BrowserContext, hub: StartedHub
+) -> None:
+    permission = {"access_methods": ["get", "put", "post", "delete"]}
+    key = {"label": "second owner", "private_access": True, "permissions": [permission]}
+    made = ask(hub, "POST", "/keys", {"key": key})
+    page = context.new_page()
+    enter(page, hub, made.rpartition("/")[2])
+    page.click("nav >> text=Keys")
+    page.locator("tr", has_text="second owner").get_by_role("button", name="Replace").click()
+    page.get_by_role("dialog").get_by_role("button", name="Replace").click()
+    expect(page.get_by_role("alert").first).to_contain_text("goes on with the new one")
+    new = page.locator("code.secret").inner_text()
+    page.click("nav >> text=Feeds")
+    expect(page.locator("h1")).to_have_text("Feeds")
+    assert ask(hub, "GET", "/feeds.json?per_page=1", key=new)["itemsPerPage"] == 1
+
+
 def test_an_account_is_made_signs_in_changes_its_password_and_is_deleted(
     page: Page, context: BrowserContext, hub: StartedHub
 ) -> None:
@@ -90,6 +108,7 @@ def test_an_account_is_made_signs_in_changes_its_password_and_is_deleted(
     page.locator('tr[data-login="maria"]').get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete account").click()
     expect(page.locator('tr[data-login="maria"]')).to_have_count(0)
+    guest.click("nav >> text=Keys")
     expect(guest.get_by_role("alert").first).to_contain_text("does not know this key any more")
 
 

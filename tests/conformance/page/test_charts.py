@@ -77,7 +77,9 @@ def test_more_points_than_one_answer_holds_are_thinned_out_and_none_of_the_windo
     page: Page, hub: StartedHub
 ) -> None:
     number = feed_with(hub, "Dense", [{"id": "t"}])
-    points = [{"at": seconds_ago(5 * one), "value": str(one)} for one in range(1500, 0, -1)]  # 1 is the newest
+    points = [
+        {"at": seconds_ago(5 * one), "value": str(one)} for one in range(1500, 0, -1)
+    ]  # 1 is the newest
     history(hub, number, "t", points)
     page.goto(f"{hub.url}/#/feeds/{number}")
     expect(page.locator(".chart-note")).to_contain_text("the last of each 30 s")

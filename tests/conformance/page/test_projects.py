@@ -72,14 +72,20 @@ def test_a_project_gets_a_token_with_which_a_device_comes_in_until_it_is_revoked
 
 def test_a_device_with_its_token_burnt_in_is_let_in(page: Page, hub: StartedHub) -> None:
     token = burnt_in(4321)
-    assert send(hub, token, 4321, "boiler", 60.0) == 401
+    assert send(hub, token, 4321, "kettle", 60.0) == 401
     page.click("nav >> text=Projects")
     page.locator("summary", has_text="burnt in").click()
     page.fill("#adopt textarea", token)
     page.click("#adopt button")
     expect(page.locator("h1")).to_have_text("Project 4321")
     expect(page.locator("tr[data-token]")).to_contain_text("never (adopted)")
-    assert send(hub, token, 4321, "boiler", 60.0) == 200
+    assert send(hub, token, 4321, "kettle", 60.0) == 200
+    page.reload()
+    row = page.locator("tr", has_text="The kettle")
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete device").click()
+    expect(row).to_have_count(0)
+    assert ask(hub, "GET", "/feeds.json?q=kettle")["totalResults"] == 0
     assert [
         url for url in page.evaluate("performance.getEntries().map((one) => one.name)") if token in url
     ] == []

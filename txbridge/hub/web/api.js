@@ -38,6 +38,14 @@ export function passwordChanged(login, password) {
   if (credentials?.login === login) signIn({ login, password }, localStorage.getItem(KEPT) !== null);
 }
 
+// The key in use may be the one that was given another text; then the page goes on with that.  Tells whether it was.
+export async function keyReplaced(text) {
+  if (!credentials?.key) return false;
+  const refused = await ask("GET", "/feeds.json", { query: { per_page: 1, content: "summary" }, given: { ...credentials } }).then(() => false, (error) => error.status === 401);
+  if (refused) signIn({ key: text }, localStorage.getItem(KEPT) !== null);
+  return refused;
+}
+
 export function authentication(given = credentials) {
   if (given === null) return {};
   if (given.bearer) return { Authorization: `Bearer ${given.bearer}` };

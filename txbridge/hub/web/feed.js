@@ -76,7 +76,7 @@ export async function showFeed(number, parameters) {
     const place = [feed.location?.name, feed.location?.lat !== undefined && `${feed.location.lat}, ${feed.location.lon}`].filter(Boolean).join(" · ");
     head.replaceChildren(h("h1", {}, feed.title ?? `Feed ${number}`),
       h("div", { className: "row" }, ...badges(feed), h("span", { className: "soft" }, "updated ", clock(feed.updated)), h("span", { className: "soft" }, mine ? `feed ${number}` : `feed ${number} of ${creatorOf(feed)}`), h("span", { className: "soft" }, count(panels.size, "datastream")), ...tagLinks(feed.tags)),
-      ...(feed.description ? [h("p", { className: "description" }, feed.description)] : []), ...(place ? [h("p", { className: "soft" }, place)] : []));
+      ...(feed.description ? [h("p", { className: "description" }, feed.description)] : []), h("p", { className: "soft" }, place, /^https?:/i.test(feed.website ?? "") && [place && " · ", h("a", { href: feed.website, rel: "noreferrer noopener", target: "_blank" }, feed.website)]));
     search.hidden = panels.size < MANY;
     none.hidden = panels.size > 0;
     time.element.hidden = panels.size === 0;

@@ -1,9 +1,9 @@
 // API keys: who may do what.
 
-import { get, post, put, remove } from "./api.js";
+import { get, keyReplaced, post, put, remove } from "./api.js";
 import { secret } from "./copy.js";
 import { formDialog, sure } from "./dialog.js";
-import { check, clock, field, form, h, row, show, table, toast } from "./dom.js";
+import { check, clock, field, form, h, row, show, table } from "./dom.js";
 import { localInput } from "./words.js";
 
 const METHODS = [["get", "read"], ["put", "update"], ["post", "create"], ["delete", "delete"]];
@@ -43,14 +43,19 @@ function change(key, done) {
 export async function listKeys(parameters = new URLSearchParams()) {
   const { keys } = await get("/keys.json");
   const fresh = h("div", { id: "fresh-key" });
-  const again = async (where) => {
+  const again = async (where, words = ONCE) => {
     await listKeys(parameters);
-    if (where) document.getElementById("fresh-key").replaceChildren(secret("The new key", ONCE, textOf(where)));
+    if (where) document.getElementById("fresh-key").replaceChildren(secret("The new key", words, textOf(where)));
+  };
+  const replace = async (key) => {
+    const { location: where } = await post(`/keys/${key.api_key}/regenerate`);
+    const mine = await keyReplaced(textOf(where));
+    await again(where, mine ? `${ONCE} It was the key of this page, which goes on with the new one.` : ONCE);
   };
   const rows = keys.map((key) => row([key.label, [what(key), key.private_access && h("div", { className: "soft" }, "private feeds too")], expiry(key), h("div", { className: "row tight" },
     h("button", { type: "button", className: "quiet", onclick: () => change(key, again) }, "Change"),
-    h("button", { type: "button", className: "quiet", onclick: () => sure(`Replace the text of “${key.label}”?`, "It may do the same as before. Whoever uses the old text is refused from then on, this page too if it is yours.", "Replace", async () => again((await post(`/keys/${key.api_key}/regenerate`)).location)) }, "Replace"),
-    h("button", { type: "button", className: "danger", onclick: () => sure(`Delete “${key.label}”?`, "Whoever uses this key is refused from then on.", "Delete key", async () => { await remove(`/keys/${key.api_key}`); await again(); }) }, "Delete"))]));
+    h("button", { type: "button", className: "quiet", onclick: () => sure(`Replace the text of “${key.label}”?`, "The new one may do the same. Whoever uses the old one is refused from then on.", "Replace", () => replace(key)) }, "Replace"),
+    h("button", { type: "button", className: "danger", onclick: () => sure(`Delete “${key.label}”?`, "Whoever uses this key is refused from then on, this page too if you are signed in with it.", "Delete key", async () => { await remove(`/keys/${key.api_key}`); await again(); }) }, "Delete"))]));
   const feed = parameters.get("feed") ?? "";
   const make = form({ id: "new-key" }, async (data) => {
     const methods = METHODS.map(([name]) => name).filter((name) => data.get(name) === "on");
@@ -62,7 +67,6 @@ export async function listKeys(parameters = new URLSearchParams()) {
     if (data.get("expires")) key.expires_at = new Date(data.get("expires")).toISOString();
     const { location: where } = await post("/keys", { key });
     await again(where);
-    toast("The key is made.", true);
   }, field("Label", h("input", { name: "label", required: true, maxLength: 255, placeholder: "such as the device that uses it", value: feed ? `device of feed ${feed}` : "" })),
   h("fieldset", {}, h("legend", {}, "It may"), METHODS.map(([name, verb], index) => check(verb, name, feed ? name === "put" || name === "get" : index === 0))),
   field("Only the feed with number", h("input", { name: "feed", inputMode: "numeric", pattern: "[0-9]*", value: feed, placeholder: "all feeds" })), field("Only from address or network", h("input", { name: "source_ip", placeholder: "from anywhere" })), expires(),

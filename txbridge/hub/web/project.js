@@ -44,9 +44,13 @@ export async function showProject(number) {
     await again();
     toast("Devices with this token are let in.", true);
   }, tokenField(), h("button", {}, "Adopt"));
-  const rows = known.map((one) => row([one.feed_id ? h("a", { href: `#/feeds/${one.feed_id}` }, one.device_name ?? one.device_id) : one.device_name ?? one.device_id, one.device_id, one.device_type ?? "", clock(one.created)]));
+  const rows = known.map((one) => row([one.feed_id ? h("a", { href: `#/feeds/${one.feed_id}` }, one.device_name ?? one.device_id) : one.device_name ?? one.device_id, one.device_id, one.device_type ?? "", clock(one.created),
+    h("button", { type: "button", className: "danger", onclick: () => sure(`Delete ${one.device_name ?? one.device_id}?`, "The device is deleted with its feed and its whole history. This cannot be undone.", "Delete device", async () => {
+      await iobeam("DELETE", `/devices/${encodeURIComponent(one.device_id)}`, { query: { project_id: number } });
+      await again();
+    }) }, "Delete")]));
   show(h("h1", {}, project.project_name), h("p", { className: "soft" }, `Project ${number}, made `, clock(project.created)), fresh,
-    h("section", { className: "panel" }, h("h2", {}, "Devices"), rows.length ? table(["device", "id", "type", "made"], rows) : h("p", {}, "None has registered yet. Devices do that by themselves when they have a token and this hub's address.")),
+    h("section", { className: "panel" }, h("h2", {}, "Devices"), rows.length ? table(["device", "id", "type", "made", ""], rows) : h("p", {}, "None has registered yet. Devices do that by themselves when they have a token and this hub's address.")),
     h("section", { className: "panel" }, h("h2", {}, "Tokens"), tokens(list, again)),
     h("details", { className: "panel", open: !list.length }, h("summary", {}, "New token"), newToken(number, known, again)),
     h("details", { className: "panel" }, h("summary", {}, "Adopt the token that a device has burnt in"), adopt),

@@ -24,8 +24,8 @@ export function ago(at) {
   const seconds = (Date.now() - Date.parse(at)) / 1000;
   if (Math.abs(seconds) < 2) return "just now";
   const [size, word] = SIZES.find(([one]) => Math.abs(seconds) >= one);
-  const words = count(Math.floor(Math.abs(seconds) / size), word);
-  return seconds < 0 ? `in ${words}` : `${words} ago`;
+  if (seconds < 0) return `in ${count(Math.round(-seconds / size), word)}`;
+  return `${count(Math.floor(seconds / size), word)} ago`;
 }
 
 export function length(seconds) {
