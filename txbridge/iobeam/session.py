@@ -21,6 +21,7 @@ from txbridge.iobeam.errors import InvalidArgument
 from txbridge.iobeam.operations import refresh_token, with_token
 from txbridge.net.deadline import with_deadline
 from txbridge.net.operation import Carrier, Operation
+from txbridge.net.reactor import wall_clock
 
 __all__ = ["EARLY", "Session"]
 
@@ -42,7 +43,7 @@ class Session:
 
         Args:
             carrier: What runs the operations; it stays its owner's to close.
-            clock: What time it is.
+            clock: A reactor, for the deadline and the time of day.
             token: A project token.
             deadline: Seconds for one operation, with all that its token needs.
 
@@ -51,6 +52,7 @@ class Session:
         """
         self._carrier = carrier
         self._clock = clock
+        self._wall = wall_clock(clock)
         self._deadline = deadline
         self._token = token
         self._expires = token_payload(token).expires
@@ -76,7 +78,7 @@ class Session:
 
     async def renew_early(self) -> None:
         """Renew the token if it is to expire within a day."""
-        if self._expires is not None and self._clock.seconds() >= self._expires - EARLY:
+        if self._expires is not None and self._wall() >= self._expires - EARLY:
             await self._renew(self._token)
 
     async def _run(self, operation: Operation[T]) -> T:
