@@ -387,6 +387,8 @@ class CosmServer:
     ) -> Principal:
         """Whose key a request has; ``keyless`` lets in who has none."""
         credentials = Credentials.of(request.headers, parameters.text("key"))
+        if credentials is not None and credentials.login is not None and "callback" in parameters:
+            raise unauthorized()  # any site may run the answer, and a browser adds a password by itself
         if credentials is None and keyless is not None:
             return keyless.admit(request.client, self._clock.seconds())
         principal = await self._accounts.authenticate(credentials)

@@ -95,7 +95,8 @@ class Credentials:
         """Find the credentials of a request.
 
         The first of these that is there and not blank counts: ``X-ApiKey``, ``X-PachubeApiKey``,
-        the query parameter ``key``, HTTP Basic.
+        the query parameter ``key``, HTTP Basic.  A browser adds the last by itself once somebody gave it
+        a password, also to what another site has it send; so from there it does not count.
 
         Args:
             headers: Names in any case.
@@ -109,7 +110,18 @@ class Credentials:
             if key:
                 return cls(key)
         login, password = _basic(named.get("authorization", ""))
-        return cls(password, login) if login and password else None
+        return cls(password, login) if login and password and not _is_of_another_site(named) else None
+
+
+def _is_of_another_site(headers: Mapping[str, str]) -> bool:
+    """Whether a page that is not ours has a browser send this; it says so of whatever changes something."""
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    site = headers.get("sec-fetch-site")  # which knows it also where a proxy changes the host
+    if site is not None:
+        return site != "same-origin"
+    return origin.lower().partition("://")[2] != headers.get("host", "").lower()
 
 
 def _basic(authorization: str) -> tuple[str, str]:
