@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred
+from twisted.python.failure import Failure
 
 from txbridge.errors import StoreError
 
@@ -35,10 +36,24 @@ class Turns:
     def take(self, work: Callable[[], T]) -> Deferred[T]:
         """Do some work when it is its turn.
 
+        Cancelling takes work that waits out of the row.  Work that has begun cannot be stopped, and keeps its
+        turn until it is done, whoever has gone meanwhile.
+
         Raises:
             StoreError: Too much waits.
         """
         if len(self._turn.waiting) >= MAX_WAITING:
             raise StoreError(f"too many {self._what}")
-        done: Deferred[T] = self._turn.run(self._run, work)
-        return done
+        turn: Deferred[DeferredSemaphore] = self._turn.acquire()
+        result: Deferred[T] = Deferred(lambda _: turn.cancel())
+
+        def begin(_: DeferredSemaphore) -> None:
+            maybeDeferred(self._run, work).addBoth(end)
+
+        def end(outcome: T | Failure) -> None:
+            self._turn.release()
+            if not result.called:
+                result.callback(outcome)
+
+        turn.addCallbacks(begin, result.errback)
+        return result
