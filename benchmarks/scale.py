@@ -116,7 +116,7 @@ def _reads(made: Made) -> list[_Question]:
     ]
     if find_spec("matplotlib") is not None:
         picture = _get(f"{long}.png", start=start, end=end)
-        questions.append(_Question("A picture of a month of the longest", picture))
+        questions.append(_Question("A picture of a month of the longest, drawn before", picture))
     return questions
 
 
@@ -157,7 +157,10 @@ class _Hub:
             text=True,
         )
         assert self._process.stdout is not None
+        overdue = threading.Timer(START_SECONDS, self._process.kill)
+        overdue.start()
         address = self._process.stdout.readline()
+        overdue.cancel()
         if "listening on" not in address:
             raise RuntimeError(f"the hub ended with {self._process.wait()}")
         self.port = int(address.rpartition(":")[2].strip("/\n"))
