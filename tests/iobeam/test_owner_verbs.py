@@ -11,6 +11,7 @@ import pytest_twisted
 
 from tests.support.hub import KEY, NOON, STRANGER, document, header, running_hub, text
 from tests.support.iobeam import PROJECT, Project, error_of
+from txbridge.hub import sqlite_projects
 from txbridge.hub.auth import OWNER
 from txbridge.model.accounts import Permission, Resource
 
@@ -199,6 +200,21 @@ async def test_an_account_that_is_deleted_takes_its_projects_along_and_who_liste
     assert (await project.hub.ask("DELETE", "/v2/users/keeper", key=OWNERS_KEY)).status == 200
     assert [written.deleted for written in told] == [True]
     assert (await project.get("devices")).status == 401
+
+
+@pytest_twisted.ensureDeferred
+async def test_there_are_only_so_many_projects_and_tokens(project, monkeypatch):
+    monkeypatch.setattr(sqlite_projects, "MAX_PROJECTS", 1)
+    response = await project.ask("POST", "projects", {"project_name": "Barn"}, token=KEY)
+    assert response.status == 422
+    assert error_of(response)["message"].startswith("there is no room: an account can have at most")
+    monkeypatch.setattr(sqlite_projects, "MAX_TOKENS", 1)
+    for response in (
+        await project.get(f"tokens/project?project_id={PROJECT}", token=KEY),
+        await refresh(project, project.token),
+    ):
+        assert response.status == 422
+        assert error_of(response)["message"].startswith("there is no room: a project can have at most")
 
 
 # -------------------------------------------------------------------------------------------- tokens

@@ -292,6 +292,15 @@ async def test_a_device_that_cannot_be_is_refused_by_what_is_wrong(project, memb
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_account_that_is_full_takes_no_more_devices(project):
+    project.hub.store.max_feeds = 1
+    await project.device()
+    response = await project.ask("POST", "devices", {"project_id": PROJECT})
+    assert response.status == 422
+    assert error_of(response)["message"] == "an account can have at most 1 devices and other feeds"
+
+
+@pytest_twisted.ensureDeferred
 async def test_devices_are_listed_and_found_by_name(project):
     await project.device(device_name="Pump")
     await project.device("b", device_name="Fan")
@@ -472,6 +481,7 @@ async def test_a_feed_that_is_full_takes_no_more_series(project, monkeypatch):
     assert (await project.send(["a", "b"], [[US, 1, 2]])).status == 200
     response = await project.send(["a", "c"], [[US + 1, 1, 2]])
     assert response.status == 422
+    assert error_of(response)["message"].startswith("there is no room: a device can have at most")
     assert await project.points() == {"a": [(US, 1)], "b": [(US, 2)]}
 
 
@@ -674,6 +684,53 @@ async def test_what_is_sent_comes_back_in_every_unit(project, rows, timefmt):
     assert await project.points(query=f"timefmt={timefmt}", device_id=device) == sent
     fine = {name: [(at * UNITS[timefmt], value) for at, value in points] for name, points in sent.items()}
     assert await project.points(device_id=device) == fine
+
+
+# ---------------------------------------------------------------------------------- what strangers send
+
+WORDS = st.sampled_from(
+    "devices imports exports tokens projects users me all timestamp project user pump-3 a 14436643675940 1 0"
+    " -1 %00 %ff %2F .. %ED%A0%80 9999999999999999999999999".split(),
+)
+NAMES = st.sampled_from(
+    "project_id device_id name password read duration limit from to timefmt greater_than less_than equals"
+    " operator group_by output refreshable".split(),
+)
+VALUES = st.sampled_from(
+    "14436643675940 1 0 -1 1.5 1e5 true sec TIMEVAL sum mean 1m csv %00 %ff x NaN 1e400"
+    " 99999999999999999999999 ٣ %ED%A0%80".split(),
+)
+BODIES = st.sampled_from(
+    [
+        b"",
+        b"{}",
+        b"[" * 9999,
+        b"\xff",
+        b'{"refresh_token":1}',
+        b'{"token":"x","project_id":1}',
+        b'{"project_id":14436643675940,"device_id":"a","device_name":"\\u0000"}',
+        b'{"project_id":14436643675940,"device_id":"a","sources":{"fields":["time","a"],"data":[[1,1e400]]}}',
+    ]
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "BREW"]),
+    words=st.lists(WORDS, min_size=1, max_size=5),
+    pairs=st.lists(st.tuples(NAMES, VALUES), max_size=4),
+    body=BODIES,
+    key=st.sampled_from(["token", "key", "none"]),
+)
+async def test_whatever_is_asked_is_answered_or_refused_in_the_one_form(
+    project, method, words, pairs, body, key
+):
+    token = {"token": project.token, "key": KEY, "none": "x"}[key]
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    response = await project.ask(method, f"{'/'.join(words)}?{query}", body, token=token)
+    assert response.status < 500
+    if response.status >= 400:
+        assert error_of(response)["message"]
 
 
 # ------------------------------------------------------------------------------------ through the wires

@@ -39,7 +39,7 @@ __all__ = [
 MAX_PROJECTS = 1000
 """The most projects of an account."""
 
-MAX_TOKENS = 100_000
+MAX_TOKENS = 10_000
 """The most tokens of a project: a device that is started a hundred times a day takes a new one each time."""
 
 REFRESH_DAYS = 30

@@ -29,9 +29,9 @@ from twisted.python.failure import Failure
 
 from txbridge.errors import Closed, StoreError
 from txbridge.hub.auth import Accounts, digest_of
-from txbridge.hub.projects import DeviceRecord, NameTaken, Projects, TokenRecord
+from txbridge.hub.projects import MAX_PROJECTS, MAX_TOKENS, DeviceRecord, NameTaken, Projects, TokenRecord
 from txbridge.hub.rates import RateLimiter
-from txbridge.hub.store import FeedRecord, Full, Missing, Store, Taken
+from txbridge.hub.store import MAX_DATASTREAMS, AccountFull, FeedRecord, Full, Missing, Store, Taken
 from txbridge.hub.telling import Telling
 from txbridge.iobeam.call import DONE, JSON, Call, Verb, answer, parse_parameters, service_time
 from txbridge.iobeam.exports import (
@@ -211,7 +211,7 @@ class IobeamServer:
                 self._log.error("the storage fails: {reason}", reason=str(error))
             return _refused(UNAVAILABLE)
         except (Refusal, Missing, Full) as error:
-            return _refused(_as_refusal(error))
+            return _refused(_as_refusal(error, request))
         if self._store_fails:
             self._store_fails = False
             self._log.info("the storage works again")
@@ -454,6 +454,11 @@ class IobeamServer:
 
 # ------------------------------------------------------------------------------------------- functions
 
+_MOST = {
+    "imports": f"a device can have at most {MAX_DATASTREAMS} series",
+    "projects": f"an account can have at most {MAX_PROJECTS} projects",
+    "tokens": f"a project can have at most {MAX_TOKENS} tokens",
+}
 _RIGHTS = {"read": "read", "write": "register devices and send data", "admin": "delete devices"}
 
 
@@ -496,13 +501,15 @@ def _name_taken() -> Refusal:
     return Refusal(422, "the device name is in use already", code=DEVICE_NAME_TAKEN)
 
 
-def _as_refusal(error: Exception) -> Refusal:
+def _as_refusal(error: Exception, request: Request) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, Missing):
         # A feed that is gone was a device a moment ago.
         return not_found("device" if error.what in ("feed", "datastream") else error.what)
-    return Refusal(422, "there is no room for more: something must be deleted first")
+    if isinstance(error, AccountFull):
+        return Refusal(422, f"an account can have at most {error.most} devices and other feeds")
+    return Refusal(422, f"there is no room: {_MOST[_below_v1(request.path)[0]]}")
 
 
 def _refused(refusal: Refusal) -> Response:
