@@ -10,6 +10,7 @@ from txbridge.daemon.config import (
     ClientConfig,
     CosmEnd,
     HubConfig,
+    IobeamConfig,
     JouleEnd,
     NodeConfig,
     client_config,
@@ -19,6 +20,7 @@ from txbridge.daemon.config import (
     hub_config,
     instant_or_ago,
     interval_seconds,
+    iobeam_config,
     node_config,
     node_path,
     span_of,
@@ -275,6 +277,70 @@ def test_the_state_of_copies_is_in_the_usual_place():
     assert state_dir({"XDG_STATE_HOME": "/state", "HOME": "/home/me"}) == "/state/txbridge"
     assert state_dir({"HOME": "/home/me"}) == "/home/me/.local/state/txbridge"
     assert state_dir({}) is None
+
+
+# --------------------------------------------------------------------------------------------- iobeam
+
+# {"pid": 1234}, as the service wrote tokens: a number as "kid", and padding
+TOKEN = "eyJraWQiOjEwfQ==.eyJwaWQiOjEyMzR9.c2lnbmF0dXJl"
+
+
+def test_a_token_says_by_itself_which_project_it_opens():
+    config = iobeam_config({"TXBRIDGE_IOBEAM_TOKEN": f" {TOKEN}\n"})
+    assert config == IobeamConfig("http://127.0.0.1:8080/v1", 1234, TOKEN)
+    assert TOKEN not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "url"),
+    [
+        ({"TXBRIDGE_URL": "https://hub.test/"}, None, "https://hub.test/v1"),
+        ({"TXBRIDGE_URL": "https://hub.test/below/v2"}, None, "https://hub.test/below/v1"),
+        ({"TXBRIDGE_URL": "http://a", "TXBRIDGE_IOBEAM_URL": "http://b"}, None, "http://b/v1"),
+        ({"TXBRIDGE_IOBEAM_URL": "http://b/v1/"}, None, "http://b/v1"),
+        ({"TXBRIDGE_IOBEAM_URL": "http://b"}, "http://c/api", "http://c/api"),
+    ],
+)
+def test_the_service_is_the_hub_unless_another_one_is_named(environ, given, url):
+    config = iobeam_config({**environ, "TXBRIDGE_IOBEAM_TOKEN": TOKEN}, url=given)
+    assert config.url == url
+
+
+def test_what_is_given_goes_before_the_environment_and_that_before_the_token():
+    environ = {"TXBRIDGE_IOBEAM_TOKEN": TOKEN, "TXBRIDGE_IOBEAM_PROJECT": "7"}
+    assert iobeam_config(environ).project == 7
+    assert iobeam_config(environ, token_text="e30.e30.e30", project=8) == IobeamConfig(
+        "http://127.0.0.1:8080/v1", 8, "e30.e30.e30"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({}, "TXBRIDGE_IOBEAM_TOKEN or TXBRIDGE_IOBEAM_TOKEN_FILE must give the project's token; "),
+        ({"TXBRIDGE_IOBEAM_TOKEN": " "}, "TXBRIDGE_IOBEAM_TOKEN: there is no key in it"),
+        ({"TXBRIDGE_IOBEAM_TOKEN": "secret"}, "TXBRIDGE_IOBEAM_TOKEN: token: is no project token: "),
+        ({"TXBRIDGE_IOBEAM_TOKEN": f"a {TOKEN}"}, "TXBRIDGE_IOBEAM_TOKEN: token: has characters that no"),
+        ({"TXBRIDGE_IOBEAM_TOKEN": "e30.e30.e30"}, "TXBRIDGE_IOBEAM_PROJECT: the token names no project"),
+        (
+            {"TXBRIDGE_IOBEAM_TOKEN": TOKEN, "TXBRIDGE_IOBEAM_PROJECT": "0"},
+            "TXBRIDGE_IOBEAM_PROJECT: '0' is not the number of a project",
+        ),
+        (
+            {"TXBRIDGE_IOBEAM_TOKEN": TOKEN, "TXBRIDGE_IOBEAM_URL": "ftp://b"},
+            "TXBRIDGE_IOBEAM_URL: it is no address",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_way_to_iobeam_is_told_without_the_token(environ, problem):
+    with pytest.raises(ConfigError) as caught:
+        iobeam_config(environ)
+    assert caught.value.problems[0].startswith(problem)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_iobeam_api_of_a_hub_is_beside_its_own():
+    assert ClientConfig("https://hub.test/v2").iobeam_url == "https://hub.test/v1"
 
 
 def test_the_feeds_of_an_account_are_bounded_by_some_number():

@@ -22,6 +22,13 @@ from txbridge.errors import (
     StoreError,
     TimedOut,
 )
+from txbridge.iobeam.errors import (
+    DuplicateIdError,
+    NoSuchThing,
+    ServiceFailed,
+    TokenRefused,
+    UnauthorizedError,
+)
 from txbridge.joule.errors import DataRefused, KeyRefused, NodeFailed, StreamNotFound
 
 START = """
@@ -98,6 +105,14 @@ def test_each_error_has_its_exit_status(error, status):
         (StreamNotFound("data_read", 404, "", "gone"), "the node says: gone; 'txbridge joule ls' lists"),
         (NodeFailed("data_read", 500, "", "a traceback"), "the node failed with 500; its own log says why"),
         (DataRefused("data_write", 400, "", "too late"), "too late [400]"),
+        (TokenRefused("import_table", 401), "the service refuses the token; TXBRIDGE_IOBEAM_TOKEN or"),
+        (UnauthorizedError("import_table", 403, "read only."), "the token may not do this (read only)"),
+        (
+            NoSuchThing("import_table", 404, "No device x.", "code 32: Register it."),
+            "the service says: No device x, Register it",
+        ),
+        (DuplicateIdError("register_device", 422, "Taken", "code 150"), "the service says: Taken"),
+        (ServiceFailed("import_table", 503), "import_table: 503"),
     ],
 )
 def test_errors_are_explained_to_the_person_at_the_terminal(error, words):

@@ -25,7 +25,7 @@ from txbridge.cosm.notifications import notification_body
 from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.paws_server import PawsOptions, PawsServer
 from txbridge.cosm.server import CosmOptions, CosmServer
-from txbridge.daemon.config import ClientConfig, CopyEnd, HubConfig, JouleEnd, NodeConfig
+from txbridge.daemon.config import ClientConfig, CopyEnd, HubConfig, IobeamConfig, JouleEnd, NodeConfig
 from txbridge.daemon.hub_report import HubReport
 from txbridge.daemon.relay_window import RelayWindow
 from txbridge.daemon.service import Door, HubService, Parts
@@ -44,6 +44,7 @@ from txbridge.hub.sqlite_projects import SqliteProjects
 from txbridge.hub.store import Notice
 from txbridge.hub.telling import Telling
 from txbridge.hub.triggers import TriggerService
+from txbridge.iobeam import Client as IobeamClient
 from txbridge.iobeam.server import IobeamOptions, IobeamServer
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
 from txbridge.joule.adapter import JouleSink, JouleSource
@@ -52,6 +53,7 @@ from txbridge.joule.nodes import create_tcp_node, get_node
 from txbridge.model.instants import from_microseconds
 from txbridge.model.samples import Cursor
 from txbridge.net.deferred import deferred
+from txbridge.net.http import HttpCarrier
 from txbridge.net.http_server import MAX_CONNECTIONS, HttpServerFactory
 from txbridge.net.webhook import WebhookCarrier
 from txbridge.relay.outbox import MemoryOutbox
@@ -68,6 +70,8 @@ __all__ = [
     "cosm_history",
     "host_source",
     "hub_service",
+    "iobeam_account_of",
+    "iobeam_of",
     "joule_history",
     "node_of",
     "relay_to_hub",
@@ -112,6 +116,34 @@ def client_of(reactor: Any, config: ClientConfig) -> Client:
         ConfigError: The address is not one that can be asked.
     """
     return Client(config.api_key, url=config.url, reactor=reactor)
+
+
+def iobeam_account_of(reactor: Any, config: ClientConfig) -> HttpCarrier:
+    """What carries operations on the iobeam projects of a hub's account, for a command.
+
+    Raises:
+        ConfigError: The address is not one that can be asked.
+    """
+    key = () if config.api_key is None else (("authorization", f"Bearer {config.api_key}"),)
+    return HttpCarrier(config.iobeam_url, headers=key, reactor=reactor)
+
+
+def iobeam_of(
+    reactor: Any, config: IobeamConfig, on_new_token: Callable[[str], object] | None = None
+) -> IobeamClient:
+    """A client of a project of iobeam for a command.
+
+    Args:
+        reactor: Where it runs.
+        config: Which project.
+        on_new_token: Called with each token that comes in the place of another.
+
+    Raises:
+        ConfigError: The address is not one that can be asked.
+    """
+    return IobeamClient(
+        config.project, config.token, backend=config.url, on_new_token=on_new_token, reactor=reactor
+    )
 
 
 def node_of(reactor: Any, config: NodeConfig) -> Node:

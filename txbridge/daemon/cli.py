@@ -41,6 +41,7 @@ from txbridge.daemon.config import (
 from txbridge.daemon.demo import demo
 from txbridge.daemon.history import HistoryRequest, history
 from txbridge.daemon.hub_commands import add_hub_actions
+from txbridge.daemon.iobeam_words import add_iobeam
 from txbridge.daemon.joule_copy import CopyRequest, Reach, copy
 from txbridge.daemon.keys import key_text
 from txbridge.daemon.logs import log_observer, start_logging
@@ -91,7 +92,7 @@ environment:
 
 STATUSES = """\
 exit status:
-  0 done, 1 failed, 2 wrong arguments, 69 hub unreachable, 77 key refused,
+  0 done, 1 failed, 2 wrong arguments, 69 hub unreachable, 77 key or token refused,
   78 a relay's configuration cannot be run, 130 stopped with Ctrl-C
 """
 
@@ -110,7 +111,7 @@ FORMS: tuple[Form, ...] = ("json", "csv", "plot")
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    top = _parser("txbridge", "Move device data between platforms, and serve the Cosm v2 API.")
+    top = _parser("txbridge", "Move device data between platforms, and serve the Cosm v2 and iobeam APIs.")
     top.epilog = f"{ABOUT}\n{ENVIRONMENT}\n{STATUSES}"
     top.add_argument("--version", action="version", version=f"txbridge {__version__}")
     subparsers = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
@@ -121,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     _add_tail(subparsers)
     _add_history(subparsers)
     _add_joule(subparsers)
+    add_iobeam(subparsers)
     _add_relay(subparsers)
     add_outbox(subparsers)
     return top

@@ -15,6 +15,15 @@ The environment of the client commands:
     Where the Joule node is, unless it is named; otherwise the default one of Joule's own files.
 ``TXBRIDGE_JOULE_API_KEY``
     Its key.
+``TXBRIDGE_IOBEAM_URL``
+    Where the iobeam service is; the hub of ``TXBRIDGE_URL`` unless given.  ``/v1`` is added when there is no
+    path.
+``TXBRIDGE_IOBEAM_TOKEN``
+    The token of a project.
+``TXBRIDGE_IOBEAM_TOKEN_FILE``
+    A file that holds it.
+``TXBRIDGE_IOBEAM_PROJECT``
+    The project's number; the one that the token names unless given.
 """
 
 from __future__ import annotations
@@ -32,6 +41,9 @@ from txbridge.cosm.history import INTERVALS, Duration, parse_duration
 from txbridge.daemon.tables import endpoint_problem
 from txbridge.errors import ConfigError
 from txbridge.hub.store import MAX_FEEDS
+from txbridge.iobeam.codec import token_payload
+from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.structures import check_token
 from txbridge.model.instants import parse_instant, shorten
 
 __all__ = [
@@ -43,6 +55,7 @@ __all__ = [
     "CosmEnd",
     "DemoConfig",
     "HubConfig",
+    "IobeamConfig",
     "JouleEnd",
     "NodeConfig",
     "Span",
@@ -55,6 +68,7 @@ __all__ = [
     "instant_or_ago",
     "interval_for_chart",
     "interval_seconds",
+    "iobeam_config",
     "local_url",
     "node_config",
     "node_path",
@@ -70,6 +84,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_DURATION = "6hours"
 KEY_FILE = "owner.key"  # in the data directory, written by the hub's first start
 API_PATH = "/v2"
+IOBEAM_PATH = "/v1"
 TEMPORARY = "(temporary)"  # a directory that has no name yet
 
 SHORT_CHART = 6 * 3600  # seconds of which every stored point is drawn
@@ -127,6 +142,11 @@ class ClientConfig:
     api_key: str | None = field(default=None, repr=False)
 
     @property
+    def iobeam_url(self) -> str:
+        """The base of the same hub's iobeam API."""
+        return self.url.removesuffix(API_PATH) + IOBEAM_PATH
+
+    @property
     def socket_url(self) -> str:
         """The same hub's WebSocket."""
         parts = urlsplit(self.url)
@@ -134,6 +154,23 @@ class ClientConfig:
         # Without a port a PAWS address means the service's own, not the ones of HTTP.
         netloc = parts.netloc if parts.port is not None else f"{parts.netloc.rstrip(':')}:{port}"
         return urlunsplit((scheme, netloc, "", "", ""))
+
+
+@frozen
+class IobeamConfig:
+    """Which project of iobeam a command writes and reads.
+
+    Attributes:
+        url: The API's base, such as ``http://127.0.0.1:8080/v1``.
+        project: The project's number.
+        token: What opens it.
+        token_file: Where the token is kept, and its successor is to be; None is nowhere.
+    """
+
+    url: str
+    project: int
+    token: str = field(repr=False)
+    token_file: str | None = None
 
 
 @frozen
@@ -376,6 +413,66 @@ def client_config(
     return ClientConfig(base, api_key)
 
 
+def iobeam_config(
+    environ: Mapping[str, str],
+    *,
+    url: str | None = None,
+    token_text: str | None = None,
+    token_file: str | None = None,
+    project: int | None = None,
+) -> IobeamConfig:
+    """Check where a command of iobeam is told to go.
+
+    Args:
+        environ: The environment; see this module's text.
+        url: Instead of ``TXBRIDGE_IOBEAM_URL``.
+        token_text: The text of the token's file, which goes before ``TXBRIDGE_IOBEAM_TOKEN``.
+        token_file: The file.
+        project: Instead of ``TXBRIDGE_IOBEAM_PROJECT``.
+
+    Raises:
+        ConfigError: Every problem; the token is not shown.
+    """
+    problems: list[str] = []
+    given = url if url is not None else environ.get("TXBRIDGE_IOBEAM_URL") or None
+    if given is not None:
+        source = "--url" if url is not None else "TXBRIDGE_IOBEAM_URL"
+        base = api_base(source, given, problems, IOBEAM_PATH)
+    else:
+        hub = api_base("TXBRIDGE_URL", environ.get("TXBRIDGE_URL") or DEFAULT_URL, problems)
+        base = ClientConfig(hub).iobeam_url
+    source = "the token's file" if token_text is not None else "TXBRIDGE_IOBEAM_TOKEN"
+    text = environ.get("TXBRIDGE_IOBEAM_TOKEN") if token_text is None else token_text
+    token = _key(source, text, problems)
+    if text is None:
+        problems.append(
+            "TXBRIDGE_IOBEAM_TOKEN or TXBRIDGE_IOBEAM_TOKEN_FILE must give the project's token; "
+            "'txbridge hub token create' makes one"
+        )
+    number = project if project is not None else _project(environ.get("TXBRIDGE_IOBEAM_PROJECT"), problems)
+    if token and not problems:
+        try:
+            named = token_payload(check_token("token", token)).project_id
+        except InvalidArgument as error:
+            problems.append(f"{source}: {error}")
+        else:
+            number = named if number is None else number
+            if number is None:
+                problems.append("TXBRIDGE_IOBEAM_PROJECT: the token names no project, so this must")
+    if problems or number is None or token is None:
+        raise ConfigError(problems)
+    return IobeamConfig(base, number, token, token_file)
+
+
+def _project(text: str | None, problems: list[str]) -> int | None:
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and 0 < int(text) < 2**63:
+        return int(text)
+    problems.append(f"TXBRIDGE_IOBEAM_PROJECT: {shorten(text)!r} is not the number of a project")
+    return None
+
+
 def node_config(environ: Mapping[str, str], name: str | None = None) -> NodeConfig:
     """Check which Joule node a command is told to ask.
 
@@ -561,8 +658,15 @@ def _key(source: str, text: str | None, problems: list[str]) -> str | None:
     return key
 
 
-def api_base(source: str, text: str, problems: list[str]) -> str:
-    """The base of a Cosm API at an address that a person wrote; what is wrong with it joins the problems."""
+def api_base(source: str, text: str, problems: list[str], api_path: str = API_PATH) -> str:
+    """The base of an API at an address that a person wrote; what is wrong with it joins the problems.
+
+    Args:
+        source: What gave the address.
+        text: The address.
+        problems: The others.
+        api_path: Where the API is unless the address says so; Cosm's otherwise.
+    """
     try:
         parts = urlsplit(text.strip())
         port_is_fine = parts.port is None or parts.port > 0
@@ -577,5 +681,5 @@ def api_base(source: str, text: str, problems: list[str]) -> str:
     if parts.query or parts.fragment:
         problems.append(f"{source}: an address of a hub has no '?' and no '#'")
         return text
-    path = parts.path.rstrip("/") or API_PATH
+    path = parts.path.rstrip("/") or api_path
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))

@@ -39,6 +39,7 @@ from txbridge.errors import (
     ServerFailed,
     TimedOut,
 )
+from txbridge.iobeam.errors import Error, TokenRefused, UnauthorizedError
 from txbridge.joule.errors import ApiError
 
 __all__ = [
@@ -81,6 +82,8 @@ def explain(error: BridgeError) -> str:
     """An error as a line for the person at the terminal."""
     if isinstance(error, ApiError):
         return _explain_node(error)
+    if isinstance(error, Error | UnauthorizedError):
+        return _explain_iobeam(error)
     if isinstance(error, ConnectError):
         return f"{error}; is a hub running there? TXBRIDGE_URL says where it is, 'txbridge hub' starts one"
     if isinstance(error, AuthError):
@@ -106,6 +109,15 @@ def _explain_node(error: ApiError) -> str:
     if isinstance(error, ServerFailed):
         return f"the node failed with {error.status}; its own log says why"
     return str(error)
+
+
+def _explain_iobeam(error: Error | UnauthorizedError) -> str:
+    said = ", ".join(word.rstrip(".") for word in (error.message, error.details) if word)
+    if isinstance(error, TokenRefused):
+        return "the service refuses the token; TXBRIDGE_IOBEAM_TOKEN or TXBRIDGE_IOBEAM_TOKEN_FILE gives it"
+    if isinstance(error, UnauthorizedError):
+        return f"the token may not do this ({said or 'forbidden'})"
+    return f"the service says: {said}" if said else str(error)
 
 
 def run(
