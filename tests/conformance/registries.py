@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import pytest
 from attrs import frozen
 
-__all__ = ["Peer", "absent", "curl_peer", "node_peer", "python_peer"]
+__all__ = ["Peer", "absent", "curl_peer", "iobeam_peer", "node_peer", "python_peer"]
 
 HERE = Path(__file__).parent / "peers"
 CACHE = Path(__file__).parent.parent.parent / ".venv-peers"
@@ -31,6 +31,8 @@ RUN_SECONDS = 60.0
 OLD_SETUPTOOLS = ("setuptools<58", "wheel")
 PYTHON_PEERS = ("python-eeml==4.1.0", "websockets==17.4", "xively-python==0.1.0rc1")
 NODE_PEERS = ("cosm@0.1.0",)
+# Newer releases of PyJWT refuse tokens whose "kid" is a number, as the service's were.
+IOBEAM_PEERS = ("iobeam==0.11.0", "pyjwt<2.12")
 
 
 @frozen
@@ -66,17 +68,13 @@ class Peer:
 
 def python_peer() -> Peer:
     """Python with `PYTHON_PEERS`."""
-    home = CACHE / "python"
-    python = str(home / "bin" / "python")
+    return Peer(_python_with("python", OLD_SETUPTOOLS, ("--no-build-isolation", *PYTHON_PEERS)), {})
 
-    def install() -> None:
-        _must(sys.executable, "-m", "venv", str(home))
-        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1")
-        _must(*pip, *OLD_SETUPTOOLS)
-        _must(*pip, "--no-build-isolation", *PYTHON_PEERS)
 
-    _installed(home, (*OLD_SETUPTOOLS, *PYTHON_PEERS), install)
-    return Peer((python, "-W", "ignore"), {})
+def iobeam_peer() -> Peer:
+    """Python with iobeam's own client; an environment of its own, because it brings an old ``enum`` along."""
+    # What requests finds in the environment about proxies would hold for this machine's own address too.
+    return Peer(_python_with("iobeam", IOBEAM_PEERS), {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"})
 
 
 def node_peer() -> Peer:
@@ -97,6 +95,21 @@ def node_peer() -> Peer:
 def curl_peer() -> Peer:
     """The ``curl`` of this machine."""
     return Peer((_program("curl"), "--silent", "--show-error", "--max-time", "20"), {})
+
+
+def _python_with(name: str, *steps: Sequence[str]) -> Sequence[str]:
+    """The command of a Python that has what these steps of ``pip install`` bring."""
+    home = CACHE / name
+    python = str(home / "bin" / "python")
+
+    def install() -> None:
+        _must(sys.executable, "-m", "venv", str(home))
+        for step in steps:
+            pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1")
+            _must(*pip, *step)
+
+    _installed(home, [word for step in steps for word in step], install)
+    return (python, "-W", "ignore")
 
 
 def _program(name: str) -> str:
