@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.conformance.page.hub import ask, enter, feed_with, put, waves
 from tests.support.program import StartedHub
 
-VIEWS = ("", "map", "keys", "triggers", "projects", "accounts", "relay")
+VIEWS = ("", "map", "keys", "triggers", "projects", "products", "accounts", "relay")
 
 NAMELESS = """() => [...document.querySelectorAll("input, select, button, a, [role=img], summary")]
     .filter((one) => one.offsetParent !== null)

@@ -9,6 +9,8 @@ import { forgetLogin } from "./iobeam.js";
 import { listKeys } from "./keys.js";
 import * as live from "./live.js";
 import { mapOfFeeds } from "./map.js";
+import { showProduct } from "./product.js";
+import { listProducts } from "./products.js";
 import { showProject } from "./project.js";
 import { listProjects } from "./projects.js";
 import { showRelay } from "./relay.js";
@@ -25,6 +27,8 @@ const ROUTES = [
   [/^\/triggers$/, (match, parameters) => listTriggers(parameters)],
   [/^\/projects$/, () => listProjects()],
   [/^\/projects\/(\d{1,18})$/, (match) => showProject(match[1])],
+  [/^\/products$/, () => listProducts()],
+  [/^\/products\/([\w-]{1,64})$/, (match, parameters) => showProduct(match[1], parameters)],
   [/^\/accounts$/, () => listAccounts()],
   [/^\/relay$/, (match, parameters) => showRelay(parameters)],
 ];
@@ -75,7 +79,7 @@ async function go() {
   links();
   for (const link of document.querySelectorAll("nav a")) {
     const own = link.getAttribute("href").slice(1);
-    if (own === path || (own === "/projects" && path.startsWith("/projects/"))) link.setAttribute("aria-current", "page");
+    if (own === path || (own !== "/" && path.startsWith(`${own}/`))) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -68,6 +68,7 @@ export class Chart {
     this.extremes = null;
     this.interval = 0;
     this.asked = 0;
+    this.due = null;
     this.visible = false;
     this.stale = true;
     this.resized = new ResizeObserver(() => this.plot?.setSize(this.size()));
@@ -78,6 +79,7 @@ export class Chart {
 
   close() {
     this.asked = -1;
+    cancelAnimationFrame(this.due);
     open.delete(this);
     this.resized.disconnect();
     unwatch(this.box);
@@ -129,7 +131,7 @@ export class Chart {
     }
     const [start] = this.time.range();
     while (this.points.length > KEPT_POINTS || (this.points.length && this.points[0][0] < start)) this.points.shift();
-    if (this.visible) this.draw();
+    if (this.visible) this.due ??= requestAnimationFrame(() => this.draw()); // however many come
   }
 
   // Time goes on while nothing is written.
@@ -146,6 +148,8 @@ export class Chart {
   }
 
   draw() {
+    cancelAnimationFrame(this.due);
+    this.due = null;
     const window = this.time.range();
     this.shown = window[1];
     const kept = this.points.filter(([, y]) => Number.isFinite(y));
