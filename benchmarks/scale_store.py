@@ -76,7 +76,7 @@ def make(folder: Path, feeds: int) -> Made:
     create_account(connection, OWNER, KeyRecord(digest_of(KEY), OWNER, key))
     for number in range(1, feeds + 4):
         at = now - MADE_BEFORE + timedelta(seconds=number)
-        create_feed(connection, OWNER, _feed(number), at, lambda feed_id: False)
+        create_feed(connection, OWNER, _feed(number), at, lambda feed_id: False, most=feeds + 3)
     connection.execute(
         "UPDATE feeds SET updated = updated + :later WHERE feed % :live = 0",
         {"later": int(MADE_BEFORE.total_seconds() * 1_000_000) - feeds * 1_000_000, "live": LIVE},
