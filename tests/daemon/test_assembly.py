@@ -27,6 +27,8 @@ from txbridge.host import CAPABILITIES
 from txbridge.joule.errors import UnknownNode
 from txbridge.model.samples import Batch, SampleBlock
 from txbridge.model.structures import Environment
+from txbridge.net.http import HttpCarrier
+from txbridge.net.operation import Operation
 from txbridge.net.reactor import resolve_reactor
 
 
@@ -103,6 +105,19 @@ async def test_a_write_over_http_reaches_a_subscriber_over_the_websocket(tmp_pat
         updates.close()
         await socket.disconnect()
     assert (update.datastream_id, update.datapoints[0].value) == ("temp", "21.50")
+
+
+async def test_a_hub_speaks_iobeam_to_the_owners_key(tmp_path):
+    async with hub_here(tmp_path / "data") as hub:
+        key = {"authorization": f"Bearer {hub.config.api_key}"}
+        carrier = HttpCarrier(f"{hub.config.url.removesuffix('/v2')}/v1/", reactor=hub.reactor)
+        body = b'{"project_name":"Greenhouse","project_id":7}'
+        await carrier.run(Operation("make", "POST", ("projects",), bool, headers=key, body=body))
+        listed = await carrier.run(
+            Operation("list", "GET", ("projects",), lambda answer: answer, headers=key)
+        )
+        await carrier.close()
+    assert [project["project_id"] for project in json.loads(listed.body)["projects"]] == [7]
 
 
 async def test_the_socket_api_over_tcp_tells_the_port_for_http_that_the_system_picked(tmp_path):
