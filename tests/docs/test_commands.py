@@ -31,9 +31,8 @@ def test_the_pages_show_commands() -> None:
 )
 def test_a_command_of_the_documentation_is_known(command: str) -> None:
     words = shlex.split(command, comments=True)
-    for redirection in {"<", ">"} & set(words):
-        words = words[: words.index(redirection)]
-    arguments = parser().parse_args(words[1:])
+    end = min((words.index(one) for one in ("|", "<", ">") if one in words), default=len(words))
+    arguments = parser().parse_args(words[1:end])
     assert callable(arguments.command)
 
 
