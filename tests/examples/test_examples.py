@@ -79,6 +79,19 @@ def test_a_meter_is_uploaded(hub: StartedHub, feed: str) -> None:
     assert "energy\t2150\t" in stored
 
 
+def test_a_device_of_iobeam_sends_and_reads_back(hub: StartedHub) -> None:
+    project = run_program("hub", "project", "create", "Pumps", environ=hub.environ).out.strip()
+    token = run_program("hub", "token", "create", project, environ=hub.environ).out.strip()
+    environ = {**hub.environ, "TXBRIDGE_IOBEAM_TOKEN": token}
+    for _ in range(2):  # the second time the device is registered already
+        told = run_python(EXAMPLES / "iobeam_send.py", project, "pump-3", environ=environ)
+        values = [(name, value) for name, _, value in (line.split("\t") for line in told.splitlines())]
+        assert values[:2] == [("flow", "5.5"), ("flow", "6.5")]
+        assert values[-1] == ("rpm", "900")
+    with pytest.raises(AssertionError, match="cannot send: "):
+        run_python(EXAMPLES / "iobeam_send.py", "999", environ=environ)
+
+
 @pytest.mark.parametrize("unreachable", [False, True])
 def test_a_refusal_is_told_in_one_line(hub: StartedHub, unreachable: bool) -> None:
     wrong = {"TXBRIDGE_URL": "http://127.0.0.1:1"} if unreachable else {"TXBRIDGE_API_KEY": "wrong"}

@@ -3,7 +3,7 @@
 The service had a web page for them and no API.  Every verb wants a user's token, which is a key of the hub's
 account: they are for whoever runs the hub, and for no device.
 
-Source: our own; ``docs/reference/http-api.rst``, "iobeam".
+Source: our own; ``docs/reference/iobeam-api.rst``.
 """
 
 from __future__ import annotations
