@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.iobeam_service import make_token
 from tests.support.relay import ScriptedLedger
 from txbridge.daemon.relay_assembly import make_route, open_ledger, plan_ways, routes_problems
 from txbridge.daemon.relay_config import read_relay_config
@@ -15,6 +16,7 @@ from txbridge.relay.roles import Durability
 from txbridge.relay.worker import WorkerThread
 
 KEY = 'key.env = "KEY"'
+DEVICE = 'url = "http://127.0.0.1:9", project = 7, device = "pump-3", token.env = "TOKEN"'
 NODE = f'url = "http://127.0.0.1:9", {KEY}'
 SOURCES = {
     "host": "from.host = { every = '1s' }",
@@ -22,11 +24,14 @@ SOURCES = {
     "cosm": f"from.cosm = {{ feed = 1, {KEY}, since = 'beginning', late = '1h' }}",
     "numbers": f"from.cosm = {{ feed = 1, {KEY}, numbers = true }}",
     "joule": f"from.joule = {{ {NODE}, streams = ['/a/b'], since = 2026-01-01T00:00:00Z }}",
+    "iobeam": f"from.iobeam = {{ {DEVICE}, every = '1s', since = 'beginning' }}",
+    "counts": f"from.iobeam = {{ {DEVICE}, numbers = true }}",
     "silent": f"from.joule = {{ {NODE}, streams = {{ '/a/b' = 'x' }}, notes = false }}",
 }
 SINKS = {
     "cosm": f"to.far.cosm = {{ feed = 1, {KEY} }}",
     "joule": f"to.far.joule = {{ {NODE}, keep = '1w' }}",
+    "iobeam": f"to.far.iobeam = {{ {DEVICE} }}",
 }
 # What each way loses; the other conversions are no losses.
 LOSSES = {
@@ -44,6 +49,20 @@ LOSSES = {
         "annotations and events dropped",
     },
     ("joule", "joule"): set(),
+    ("host", "iobeam"): {"time ns -> us", "breaks dropped", "descriptions dropped"},
+    ("lines", "iobeam"): set(),
+    ("cosm", "iobeam"): {"gaps dropped", "descriptions dropped"},
+    ("joule", "iobeam"): {
+        "breaks dropped",
+        "gaps dropped",
+        "descriptions dropped",
+        "not-a-number dropped",
+        "annotations and events dropped",
+    },
+    ("iobeam", "iobeam"): set(),
+    ("iobeam", "cosm"): set(),
+    ("iobeam", "joule"): {"text dropped"},
+    ("counts", "joule"): set(),
     ("silent", "cosm"): {"breaks dropped", "gaps dropped", "not-a-number dropped"},
 }
 
@@ -90,7 +109,7 @@ async def test_each_kind_of_route_can_be_made_runs_and_lets_go_of_everything(
         reactor,
         made,
         directory=tmp_path / "r",
-        secrets=read_secrets(made.secrets, {"KEY": "k"}),
+        secrets=read_secrets(made.secrets, {"KEY": "k", "TOKEN": make_token()}),
         ledger=ScriptedLedger(),
         worker=worker,
         pace_of=lambda one: Pace(PaceLimits(), reactor),
@@ -125,6 +144,25 @@ async def test_a_route_that_cannot_be_made_leaves_nothing_open(tmp_path, monkeyp
     await worker.close()
 
 
+async def test_a_token_that_is_none_is_told_without_repeating_it(tmp_path):
+    made = route("lines", "iobeam", tmp_path)
+    reactor = resolve_reactor()
+    worker = WorkerThread(reactor, "letters")
+    with pytest.raises(ConfigError, match="the env 'TOKEN': is no project token") as caught:
+        await make_route(
+            reactor,
+            made,
+            directory=tmp_path / "r",
+            secrets=read_secrets(made.secrets, {"TOKEN": "opensesame"}),
+            ledger=ScriptedLedger(),
+            worker=worker,
+            pace_of=lambda one: Pace(PaceLimits(), reactor),
+            stop_deadline=1.0,
+        )
+    assert "opensesame" not in str(caught.value)
+    await worker.close()
+
+
 async def test_an_outbox_is_let_go_of_when_the_route_cannot_be_made_after_all(tmp_path):
     made = route("host", "cosm", tmp_path)  # which accepts no loss, so it is refused when the outbox is open
     reactor = resolve_reactor()
@@ -135,7 +173,7 @@ async def test_an_outbox_is_let_go_of_when_the_route_cannot_be_made_after_all(tm
                 reactor,
                 made,
                 directory=tmp_path / "r",
-                secrets=read_secrets(made.secrets, {"KEY": "k"}),
+                secrets=read_secrets(made.secrets, {"KEY": "k", "TOKEN": make_token()}),
                 ledger=ScriptedLedger(),
                 worker=worker,
                 pace_of=lambda one: Pace(PaceLimits(), reactor),

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tests.support.iobeam_service import make_token
 from tests.support.program import bare_environ as bare
 from tests.support.program import captured, hub_here, run_program
 from txbridge.daemon.relay_check import check
@@ -142,6 +143,17 @@ async def test_each_destination_is_asked_whether_it_takes_the_key(tmp_path):
         )
         assert (await checked.run(network=True)).status == MISCONFIGURED
         assert "'txbridge feeds create' makes one" in checked.out
+
+
+async def test_a_service_of_iobeam_is_asked_whether_it_takes_the_token(tmp_path):
+    device = '{{ url = "{url}", project = 7, device = "p", token.file = "hub.key" }}'
+    async with hub_here(tmp_path / "hub") as hub:
+        text = FROM_LINES + f"to.hub.iobeam = {device}\n"
+        checked = Checked(tmp_path, text, url=hub.config.url.removesuffix("/v2"), key=make_token())
+        assert (await checked.run(network=True)).status == MISCONFIGURED
+        assert "PROBLEM  routes.boiler.to.hub: device p of project 7 at http://" in checked.out
+        assert "401" in checked.out
+        assert "; it refuses the key" in checked.out
 
 
 async def test_nobody_is_asked_when_the_network_is_left_out(tmp_path):

@@ -10,6 +10,8 @@ from txbridge.daemon.relay_config import (
     CosmFrom,
     CosmTo,
     HostFrom,
+    IobeamFrom,
+    IobeamTo,
     JouleFrom,
     JouleTo,
     LinesFrom,
@@ -76,6 +78,10 @@ to.node.joule = { node = "other" }
 [routes.feed]
 from.cosm = { feed = 2, key.env = "KEY", since = 2026-11-21T00:00:00Z, numbers = true }
 to.node.joule = {}
+
+[routes.pump]
+from.iobeam = { project = 7, device = "pump-3", token.file = "pump.token", late = "1d" }
+to.copy.iobeam = { url = "https://hub.example", project = 8, device = "copy", token.env = "TOKEN" }
 """
 
 
@@ -129,6 +135,18 @@ def test_everything_can_be_said():
     feed = config.routes["feed"].source
     assert isinstance(feed, CosmFrom)
     assert feed.since == 1795219200_000000
+    pump = config.routes["pump"]
+    assert pump.source == IobeamFrom(
+        "http://127.0.0.1:8080",
+        7,
+        "pump-3",
+        Secret("file", "/etc/txbridge/pump.token"),
+        "now",
+        10.0,
+        86400.0,
+        False,
+    )
+    assert pump.destinations[0].end == IobeamTo("https://hub.example", 8, "copy", Secret("env", "TOKEN"))
     assert sensors.secrets == (Secret("env", "KEY"), Secret("credential", "joule"))
 
 
@@ -192,7 +210,7 @@ def test_all_problems_are_told_at_once_each_with_its_file_and_key():
         "relay.toml: routes.boiler.steps[2].rename: streams 'a' and 'b' would both be 'c'",
         "relay.toml: routes.attic.from.lines.listen: '9000' is no endpoint; for a port say tcp:9000",
         "relay.toml: routes.attic.to.hub.account: 'clud' is not in accounts; did you mean cloud?",
-        "relay.toml: routes.attic.to.both: it is exactly one of these: cosm, joule",
+        "relay.toml: routes.attic.to.both: it is exactly one of these: cosm, joule, iobeam",
         "relay.toml: routes.attic.to.node.joule.key: missing; there is a url",
         "relay.toml: routes.attic.to.node.joule.url: it is no address such as http://127.0.0.1:8088",
         "relay.toml: routes.attic.to.node.joule.folder: a path on a Joule node begins with a slash",
@@ -239,6 +257,22 @@ def test_all_problems_are_told_at_once_each_with_its_file_and_key():
         (
             "[routes.x]\nfrom.host = {}\nto.a.cosm = { url='http://u:p@h', feed=1, key.env='K' }",
             "no credentials",
+        ),
+        (
+            "[routes.x]\nfrom.iobeam = { project=0, device='d', token.env='T' }\nto.a.joule = {}",
+            "routes.x.from.iobeam.project: ",
+        ),
+        (
+            "[routes.x]\nfrom.host = {}\nto.a.iobeam = { project=7, device='a b', token.env='T' }",
+            "routes.x.to.a.iobeam.device: it must be letters, digits, '_', ':' and '-', not 'a b'",
+        ),
+        (
+            "[routes.x]\nfrom.host = {}\nto.a.iobeam = { url='hub', project=7, device='d', token.env='T' }",
+            "routes.x.to.a.iobeam.url: it is no address of a hub",
+        ),
+        (
+            "[routes.x]\nfrom.iobeam = { project=7, device='d', token.env='T', every='0s' }\nto.a.joule = {}",
+            "routes.x.from.iobeam.every: it is above 0s",
         ),
         ("a b", "relay.toml: this is not TOML"),
         ("[routes.x]\nfrom.host.every = '50ms'\nto.a.joule = {}", 'from.host.every: it is at least "100ms"'),

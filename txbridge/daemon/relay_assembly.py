@@ -30,17 +30,27 @@ from txbridge.daemon.relay_config import (
     CosmTo,
     DestinationConfig,
     End,
+    From,
     HostFrom,
+    IobeamFrom,
+    IobeamTo,
     JouleFrom,
     JouleTo,
     LinesFrom,
     RouteConfig,
+    To,
 )
 from txbridge.daemon.relay_state import LEDGER_FILE
 from txbridge.daemon.tables import Secret
 from txbridge.errors import ConfigError, PlanRefused
 from txbridge.host import HostSource
 from txbridge.host.adapter import CAPABILITIES as HOST_GIVES
+from txbridge.iobeam.adapter import NUMBERS as IOBEAM_NUMBERS
+from txbridge.iobeam.adapter import SINK_CAPABILITIES as IOBEAM_TAKES
+from txbridge.iobeam.adapter import SOURCE_CAPABILITIES as IOBEAM_GIVES
+from txbridge.iobeam.adapter import IobeamSink, IobeamSource
+from txbridge.iobeam.client import Client as IobeamClient
+from txbridge.iobeam.errors import InvalidArgument
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
 from txbridge.joule.adapter import SOURCE_CAPABILITIES as JOULE_GIVES
 from txbridge.joule.adapter import JouleSink, JouleSource, Order
@@ -120,7 +130,7 @@ def plan_ways(route: RouteConfig) -> tuple[PlannedWay, ...]:
         gives = step.gives(gives)
     ways: list[PlannedWay] = []
     for one in route.destinations:
-        takes = COSM_TAKES if isinstance(one.end, CosmTo) else JOULE_TAKES
+        takes = _takes(one.end)
         refused: tuple[str, ...] = ()
         try:
             plan = plan_route(gives, takes, RoutePolicy(one.accept))
@@ -285,7 +295,9 @@ async def open_ledger(reactor: Any, directory: Path) -> SqliteLedger:
     return await SqliteLedger.open(directory / LEDGER_FILE, reactor)
 
 
-def client_of_end(reactor: Any, end: End, secrets: Mapping[Secret, str]) -> Client | Node | None:
+def client_of_end(
+    reactor: Any, end: End, secrets: Mapping[Secret, str]
+) -> Client | Node | IobeamClient | None:
     """A client that can ask an end how it is; None for one that is on this machine.
 
     Raises:
@@ -295,22 +307,32 @@ def client_of_end(reactor: Any, end: End, secrets: Mapping[Secret, str]) -> Clie
         return Client(secrets[end.key], url=end.url, reactor=reactor)
     if isinstance(end, JouleTo | JouleFrom):
         return _node(reactor, end, secrets)
+    if isinstance(end, IobeamTo | IobeamFrom):
+        return _iobeam(reactor, end, secrets)
     return None
 
 
-def _gives(source: HostFrom | LinesFrom | CosmFrom | JouleFrom) -> Capabilities:
+def _takes(end: To) -> Capabilities:
+    if isinstance(end, CosmTo):
+        return COSM_TAKES
+    return IOBEAM_TAKES if isinstance(end, IobeamTo) else JOULE_TAKES
+
+
+def _gives(source: From) -> Capabilities:
     if isinstance(source, HostFrom):
         return HOST_GIVES
     if isinstance(source, LinesFrom):
         return NUMBERS_GIVES if source.numbers else LINES_GIVES
     if isinstance(source, CosmFrom):
         return evolve(COSM_GIVES, value_types=frozenset({ValueType.FLOAT})) if source.numbers else COSM_GIVES
+    if isinstance(source, IobeamFrom):
+        return IOBEAM_NUMBERS if source.numbers else IOBEAM_GIVES
     return evolve(JOULE_GIVES, notes=source.notes)
 
 
 def _source(
     reactor: Any,
-    source: HostFrom | LinesFrom | CosmFrom | JouleFrom,
+    source: From,
     secrets: Mapping[Secret, str],
     closings: list[Callable[[], Deferred[Any]]],
 ) -> Source:
@@ -330,6 +352,17 @@ def _source(
             since=begin,
             numbers=source.numbers,
             late=timedelta(seconds=source.late),
+        )
+    if isinstance(source, IobeamFrom):
+        device = _iobeam(reactor, source, secrets)
+        closings.append(device.close)
+        return IobeamSource(
+            device,
+            since=since,
+            every=source.every,
+            late=source.late,
+            numbers=source.numbers,
+            reactor=reactor,
         )
     node = _node(reactor, source, secrets)
     closings.append(node.close)
@@ -373,12 +406,16 @@ def _destination(
     sink: Sink
     end = config.end
     if end.key is not None and end.key not in secrets:
-        takes = COSM_TAKES if isinstance(end, CosmTo) else JOULE_TAKES
-        sink = _Keyless(f"its key is not there: the {end.key.kind} {end.key.name!r} gives none", takes)
+        reason = f"its key is not there: the {end.key.kind} {end.key.name!r} gives none"
+        sink = _Keyless(reason, _takes(end))
     elif isinstance(end, CosmTo):
         client = Client(secrets[end.key], url=end.url, reactor=reactor)
         closings.append(client.close)
         sink = CosmSink(client, feed_id=end.feed)
+    elif isinstance(end, IobeamTo):
+        device = _iobeam(reactor, end, secrets)
+        closings.append(device.close)
+        sink = IobeamSink(device)
     else:
         node = _node(reactor, end, secrets)
         closings.append(node.close)
@@ -398,6 +435,15 @@ def _destination(
         pace=pace,
         clock_rule=ClockRule(policy=ClockPolicy(config.clock_policy)),
     )
+
+
+def _iobeam(reactor: Any, end: IobeamFrom | IobeamTo, secrets: Mapping[Secret, str]) -> IobeamClient:
+    try:
+        return IobeamClient(
+            end.project, secrets[end.key], backend=end.url, device_id=end.device, reactor=reactor
+        )
+    except InvalidArgument as error:
+        raise ConfigError([f"the {end.key.kind} {end.key.name!r}: {error.reason}"]) from None
 
 
 def _node(reactor: Any, end: JouleFrom | JouleTo, secrets: Mapping[Secret, str]) -> Node:

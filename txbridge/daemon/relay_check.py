@@ -28,6 +28,8 @@ from txbridge.daemon.relay_config import (
     CosmTo,
     End,
     HostFrom,
+    IobeamFrom,
+    IobeamTo,
     JouleFrom,
     JouleTo,
     LinesFrom,
@@ -43,6 +45,7 @@ from txbridge.daemon.tables import Secret
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import Advice, AuthError, BridgeError, ConfigError, Forbidden, NotFound
 from txbridge.host.adapter import HostSource
+from txbridge.joule.client import Node
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
 from txbridge.relay.roles import Durability
@@ -276,7 +279,8 @@ async def _ask(
             )
             findings.ok(where, f"{end_words(end)} answers; its title is {feed.title!r}")
         else:
-            await with_deadline(reactor, client.info(), ANSWER_SECONDS, operation="ask the node")
+            asking: Deferred[Any] = client.info() if isinstance(client, Node) else client.device_timestamp()
+            await with_deadline(reactor, asking, ANSWER_SECONDS, operation="ask how it is")
             findings.ok(where, f"{end_words(end)} answers")
     except BridgeError as error:
         findings.problem(where, f"{end_words(end)}: {error}{_advice(error, end)}")
@@ -306,6 +310,8 @@ def end_words(end: End) -> str:
         return f"lines at {end.listen}"
     if isinstance(end, CosmFrom | CosmTo):
         return f"feed {end.feed} at {end.url}"
+    if isinstance(end, IobeamFrom | IobeamTo):
+        return f"device {end.device} of project {end.project} at {end.url}"
     where = end.url or end.node or "the default node"
     if isinstance(end, JouleTo):
         return f"{end.folder} at {where}"

@@ -45,6 +45,8 @@ from txbridge.daemon.tables import (
     one_of,
 )
 from txbridge.errors import ConfigError
+from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.structures import check_device_id
 from txbridge.model.instants import from_microseconds, shorten, to_microseconds
 from txbridge.relay.roles import Durability, OnFull
 from txbridge.relay.steps import Change, Decimate, Rename, Scale, Select, Step
@@ -58,6 +60,8 @@ __all__ = [
     "DestinationConfig",
     "End",
     "HostFrom",
+    "IobeamFrom",
+    "IobeamTo",
     "JouleFrom",
     "JouleTo",
     "LinesFrom",
@@ -204,10 +208,11 @@ OUTBOX = Section(
 
 DESTINATION = Section(
     "routes.NAME.to.NAME",
-    "Where the data goes: one of ``cosm`` and ``joule``, and how it is sent there.",
+    "Where the data goes: one of ``cosm``, ``joule`` and ``iobeam``, and how it is sent there.",
     (
         Key("cosm", TABLE, None, "A feed; see below."),
         Key("joule", TABLE, None, "A folder of a Joule node; see below."),
+        Key("iobeam", TABLE, None, "A device of an iobeam project; see below."),
         Key("accept", TEXTS, None, "The losses that are accepted on the way to this destination too."),
         Key("account", TEXT, None, "The name of one of ``accounts``, whose rates hold."),
         Key("deadline", DURATION, "60s", "How long one delivery may take."),
@@ -240,6 +245,12 @@ _JOULE = (
 _USUAL_KEY = (
     "Without a ``url`` it need not be given: then it is the key of the hub that this user runs on this "
     "machine with its usual settings."
+)
+
+_IOBEAM = (
+    Key("url", TEXT, DEFAULT_URL, "Where the service is: a hub, or another that speaks iobeam."),
+    Key("project", WHOLE, REQUIRED, "The number of the project."),
+    Key("device", TEXT, REQUIRED, "The id of the device."),
 )
 
 HOST_FROM = Section(
@@ -298,6 +309,24 @@ COSM_FROM = Section(
     ),
 )
 
+IOBEAM_FROM = Section(
+    "routes.NAME.from.iobeam",
+    "The series of a device of an iobeam project, which is asked for what is new again and again.",
+    (
+        *_IOBEAM,
+        Key("token", SECRET, REQUIRED, "A project token that may read."),
+        Key("since", SINCE, NOW, "Where a relay that was never run before begins."),
+        Key("every", DURATION, "10s", "How often it is asked."),
+        Key(
+            "late",
+            DURATION,
+            "1h",
+            "How much older than the newest point of the device a point may be that arrives late.",
+        ),
+        Key("numbers", BOOLEAN, False, "Values as numbers; what is none is left out, and in the ledger."),
+    ),
+)
+
 LINES_FROM = Section(
     "routes.NAME.from.lines",
     "Lines of text that devices and scripts send over a socket: ``DATASTREAM,TIMESTAMP,VALUE``, and each is "
@@ -333,6 +362,12 @@ JOULE_TO = Section(
         Key("keep", DURATION, None, "How long new streams keep their rows.  For ever unless it is given."),
         Key("decimate", BOOLEAN, True, "Whether new streams keep decimated copies, for plots."),
     ),
+)
+
+IOBEAM_TO = Section(
+    "routes.NAME.to.NAME.iobeam",
+    "A device of an iobeam project: each stream is one of its series.  It is registered if it is new.",
+    (*_IOBEAM, Key("token", SECRET, REQUIRED, "A project token that may write.")),
 )
 
 SELECT = Section(
@@ -396,9 +431,11 @@ SECTIONS = (
     LINES_FROM,
     COSM_FROM,
     JOULE_FROM,
+    IOBEAM_FROM,
     DESTINATION,
     COSM_TO,
     JOULE_TO,
+    IOBEAM_TO,
     OUTBOX,
     SELECT,
     RENAME,
@@ -408,8 +445,14 @@ SECTIONS = (
 )
 """Every table, in the order in which a person reads about them."""
 
-_SOURCES = {"host": HOST_FROM, "lines": LINES_FROM, "cosm": COSM_FROM, "joule": JOULE_FROM}
-_SINKS = {"cosm": COSM_TO, "joule": JOULE_TO}
+_SOURCES = {
+    "host": HOST_FROM,
+    "lines": LINES_FROM,
+    "cosm": COSM_FROM,
+    "joule": JOULE_FROM,
+    "iobeam": IOBEAM_FROM,
+}
+_SINKS = {"cosm": COSM_TO, "joule": JOULE_TO, "iobeam": IOBEAM_TO}
 _STEPS = {"select": SELECT, "rename": RENAME, "scale": SCALE, "change": CHANGE, "decimate": DECIMATE}
 
 
@@ -488,7 +531,42 @@ class JouleTo:
     decimate: bool
 
 
-End = HostFrom | LinesFrom | CosmFrom | JouleFrom | CosmTo | JouleTo
+@frozen
+class IobeamFrom:
+    """A device of an iobeam project as a source; the keys of ``from.iobeam``.
+
+    Attributes:
+        key: Where the token is.
+        since: ``"now"``, ``"beginning"`` or microseconds.
+    """
+
+    url: str
+    project: int
+    device: str
+    key: Secret
+    since: str | int
+    every: float
+    late: float
+    numbers: bool
+
+
+@frozen
+class IobeamTo:
+    """A device of an iobeam project as a destination; the keys of ``iobeam``.
+
+    Attributes:
+        key: Where the token is.
+    """
+
+    url: str
+    project: int
+    device: str
+    key: Secret
+
+
+From = HostFrom | LinesFrom | CosmFrom | JouleFrom | IobeamFrom
+To = CosmTo | JouleTo | IobeamTo
+End = From | To
 
 
 @frozen(kw_only=True)
@@ -496,7 +574,7 @@ class DestinationConfig:
     """A destination of a route; its keys, and its name."""
 
     name: str
-    end: CosmTo | JouleTo
+    end: To
     accept: frozenset[str]
     account: str | None
     deadline: float
@@ -523,7 +601,7 @@ class RouteConfig:
     """A route; its keys, and its name."""
 
     name: str
-    source: HostFrom | LinesFrom | CosmFrom | JouleFrom
+    source: From
     destinations: tuple[DestinationConfig, ...]
     streams: tuple[str, ...]
     steps: tuple[Step, ...]
@@ -718,6 +796,8 @@ class _Reader:
             return LinesFrom(**values)
         if kind == "cosm":
             return self._cosm(path, values, CosmFrom)
+        if kind == "iobeam":
+            return self._iobeam(path, values, IobeamFrom)
         return self._joule(path, values, JouleFrom)
 
     def _destination(self, path: str, name: str, table: dict[str, Any]) -> DestinationConfig | None:
@@ -734,7 +814,13 @@ class _Reader:
         if values is None or found is None:
             return None
         kind, where, of_end = found
-        end = self._cosm(where, of_end, CosmTo) if kind == "cosm" else self._joule(where, of_end, JouleTo)
+        end: To | None
+        if kind == "cosm":
+            end = self._cosm(where, of_end, CosmTo)
+        elif kind == "iobeam":
+            end = self._iobeam(where, of_end, IobeamTo)
+        else:
+            end = self._joule(where, of_end, JouleTo)
         if end is None:
             return None
         values = {key: value for key, value in values.items() if key not in _SINKS}
@@ -809,6 +895,21 @@ class _Reader:
             self.tables.problem(f"{path}.url", problem.removeprefix("url: "))
         values["key"] = self._secret(values["key"])
         return None if problems else make(**values)
+
+    def _iobeam(self, path: str, values: dict[str, Any], make: Callable[..., Any]) -> Any:
+        before = len(self.tables.problems)
+        problems: list[str] = []
+        api_base("url", values["url"], problems)  # the client adds the API's path
+        for problem in problems:
+            self.tables.problem(f"{path}.url", problem.removeprefix("url: "))
+        try:
+            check_device_id(values["device"])
+        except InvalidArgument as error:
+            self.tables.problem(f"{path}.device", f"it {error.reason}")
+        if values.get("every") == 0:
+            self.tables.problem(f"{path}.every", "it is above 0s")
+        values["key"] = self._secret(values.pop("token"))
+        return make(**values) if len(self.tables.problems) == before else None
 
     def _joule(self, path: str, values: dict[str, Any], make: Callable[..., Any]) -> Any:
         before = len(self.tables.problems)

@@ -39,7 +39,7 @@ from txbridge.net.reactor import resolve_reactor
 from txbridge.relay.ends import last_of_each, read_instants, search_refused, unexplained
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
-__all__ = ["BEGINNING", "SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "IobeamSink", "IobeamSource"]
+__all__ = ["BEGINNING", "NUMBERS", "SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "IobeamSink", "IobeamSource"]
 
 MICROSECOND = 1000  # nanoseconds
 MILLISECOND = 1000  # microseconds
@@ -59,6 +59,9 @@ SINK_CAPABILITIES = Capabilities(
 )
 
 SOURCE_CAPABILITIES = Capabilities(time_resolution_ns=MICROSECOND, not_numbers=False, acknowledges=False)
+
+NUMBERS = evolve(SOURCE_CAPABILITIES, value_types=frozenset({ValueType.FLOAT}), gaps=True)
+"""Those of a source that gives numbers alone."""
 
 
 # ---------------------------------------------------------------------------------------------- sink
@@ -256,9 +259,7 @@ class IobeamSource:
     @property
     def capabilities(self) -> Capabilities:
         """What may come."""
-        if not self._numbers:
-            return SOURCE_CAPABILITIES
-        return evolve(SOURCE_CAPABILITIES, value_types=frozenset({ValueType.FLOAT}), gaps=True)
+        return NUMBERS if self._numbers else SOURCE_CAPABILITIES
 
     @deferred
     async def open(self, selection: Selection, after: Cursor | None) -> Subscription:
