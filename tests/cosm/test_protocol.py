@@ -337,6 +337,30 @@ def test_a_message_that_does_not_end_is_late(piece):
     assert core.next_deadline() is None
 
 
+def test_a_client_that_is_not_read_is_not_late():
+    core = PawsServerConnection(now=no_time, limits=PawsLimits(max_requests=2))
+    core.knows()
+    core.receive_data(b'{"method":"get","resource":"/a"}' * 2 + b'{"method":')
+    assert not core.wants_data
+    assert core.handle_deadline(60) == []
+    place = core.begin()
+    core.answer(place, b"{}")
+    core.data_to_send()
+    assert core.wants_data
+    assert core.handle_deadline(119) == []
+    assert core.handle_deadline(120) == [Late("the message took longer than 60 seconds")]
+
+
+def test_a_client_whose_first_request_is_not_answered_is_no_stranger_yet():
+    core = PawsServerConnection(now=no_time)
+    core.receive_data(b'{"method":"get","resource":"/a"}')
+    place = core.begin()
+    assert core.handle_deadline(300) == []
+    core.answer(place, b"{}")
+    assert core.handle_deadline(599) == []
+    assert core.handle_deadline(600) == [Late("no request has succeeded in 300 seconds")]
+
+
 def test_a_message_that_ends_is_not_late_and_the_next_has_its_own_time():
     now = 100.0
     core = PawsServerConnection(now=lambda: now)

@@ -357,6 +357,18 @@ def test_a_message_that_does_not_end_is_closed_on(frame):
     assert server.transport.disconnected
 
 
+def test_a_peer_that_is_not_read_is_not_late_with_its_message():
+    server = Upgraded(options=WebSocketOptions(message_within=30))
+    server.transport.protocol.dataReceived(b"\x81\x85\x00\x00\x00\x00ab")
+    server.owner.link.pause()
+    server.clock.advance(30)
+    server.owner.link.resume()
+    server.clock.advance(29)
+    assert b"took too long" not in b"".join(server.writes)
+    server.clock.advance(1)
+    assert b"took too long" in b"".join(server.writes)
+
+
 def test_what_is_not_complete_is_counted_and_cut_off_when_it_is_too_much():
     budget = Budget(100_000)
     servers = [Upgraded(held=budget) for _ in range(2)]

@@ -457,8 +457,14 @@ class PawsServerConnection:
                 self._moved = False
                 self._stall_at = now + limits.stall_after
         if self._message_at is not None and now >= self._message_at:
+            if not self.wants_data:  # it is we who do not read
+                self._message_at = now + limits.message_seconds
+                return []
             return self._late(f"the message took longer than {limits.message_seconds:g} seconds")
         if self._stranger_at is not None and now >= self._stranger_at:
+            if self._request_bytes:  # it is we who have not answered
+                self._stranger_at = now + limits.stranger_seconds
+                return []
             return self._late(f"no request has succeeded in {limits.stranger_seconds:g} seconds")
         return []
 

@@ -374,7 +374,9 @@ class WebSocketLink:
         if self._close_at is not None and now >= self._close_at:
             self.abort()
             return
-        if self._message_at is not None and now >= self._message_at:
+        if self._message_at is not None and now >= self._message_at and not self._is_reading:
+            self._message_at = now + (self._options.message_within or 0.0)
+        elif self._message_at is not None and now >= self._message_at:
             self._message_at = None
             self._protocol.sendCloseFrame(code=_POLICY, reasonUtf8=b"the message took too long")
         if now >= self._ping_at:
