@@ -13,13 +13,14 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from benchmarks import codecs, fanout, history, joule, joule_relay, outbox, requests, scale
+from benchmarks import codecs, fanout, history, joule, joule_relay, outbox, requests, scale, scale_store
 from benchmarks.__main__ import BY_NAME, SUBJECTS, main
 from benchmarks.codecs import feed_of
 from benchmarks.harness import FULL, QUICK, TINY, Contender, Group, Sample, repeated, show
+from txbridge.hub.sqlite_reads import read_feed, read_history
 from txbridge.hub.sqlite_schema import connect_for_writing
 from txbridge.hub.sqlite_writes import create_account, create_feed
-from txbridge.hub.store import KeyRecord
+from txbridge.hub.store import HistoryQuery, KeyRecord
 from txbridge.model.accounts import Key
 from txbridge.model.instants import from_microseconds
 from txbridge.model.structures import Datapoint, Datastream, Environment
@@ -50,6 +51,28 @@ def test_the_servers_and_clients_are_measured_beside_aiohttp_when_it_is_there() 
     groups = requests.run(TINY, lambda what: None)
     expected = 3 if find_spec("aiohttp") is not None else 2
     assert [len(group.results) for group in groups] == [expected] * 3
+
+
+def test_a_store_of_the_scale_is_as_deep_as_it_says_and_as_the_writer_would_have_left_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "base").mkdir()
+    made = scale_store.make(tmp_path / "base", 20)
+    points = scale_store.deepen(tmp_path / "base", tmp_path / "deep", made, 3)
+    connection = connect_for_writing(tmp_path / "deep" / scale_store.FILE)
+    everything = HistoryQuery(from_microseconds(0), made.end, limit=10**6)
+    counts = []
+    for feed_id in range(1, made.dense + 1):
+        streams = read_feed(connection, feed_id).environment.datastreams
+        histories = read_history(connection, feed_id, list(streams), everything)
+        for stream, found in zip(streams.values(), histories, strict=True):
+            last = found.datapoints[-1] if found.datapoints else Datapoint()
+            assert (stream.at, stream.current_value) == (last.at, last.value)
+            counts.append(len(found.datapoints))
+    connection.close()
+    dense = int(31 * 86400 / (1_000_000 / 60))
+    assert counts == [3] * 200 + [6] * 10 + [60] + [0] * 9 + [dense] + [0] * 9
+    assert points == sum(counts)
 
 
 def test_a_ratio_is_of_one_round_and_not_of_the_medians() -> None:
