@@ -38,7 +38,7 @@ MADE_BEFORE = timedelta(days=60)
 _HISTORY = """
     WITH RECURSIVE ticks (back) AS (SELECT :count - 1 UNION ALL SELECT back - 1 FROM ticks WHERE back > 0)
     INSERT INTO points (stream, at, value)
-    SELECT stream, :end - back * :step, format('%.1f', 15 + (stream * 7 + back * 13) % 100 / 10.0)
+    SELECT stream, :end - back * :step, printf('%.1f', 15 + (stream * 7 + back * 13) % 100 / 10.0)
     FROM datastreams, ticks WHERE stream BETWEEN :first AND :last ORDER BY stream, back DESC
 """
 _CURRENT = """
