@@ -29,6 +29,13 @@ export function show(...children) {
   return view;
 }
 
+// Marks what has just changed.  An animation of a script needs no layout to begin anew, as one of a style does.
+export function flashed(element) {
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  element.getAnimations().forEach((one) => one.cancel());
+  element.animate([{ background: "var(--mark)" }, { background: "transparent" }], { duration: 1200, easing: "ease-out" });
+}
+
 export function toast(words, fine = false) {
   const box = h("div", { className: fine ? "toast fine" : "toast" }, words);
   document.getElementById(fine ? "news" : "toasts").append(box);

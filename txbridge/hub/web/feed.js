@@ -11,6 +11,7 @@ import { TimeBar } from "./timebar.js";
 import { creatorOf, mayChange, whoAmI } from "./who.js";
 import { count } from "./words.js";
 
+const SHOWN_EVERY = 100; // milliseconds
 const MANY = 8; // datastreams from which on there is a search
 
 export async function showFeed(number, parameters) {
@@ -18,9 +19,13 @@ export async function showFeed(number, parameters) {
   const me = whoAmI();
   let mine = true;
   let feed = null;
-  const early = [];
+  const early = []; // writes that are not shown yet
+  let due = null;
   const listening = listen(number, {
-    take: (body) => (feed === null ? early.push(body) : take(body)),
+    take: (body) => {
+      early.push(body);
+      if (feed !== null) soon();
+    },
     back: () => feed !== null && again(),
     gone: () => {
       toast("This feed was deleted.", true);
@@ -38,6 +43,7 @@ export async function showFeed(number, parameters) {
   const search = h("div", { className: "filter" }, field("Find a datastream", filter));
   const leave = () => {
     listening.stop();
+    clearTimeout(due);
     panels.forEach((panel) => panel.close());
   };
 
@@ -46,15 +52,22 @@ export async function showFeed(number, parameters) {
     panels.forEach(({ element }, id) => (element.hidden = !id.toLowerCase().includes(wanted)));
   }
 
+  // A feed that is written a hundred times a second is shown ten times.
+  function soon() {
+    due ??= setTimeout(() => {
+      due = null;
+      const bodies = early.splice(0);
+      for (const body of bodies) for (const { id, datapoints } of body.datastreams ?? []) if (datapoints?.length) panels.get(id)?.chart.add(datapoints);
+      if (!(bodies.at(-1).updated < feed.updated)) take(bodies.at(-1)); // it was read after that
+    }, SHOWN_EVERY);
+  }
+
   function take(body) {
     feed = { ...feed, ...body };
     for (const stream of body.datastreams ?? []) {
       const known = panels.get(stream.id);
       if (known === undefined) add(stream);
-      else {
-        known.tell(stream);
-        if (stream.datapoints?.length) known.chart.add(stream.datapoints);
-      }
+      else known.tell(stream);
     }
     for (const [id, panel] of panels) {
       if ((body.datastreams ?? []).some((stream) => stream.id === id)) continue;
@@ -102,7 +115,7 @@ export async function showFeed(number, parameters) {
     throw error;
   }
   take(feed);
-  early.forEach(take);
+  if (early.length) soon();
   const changes = mine && [h("details", { className: "panel", open: panels.size === 0 }, h("summary", {}, "New datastream"), newStreamForm(number)),
     lazyDetails("Settings of the feed", () => feedSettings(feed, again), { className: "panel" }),
     lazyDetails("For a device", () => [h("p", {}, "Values of several datastreams at once; what is not there yet is made:"), command("PUT", `/feeds/${number}.json`, { datastreams: [{ id: "temperature", current_value: "21.5" }, { id: "humidity", current_value: "48" }] }),

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { badges, tagLinks } from "./badges.js";
-import { clock, field, form, h, select, show } from "./dom.js";
+import { clock, field, flashed, form, h, select, show } from "./dom.js";
 import { newFeedForm } from "./feed_forms.js";
 import { firstSteps } from "./first.js";
 import { listen } from "./live.js";
@@ -36,8 +36,9 @@ function card(feed) {
     status.replaceChildren(...badges(next), clock(next.updated), ...tagLinks(next.tags));
     const texts = streams.slice(0, SHOWN).map((stream) => stream.current_value ?? "–");
     values.replaceChildren(...streams.slice(0, SHOWN).map((stream, index) => {
-      const flash = shown[index] !== undefined && shown[index] !== texts[index];
-      return h("tr", { className: flash ? "flash" : "" }, h("th", { scope: "row" }, stream.id), h("td", {}, sparks.of(stream.id)), h("td", {}, h("b", {}, number(texts[index])), ` ${unitOf(stream)}`));
+      const line = h("tr", {}, h("th", { scope: "row" }, stream.id), h("td", {}, sparks.of(stream.id)), h("td", {}, h("b", {}, number(texts[index])), ` ${unitOf(stream)}`));
+      if (shown[index] !== undefined && shown[index] !== texts[index]) flashed(line);
+      return line;
     }));
     for (const stream of streams.slice(0, SHOWN)) if (stream.datapoints?.length) sparks.add(stream.id, stream.datapoints);
     shown = texts;

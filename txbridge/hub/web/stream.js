@@ -4,13 +4,14 @@ import { download, get, post, put, remove } from "./api.js";
 import { Chart } from "./charts.js";
 import { command } from "./copy.js";
 import { sure } from "./dialog.js";
-import { button, clock, field, form, h, lazyDetails, toast } from "./dom.js";
+import { button, clock, field, flashed, form, h, lazyDetails, toast } from "./dom.js";
 import { number, unitOf } from "./words.js";
 
 const LARGE = 14; // characters of a value that fit into the large letters
 
 export function streamPanel(feed, stream, time, mine) {
   let known = stream;
+  let shown = null;
   const path = `/feeds/${feed}/datastreams/${encodeURIComponent(stream.id)}`;
   const chart = new Chart(`${path}.json`, stream.id, unitOf(stream), time, () => known.at);
   const value = h("div", { className: "value", "data-stream": stream.id });
@@ -22,6 +23,9 @@ export function streamPanel(feed, stream, time, mine) {
     h("div", { className: "row" }, h("h2", {}, stream.id), tags, at), h("div", { className: "row" }, value, extremes), chart.element, more);
 
   function tell(next) {
+    const print = JSON.stringify({ ...next, datapoints: undefined });
+    if (print === shown) return;
+    shown = print;
     const flash = known !== next && next.current_value !== undefined && next.at !== known.at;
     known = next;
     chart.unit = unitOf(next);
@@ -30,11 +34,7 @@ export function streamPanel(feed, stream, time, mine) {
     value.title = text ?? "";
     value.classList.toggle("long", String(text ?? "").length > LARGE);
     value.replaceChildren(text === undefined ? "–" : number(text), " ", h("small", { title: next.unit?.label ?? "" }, unitOf(next)));
-    if (flash) {
-      value.classList.remove("flash");
-      void value.offsetWidth; // the animation begins anew
-      value.classList.add("flash");
-    }
+    if (flash) flashed(value);
     at.replaceChildren(clock(next.at, "nothing yet"));
     const some = next.min_value !== undefined && next.max_value !== undefined;
     extremes.textContent = some ? `ever between ${number(next.min_value)} and ${number(next.max_value)}` : "";
