@@ -29,7 +29,14 @@ from twisted.python.failure import Failure
 
 from txbridge.errors import Closed, StoreError
 from txbridge.hub.auth import Accounts, digest_of
-from txbridge.hub.projects import MAX_PROJECTS, MAX_TOKENS, DeviceRecord, NameTaken, Projects, TokenRecord
+from txbridge.hub.projects import (
+    MAX_PROJECTS,
+    MAX_TOKENS,
+    DeviceRecord,
+    NameTaken,
+    Projects,
+    TokenRecord,
+)
 from txbridge.hub.rates import RateLimiter
 from txbridge.hub.store import MAX_DATASTREAMS, AccountFull, FeedRecord, Full, Missing, Store, Taken
 from txbridge.hub.telling import Telling
@@ -73,7 +80,7 @@ METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type"
 MAX_SERIES = 10_000  # of one export; each costs a look into the storage
 EXPORTS_AT_ONCE = 4  # each may hold some ten megabytes while it is gathered
-PAGE = 2000  # points; a few milliseconds of work between two turns of the reactor
+PAGE = 1000  # points; at most some milliseconds of work between two turns of the reactor
 
 UNAVAILABLE = Refusal(
     503, "the storage is not available at the moment, please try again later", headers=(("Retry-After", "5"),)
