@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import socket
+import textwrap
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from attrs import frozen
 from tests.conformance.registries import iobeam_peer
 from tests.support.program import StartedHub, program, started_hub
 
+HOWTO = Path(__file__).parent.parent.parent / "docs" / "howto" / "iobeam.rst"
 T0 = 1_450_000_000_000  # milliseconds
 UNKNOWN = "eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOjEsInBpZCI6MSwiZXhwIjoyMDAwMDAwMDAwLCJwbXMiOjd9.c2lnbmF0dXJl"
 ENDED = "eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOjEsInBpZCI6MSwiZXhwIjoxNDUwMDAwMDAwLCJwbXMiOjd9.c2lnbmF0dXJl"
@@ -279,6 +282,29 @@ def test_the_readmes_example_is_seen_live_and_on_cosm(
     assert second["device"] == first["device"]
     streams = {one["id"]: one["current_value"] for one in project.feed(first["device"])["datastreams"]}
     assert streams == {"temperature": "21.5", "humidity": "40"}
+
+
+def test_the_program_of_the_howto_sends_and_queries(
+    project: Project, hub: StartedHub, tmp_path: Path
+) -> None:
+    (block,) = re.findall(
+        r"^\.\. code-block:: python3\n\n((?:    .*\n|\n)+)", HOWTO.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    saved = tmp_path / "waterworks.token"
+    saved.write_text(project.token() + "\n")
+    own = {
+        "PROJECT_ID = 1\n": f"PROJECT_ID = {project.number}\n",
+        "http://127.0.0.1:8080/v1/": project.base,
+        '"waterworks.token"': repr(str(saved)),
+    }
+    text = textwrap.dedent(block)
+    for shown, meant in own.items():
+        assert shown in text
+        text = text.replace(shown, meant)
+    script = tmp_path / "howto.py"
+    script.write_text(text)
+    told = ast.literal_eval(iobeam_peer().run(str(script)))
+    assert [point["value"] for point in told["result"][0]["data"]] == [4.5]
 
 
 # ------------------------------------------------------------------------------------- boards, over a socket

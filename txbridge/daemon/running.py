@@ -6,8 +6,8 @@ Exit statuses:
   0  done
   1  failed; stderr has a line about it
   2  the arguments or the environment say something that cannot be run
- 69  the hub, or the Joule node, cannot be reached
- 77  the hub, or the Joule node, refuses the key
+ 69  the hub, the Joule node or the iobeam service cannot be reached
+ 77  the hub or the Joule node refuses the key, or the iobeam service the token
  78  the configuration of a relay says something that cannot be run
 130  stopped with Ctrl-C (and 143 with SIGTERM), where stopping is not the usual end
 141  nobody reads the output any more
