@@ -13,9 +13,9 @@ from tests.support.iobeam_service import IobeamService, error_answer, json_answe
 from txbridge.errors import ConfigError, ConnectionLost, Forbidden, NotFound, TimedOut
 from txbridge.iobeam.client import Client, ClientBuilder, fetchDeviceToken, login, makeQuery
 from txbridge.iobeam.errors import (
+    BadArgument,
     DuplicateIdError,
-    InvalidArgument,
-    NameTaken,
+    DuplicateNameError,
     NoDeviceId,
     UnauthorizedError,
     UnknownCodeError,
@@ -118,7 +118,7 @@ class TestAtAHub:
             hub.run(other.registerDevice("pump-3"))
         assert (caught.value.status, caught.value.code) == (422, 150)
         assert not other.isRegistered()
-        with pytest.raises(NameTaken):
+        with pytest.raises(DuplicateNameError):
             hub.run(other.registerDevice("pump-4", "pump-3", setOnDupe=True))
         hub.run(other.registerDevice("pump-3", setOnDupe=True))
         assert other.getDeviceId() == "pump-3"
@@ -256,7 +256,7 @@ class TestArguments:
         ],
     )
     def test_what_cannot_be_sent_is_refused_where_it_is_given(self, odd, use):
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(BadArgument):
             use(odd)
 
     def test_what_is_no_query_is_refused(self, network, odd):

@@ -9,10 +9,10 @@ import pytest
 from txbridge import errors as ours
 from txbridge.iobeam import codec
 from txbridge.iobeam.errors import (
+    BadArgument,
     DuplicateIdError,
+    DuplicateNameError,
     Error,
-    InvalidArgument,
-    NameTaken,
     NoDeviceId,
     ServiceFailed,
     TokenRefused,
@@ -35,7 +35,7 @@ def refusal(status, code=None, message="", details=""):
     [
         (422, 150, DuplicateIdError, ours.Conflict),
         (409, 150, DuplicateIdError, ours.Conflict),
-        (422, 151, NameTaken, ours.Conflict),
+        (422, 151, DuplicateNameError, ours.Conflict),
         (400, 1, UnknownCodeError, ours.RequestRejected),
         (401, None, TokenRefused, ours.AuthError),
         (403, 150, UnauthorizedError, ours.Forbidden),
@@ -66,14 +66,14 @@ def test_an_error_without_words_says_what_it_can():
     assert str(error) == "register_device: 502"
 
 
-@pytest.mark.parametrize("error", [refusal(422, 150, "a", "b"), InvalidArgument("a", "b"), NoDeviceId()])
+@pytest.mark.parametrize("error", [refusal(422, 150, "a", "b"), BadArgument("a", "b"), NoDeviceId()])
 def test_errors_can_be_copied(error):
     same = copy.copy(error)
     assert (type(same), str(same)) == (type(error), str(error))
 
 
 def test_a_bad_argument_is_a_value_error_as_in_iobeams_own_client():
-    error = InvalidArgument("flow", "nan is not a number that can be sent")
+    error = BadArgument("flow", "nan is not a number that can be sent")
     assert isinstance(error, ValueError)
     assert isinstance(error, ours.EncodeError)
     assert str(error) == "flow: nan is not a number that can be sent"

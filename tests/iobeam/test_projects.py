@@ -9,7 +9,7 @@ import pytest
 
 from txbridge.errors import AuthError, DecodeError, Forbidden
 from txbridge.iobeam import projects
-from txbridge.iobeam.errors import InvalidArgument, NoSuchThing, UnknownCodeError
+from txbridge.iobeam.errors import BadArgument, NoSuchThing, UnknownCodeError
 from txbridge.iobeam.projects import Project, Token
 from txbridge.net.operation import Answer, rejection
 
@@ -114,9 +114,9 @@ def test_what_is_refused_is_the_key_of_an_account_and_no_token():
 
 
 def test_what_nobody_may_have_is_not_asked_for():
-    with pytest.raises(InvalidArgument, match="'delete' is none of read, write, admin"):
+    with pytest.raises(BadArgument, match="'delete' is none of read, write, admin"):
         projects.create_token(7, ["delete"])
-    with pytest.raises(InvalidArgument, match="must be an integer above 0"):
+    with pytest.raises(BadArgument, match="must be an integer above 0"):
         projects.create_project("Pumps", 0)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.structures import (
     DataStore,
     QueryReq,
@@ -97,7 +97,7 @@ class TestDataStore:
     @pytest.mark.parametrize("value", [b"x", [1], {}, 1j, "\ud800"])
     def test_what_json_has_no_form_for_is_refused_where_it_is_added(self, value):
         store = DataStore(["flow"])
-        with pytest.raises(InvalidArgument) as caught:
+        with pytest.raises(BadArgument) as caught:
             store.add(1, {"flow": value})
         assert caught.value.path == "flow"
 

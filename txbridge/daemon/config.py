@@ -42,7 +42,7 @@ from txbridge.daemon.tables import endpoint_problem
 from txbridge.errors import ConfigError
 from txbridge.hub.store import MAX_FEEDS
 from txbridge.iobeam.codec import token_payload
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.structures import check_token
 from txbridge.model.instants import parse_instant, shorten
 
@@ -453,7 +453,7 @@ def iobeam_config(
     if token and not problems:
         try:
             named = token_payload(check_token("token", token)).project_id
-        except InvalidArgument as error:
+        except BadArgument as error:
             problems.append(f"{source}: {error}")
         else:
             number = named if number is None else number

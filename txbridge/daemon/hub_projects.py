@@ -33,7 +33,7 @@ from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
 from txbridge.iobeam import projects
 from txbridge.iobeam.codec import token_payload
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.projects import PERMISSIONS, Project, Token
 from txbridge.model.instants import format_instant, shorten
 from txbridge.net.deferred import deferred
@@ -261,7 +261,7 @@ def _token_text(path: str | None, stdin: TextIO, stderr: TextIO) -> str:
 def _project_of(token: str) -> int:
     try:
         project = token_payload(token).project_id
-    except InvalidArgument as error:
+    except BadArgument as error:
         raise ConfigError([str(error)]) from error
     if project is None:
         raise ConfigError(["the token names no project: say which"])

@@ -18,7 +18,7 @@ from typing import Any
 from attrs import frozen
 
 from txbridge.errors import ConfigError
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.structures import (
     MAX_POINTS,
     Row,
@@ -186,19 +186,19 @@ def _counted(count: int, unit: TimeUnit | None) -> int:
         raise ConfigError([f"{count} may count anything: --timefmt says what"])
     try:
         return Timestamp(count, unit).as_microseconds()
-    except InvalidArgument as error:
+    except BadArgument as error:
         raise ConfigError([str(error)]) from None
 
 
 def _series(text: str) -> str:
     try:
         return check_series_name(text.strip(), "the series' name")
-    except InvalidArgument as error:
+    except BadArgument as error:
         raise ConfigError([str(error)]) from None
 
 
 def _checked(series: str, value: Any) -> Value:
     try:
         return check_value(shorten(series), value)
-    except InvalidArgument as error:
+    except BadArgument as error:
         raise ConfigError([str(error)]) from None

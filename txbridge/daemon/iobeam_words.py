@@ -20,7 +20,7 @@ from txbridge.daemon.subcommands import Command, add_command, add_json, add_verb
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
 from txbridge.iobeam import Client
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.structures import QueryReq, Timestamp, TimeUnit, Value, check_device_id
 from txbridge.model.instants import shorten, to_microseconds
 from txbridge.net.deferred import deferred
@@ -219,7 +219,7 @@ def _query(arguments: argparse.Namespace) -> Command:
             asked.in_value_range(arguments.greater_than, arguments.less_than).equals(arguments.equals)
             if arguments.operator is not None:
                 asked.aggregate(arguments.operator, arguments.group_by)
-        except InvalidArgument as error:
+        except BadArgument as error:
             problems.append(str(error))
     if problems or asked is None or config is None:
         raise ConfigError(problems)
@@ -234,7 +234,7 @@ def _form(arguments: argparse.Namespace) -> Form:
 def _device(text: str, problems: list[str]) -> None:
     try:
         check_device_id(text)
-    except InvalidArgument as error:
+    except BadArgument as error:
         problems.append(f"the device's id {error.reason}")
 
 

@@ -50,7 +50,7 @@ from txbridge.iobeam.adapter import SINK_CAPABILITIES as IOBEAM_TAKES
 from txbridge.iobeam.adapter import SOURCE_CAPABILITIES as IOBEAM_GIVES
 from txbridge.iobeam.adapter import IobeamSink, IobeamSource
 from txbridge.iobeam.client import Client as IobeamClient
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.joule.adapter import SINK_CAPABILITIES as JOULE_TAKES
 from txbridge.joule.adapter import SOURCE_CAPABILITIES as JOULE_GIVES
 from txbridge.joule.adapter import JouleSink, JouleSource, Order
@@ -442,7 +442,7 @@ def _iobeam(reactor: Any, end: IobeamFrom | IobeamTo, secrets: Mapping[Secret, s
         return IobeamClient(
             end.project, secrets[end.key], backend=end.url, device_id=end.device, reactor=reactor
         )
-    except InvalidArgument as error:
+    except BadArgument as error:
         raise ConfigError([f"the {end.key.kind} {end.key.name!r}: {error.reason}"]) from None
 
 

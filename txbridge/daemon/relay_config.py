@@ -45,7 +45,7 @@ from txbridge.daemon.tables import (
     one_of,
 )
 from txbridge.errors import ConfigError
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.structures import check_device_id
 from txbridge.model.instants import from_microseconds, shorten, to_microseconds
 from txbridge.relay.roles import Durability, OnFull
@@ -904,7 +904,7 @@ class _Reader:
             self.tables.problem(f"{path}.url", problem.removeprefix("url: "))
         try:
             check_device_id(values["device"])
-        except InvalidArgument as error:
+        except BadArgument as error:
             self.tables.problem(f"{path}.device", f"it {error.reason}")
         if values.get("every") == 0:
             self.tables.problem(f"{path}.every", "it is above 0s")

@@ -19,7 +19,7 @@ from txbridge.errors import RequestRejected
 from txbridge.iobeam import operations
 from txbridge.iobeam.codec import token_payload
 from txbridge.iobeam.device_file import read_device_file, write_device_file
-from txbridge.iobeam.errors import DuplicateIdError, InvalidArgument, NoDeviceId
+from txbridge.iobeam.errors import BadArgument, DuplicateIdError, NoDeviceId
 from txbridge.iobeam.points import DataPoint, DataSeries
 from txbridge.iobeam.sending import send_store
 from txbridge.iobeam.session import Session
@@ -81,7 +81,7 @@ class Client:
     """A project, a device of it, and the rows that wait to be sent for it.
 
     Each method that asks the service returns a Deferred that is already under way; cancelling it gives the
-    exchange up.  Each may fail with `InvalidArgument`, a refusal (see `txbridge.iobeam.errors`), or
+    exchange up.  Each may fail with `BadArgument`, a refusal (see `txbridge.iobeam.errors`), or
     `ConnectError`, `ConnectionLost`, `TimedOut`, `DecodeError` or `RemoteProtocolError`.
 
     Close it at the end.
@@ -215,7 +215,7 @@ class Client:
 
         Raises:
             DuplicateIdError: Another device has the id.
-            NameTaken: Another device has the name.
+            DuplicateNameError: Another device has the name.
             UnauthorizedError: The token may not write.
         """
         if deviceId is not None:
@@ -284,7 +284,7 @@ class Client:
             ValueError: It is no store.
         """
         if not isinstance(store, DataStore):
-            raise InvalidArgument("store", f"must be a DataStore, not a {type(store).__name__}")
+            raise BadArgument("store", f"must be a DataStore, not a {type(store).__name__}")
         if not any(known is store for known in self._stores):
             self._stores.append(store)
 
@@ -296,7 +296,7 @@ class Client:
         """
         check_series_name(seriesName)
         if not isinstance(datapoint, DataPoint):
-            raise InvalidArgument("datapoint", f"must be a DataPoint, not a {type(datapoint).__name__}")
+            raise BadArgument("datapoint", f"must be a DataPoint, not a {type(datapoint).__name__}")
         store = self._series.setdefault(seriesName, DataStore([seriesName]))
         store.add(datapoint.timestamp, {seriesName: datapoint.value})
 
@@ -307,7 +307,7 @@ class Client:
             ValueError: It is no series.
         """
         if not isinstance(series, DataSeries):
-            raise InvalidArgument("series", f"must be a DataSeries, not a {type(series).__name__}")
+            raise BadArgument("series", f"must be a DataSeries, not a {type(series).__name__}")
         for point in series.get_points():
             self.addDataPoint(series.get_name(), point)
 
@@ -519,7 +519,7 @@ class ClientBuilder:
 
 def _checked(query: Any) -> QueryReq:
     if not isinstance(query, QueryReq):
-        raise InvalidArgument("qry", f"must be a QueryReq, not a {type(query).__name__}")
+        raise BadArgument("qry", f"must be a QueryReq, not a {type(query).__name__}")
     return query
 
 

@@ -24,7 +24,7 @@ from attrs import frozen
 
 from txbridge.codecs.json_answer import JsonObject, json_kind, json_object, json_objects, read_json
 from txbridge.errors import DecodeError
-from txbridge.iobeam.errors import InvalidArgument, detail_text
+from txbridge.iobeam.errors import BadArgument, detail_text
 from txbridge.iobeam.structures import (
     DeviceInfo,
     ExportedPoint,
@@ -85,18 +85,18 @@ def token_payload(token: str) -> TokenPayload:
     """Read a project token; its signature is the service's business.
 
     Raises:
-        InvalidArgument: It is no JSON Web Token.
+        BadArgument: It is no JSON Web Token.
     """
     parts = token.split(".")
     if len(parts) != 3 or len(token) > MAX_TOKEN:
-        raise InvalidArgument("token", "is no project token: it has not three parts")
+        raise BadArgument("token", "is no project token: it has not three parts")
     text = parts[1].translate({ord("+"): "-", ord("/"): "_", ord("="): None})
     try:
         payload = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
     except (Base64Error, ValueError, RecursionError):
-        raise InvalidArgument("token", "is no project token: its payload cannot be read") from None
+        raise BadArgument("token", "is no project token: its payload cannot be read") from None
     if not isinstance(payload, dict):
-        raise InvalidArgument("token", "is no project token: its payload is no object")
+        raise BadArgument("token", "is no project token: its payload is no object")
 
     def whole(name: str) -> int | None:
         value = payload.get(name)
@@ -223,7 +223,7 @@ def read_export(body: bytes, unit: TimeUnit = TimeUnit.MILLISECONDS) -> list[Exp
 def _point(found: JsonObject, unit: TimeUnit) -> ExportedPoint:
     try:
         at = Timestamp(found.integer("time"), unit).as_microseconds()
-    except InvalidArgument as error:
+    except BadArgument as error:
         raise DecodeError(FORMAT, found.at("time"), error.reason) from None
     value: Value = found.members.get("value")
     if not isinstance(value, bool | int | float | str) and value is not None:

@@ -25,7 +25,7 @@ def read_device_file(directory: Path) -> str | None:
 
     Raises:
         ConfigError: The file cannot be read.
-        InvalidArgument: It holds something else.
+        BadArgument: It holds something else.
     """
     path = directory / DEVICE_FILE
     try:

@@ -5,7 +5,7 @@
     Error                           the service said no: everything below with a star
     ├── DuplicateIdError *          also Conflict: another device has the id; code 150
     └── UnknownCodeError *          also RequestRejected: any other refusal
-        ├── NameTaken *             also Conflict: another device has the name; code 151
+        ├── DuplicateNameError *    also Conflict: another device has the name; code 151
         ├── TokenRefused *          also AuthError: 401
         ├── NoSuchThing *           also NotFound: 404
         ├── Taken *                 also Conflict: 409
@@ -13,7 +13,7 @@
         ├── TooManyRequests *       also RateLimited: 429
         └── ServiceFailed *         also ServerFailed: 5xx
     UnauthorizedError               403, also Forbidden; no Error, as in iobeam's own client
-    InvalidArgument                 also EncodeError and ValueError: it was not even sent
+    BadArgument                     also EncodeError and ValueError: it was not even sent
     NoDeviceId                      also ConfigError: there is no device to send for
 
 A refusal has what the service's first error has: ``code``, ``message`` and ``details``; and
@@ -43,8 +43,8 @@ from txbridge.errors import (
 __all__ = [
     "DuplicateIdError",
     "Error",
-    "InvalidArgument",
-    "NameTaken",
+    "BadArgument",
+    "DuplicateNameError",
     "NoDeviceId",
     "NoSuchThing",
     "RequestTooLarge",
@@ -112,7 +112,7 @@ class UnknownCodeError(Error, RequestRejected):
     """Any other status than the one that was wanted."""
 
 
-class NameTaken(UnknownCodeError, Conflict):
+class DuplicateNameError(UnknownCodeError, Conflict):
     """Another device of the project has the name."""
 
 
@@ -144,7 +144,7 @@ class UnauthorizedError(_Refusal, Forbidden):
     """403: the token may not do this."""
 
 
-class InvalidArgument(EncodeError, ValueError):
+class BadArgument(EncodeError, ValueError):
     """An argument that cannot be sent; nothing was.
 
     Attributes:
@@ -193,5 +193,5 @@ def refine(kind: type[RequestRejected], detail: str) -> type[RequestRejected]:
         if code == DUPLICATE_ID:
             return DuplicateIdError
         if code == DUPLICATE_NAME:
-            return NameTaken
+            return DuplicateNameError
     return _REFINED[kind]

@@ -4,7 +4,7 @@ One function per request.  Nothing is sent here: a carrier runs what these funct
 API's base, which ends with ``/v1``.  Whatever takes a project token takes it from `with_token`.
 
 Everything a caller gives is checked before anything travels, and what is wrong with it is an
-`InvalidArgument`.
+`BadArgument`.
 
 Source: iobeam Python client 0.11.0; the managing of devices is of the Go client.
 """
@@ -20,7 +20,7 @@ from attrs import evolve
 
 from txbridge.iobeam import codec
 from txbridge.iobeam.codec import write_json
-from txbridge.iobeam.errors import InvalidArgument, refine
+from txbridge.iobeam.errors import BadArgument, refine
 from txbridge.iobeam.structures import (
     DeviceInfo,
     ExportedSeries,
@@ -172,28 +172,28 @@ def fetch_token(
     asked = [("project_id", str(check_project_id(project_id)))]
     if duration is not None:
         if not _DURATION.fullmatch(duration):
-            raise InvalidArgument(
+            raise BadArgument(
                 "duration", f"must be a number and one of w, d, h, m and s, not {shorten(repr(duration))}"
             )
         asked.append(("duration", duration))
     if options is not None and not isinstance(options, Mapping):
-        raise InvalidArgument("options", f"must be a dict, not a {type(options).__name__}")
+        raise BadArgument("options", f"must be a dict, not a {type(options).__name__}")
     for name, value in (options or {}).items():
         if name == "device_id":
             asked.append((name, check_device_id(value)))
         elif name in _FLAGS and isinstance(value, bool):
             asked.append((name, "true" if value else "false"))
         elif name in _FLAGS:
-            raise InvalidArgument(f"options[{name}]", "must be True or False")
+            raise BadArgument(f"options[{name}]", "must be True or False")
         else:
-            raise InvalidArgument(f"options[{shorten(str(name))}]", "is no option of a token")
+            raise BadArgument(f"options[{shorten(str(name))}]", "is no option of a token")
     return _get("fetch_token", ("tokens", "project"), tuple(asked), codec.read_token)
 
 
 def login(name: str, password: str) -> Operation[TokenGrant]:
     """Ask for the token of a user."""
     if ":" in name:
-        raise InvalidArgument("name", "must have no colon in it")
+        raise BadArgument("name", "must have no colon in it")
     secret = b64encode(f"{name}:{password}".encode()).decode()
     operation = _get("login", ("tokens", "user"), (), codec.read_token)
     return discreet(evolve(operation, headers={"authorization": f"Basic {secret}"}), [password])
@@ -212,7 +212,7 @@ def _device(device_id: str) -> tuple[str, ...]:
 
 def _maybe_text(argument: str, text: Any) -> str | None:
     if text is not None and (not isinstance(text, str) or not text):
-        raise InvalidArgument(argument, "must be text that is not empty")
+        raise BadArgument(argument, "must be text that is not empty")
     return text
 
 

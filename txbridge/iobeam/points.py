@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.structures import (
     Timestamp,
     TimeUnit,
@@ -47,7 +47,7 @@ class DataPoint:
         """
         checked = check_value("value", value)
         if not isinstance(checked, int | float):
-            raise InvalidArgument("value", f"must be a number, not a {type(value).__name__}")
+            raise BadArgument("value", f"must be a number, not a {type(value).__name__}")
         self._value = checked
         if timestamp is None:
             timestamp = int(clock() * 1000)
@@ -88,7 +88,7 @@ class DataSeries:
         self._points = list(points)
         for at, point in enumerate(self._points):
             if not isinstance(point, DataPoint):
-                raise InvalidArgument(f"points[{at}]", f"must be a DataPoint, not a {type(point).__name__}")
+                raise BadArgument(f"points[{at}]", f"must be a DataPoint, not a {type(point).__name__}")
 
     def __repr__(self) -> str:
         return f"<DataSeries {self._name!r}: {len(self._points)} points>"
@@ -127,9 +127,9 @@ def make_uniform_data_series(
     """
     first, last = as_microseconds(start), as_microseconds(end)
     if not values:
-        raise InvalidArgument("values", "must have at least one value")
+        raise BadArgument("values", "must have at least one value")
     if last < first or (last == first and len(values) > 1):
-        raise InvalidArgument("end", "must be after start")
+        raise BadArgument("end", "must be after start")
     steps = max(len(values) - 1, 1)
     points = [
         DataPoint(value, Timestamp(first + (last - first) * number // steps, TimeUnit.MICROSECONDS))

@@ -17,7 +17,7 @@ from attrs import field, frozen
 from txbridge.codecs.json_answer import JsonObject, json_object, read_json
 from txbridge.errors import AuthError, DecodeError, Forbidden, RequestRejected
 from txbridge.iobeam.codec import read_refusal, write_json
-from txbridge.iobeam.errors import InvalidArgument, refine
+from txbridge.iobeam.errors import BadArgument, refine
 from txbridge.iobeam.operations import fetch_token
 from txbridge.iobeam.structures import check_project_id, check_token
 from txbridge.model.instants import parse_instant, shorten
@@ -218,7 +218,7 @@ def _refine(kind: type[RequestRejected], detail: str) -> type[RequestRejected]:
 def _flags(permissions: Collection[str]) -> dict[str, bool]:
     for word in permissions:
         if word not in PERMISSIONS:
-            raise InvalidArgument("permissions", f"{shorten(repr(word))} is none of {', '.join(PERMISSIONS)}")
+            raise BadArgument("permissions", f"{shorten(repr(word))} is none of {', '.join(PERMISSIONS)}")
     return {word: word in permissions for word in PERMISSIONS}
 
 

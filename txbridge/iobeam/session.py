@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 
 from txbridge.errors import Advice, AuthError, RemoteProtocolError, RequestRejected
 from txbridge.iobeam.codec import token_payload
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.operations import refresh_token, with_token
 from txbridge.net.deadline import with_deadline
 from txbridge.net.operation import Carrier, Operation
@@ -48,7 +48,7 @@ class Session:
             deadline: Seconds for one operation, with all that its token needs.
 
         Raises:
-            InvalidArgument: It is no project token.
+            BadArgument: It is no project token.
         """
         self._carrier = carrier
         self._clock = clock
@@ -107,7 +107,7 @@ class Session:
                 return
             try:
                 self._expires = token_payload(grant.token).expires
-            except InvalidArgument as error:
+            except BadArgument as error:
                 raise RemoteProtocolError("refresh_token", f"what it gave {error.reason}") from None
             self._token = grant.token
         finally:

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from txbridge.iobeam.errors import InvalidArgument
+from txbridge.iobeam.errors import BadArgument
 from txbridge.model.instants import shorten
 
 __all__ = [
@@ -59,14 +59,14 @@ def check_project_id(project_id: Any) -> int:
     """A project's number: above zero.
 
     Raises:
-        InvalidArgument: It is something else.
+        BadArgument: It is something else.
     """
     return _positive("projectId", project_id)
 
 
 def _positive(argument: str, number: Any) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
-        raise InvalidArgument(argument, "must be an integer above 0")
+        raise BadArgument(argument, "must be an integer above 0")
     return number
 
 
@@ -74,12 +74,12 @@ def check_token(argument: str, token: Any) -> str:
     """A token as text; it is not repeated in the error.
 
     Raises:
-        InvalidArgument: It is something else.
+        BadArgument: It is something else.
     """
     if not isinstance(token, str) or not token.strip():
-        raise InvalidArgument(argument, "must be text that is not empty")
+        raise BadArgument(argument, "must be text that is not empty")
     if not token.isascii() or not token.strip().isprintable() or " " in token.strip():
-        raise InvalidArgument(argument, "has characters that no token has")
+        raise BadArgument(argument, "has characters that no token has")
     return token.strip()
 
 
@@ -87,11 +87,11 @@ def check_device_id(device_id: Any) -> str:
     """A device's id: letters, digits, ``_``, ``:`` and ``-``.
 
     Raises:
-        InvalidArgument: It is something else.
+        BadArgument: It is something else.
     """
     if not isinstance(device_id, str) or not _DEVICE_ID.fullmatch(device_id):
         what = shorten(repr(device_id)) if isinstance(device_id, str) else f"a {type(device_id).__name__}"
-        raise InvalidArgument("deviceId", f"must be letters, digits, '_', ':' and '-', not {what}")
+        raise BadArgument("deviceId", f"must be letters, digits, '_', ':' and '-', not {what}")
     return device_id
 
 
@@ -99,12 +99,12 @@ def check_series_name(name: Any, argument: str = "seriesName") -> str:
     """A series' name: text, and none of ``time``, ``time_offset`` and ``all`` in any letter case.
 
     Raises:
-        InvalidArgument: It is something else.
+        BadArgument: It is something else.
     """
     if not isinstance(name, str) or not name:
-        raise InvalidArgument(argument, "must be text that is not empty")
+        raise BadArgument(argument, "must be text that is not empty")
     if name.lower() in _RESERVED:
-        raise InvalidArgument(argument, f"{name!r} is reserved")
+        raise BadArgument(argument, f"{name!r} is reserved")
     _check_text(argument, name)
     return name
 
@@ -113,14 +113,14 @@ def _check_text(where: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidArgument(where, "has half of a surrogate pair") from None
+        raise BadArgument(where, "has half of a surrogate pair") from None
 
 
 def check_value(column: str, value: Any) -> Value:
     """A cell's value, as Python's own type.
 
     Raises:
-        InvalidArgument: JSON has no form for it; the path is the column.
+        BadArgument: JSON has no form for it; the path is the column.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -129,13 +129,13 @@ def check_value(column: str, value: Any) -> Value:
         return str(value)
     if isinstance(value, float):
         if not isfinite(value):
-            raise InvalidArgument(column, f"{value} is not a number that can be sent")
+            raise BadArgument(column, f"{value} is not a number that can be sent")
         return float(value)
     try:
         return index(value)  # numpy's integers too
     except TypeError:
         kind = type(value).__name__
-        raise InvalidArgument(column, f"must be a number, text, true, false or None, not a {kind}") from None
+        raise BadArgument(column, f"must be a number, text, true, false or None, not a {kind}") from None
 
 
 class TimeUnit(Enum):
@@ -161,12 +161,12 @@ class Timestamp:
             ValueError: It is no integer, or too far from 1970 for 64 bits.
         """
         if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise InvalidArgument("timestamp", f"must be an integer, not a {type(value).__name__}")
+            raise BadArgument("timestamp", f"must be an integer, not a {type(value).__name__}")
         if not isinstance(unit, TimeUnit):
-            raise InvalidArgument("unit", f"must be a TimeUnit, not a {type(unit).__name__}")
+            raise BadArgument("unit", f"must be a TimeUnit, not a {type(unit).__name__}")
         self._microseconds = index(value) * _MICROSECONDS[unit]
         if not -_FURTHEST <= self._microseconds < _FURTHEST:
-            raise InvalidArgument("timestamp", "is more than 64 bits of microseconds")
+            raise BadArgument("timestamp", "is more than 64 bits of microseconds")
 
     def __repr__(self) -> str:
         return f"Timestamp({self._microseconds}, TimeUnit.MICROSECONDS)"
@@ -195,7 +195,7 @@ def as_microseconds(timestamp: Timestamp | int) -> int:
     """Microseconds of what a method is given as an instant; a bare integer is milliseconds.
 
     Raises:
-        InvalidArgument: It is neither.
+        BadArgument: It is neither.
     """
     return (timestamp if isinstance(timestamp, Timestamp) else Timestamp(timestamp)).as_microseconds()
 
@@ -230,11 +230,11 @@ class DataStore:
         """
         given: Any = columns
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-            raise InvalidArgument("columns", "must be a list of at least one name")
+            raise BadArgument("columns", "must be a list of at least one name")
         names = tuple(check_series_name(name, f"columns[{at}]") for at, name in enumerate(columns))
         for at, name in enumerate(names):
             if name in names[:at]:
-                raise InvalidArgument(f"columns[{at}]", f"{shorten(repr(name))} is there already")
+                raise BadArgument(f"columns[{at}]", f"{shorten(repr(name))} is there already")
         self._columns = names
         # By numbers that are never used again, so that a row can be taken out while others are added.
         self._rows: dict[int, Row] = {}
@@ -265,10 +265,10 @@ class DataStore:
         at = as_microseconds(timestamp)
         given: Any = values
         if not isinstance(given, Mapping) or not given:
-            raise InvalidArgument("values", "must be a dict of at least one column")
+            raise BadArgument("values", "must be a dict of at least one column")
         for name in values:
             if name not in self._columns:
-                raise InvalidArgument(shorten(str(name)), "is no column of the store")
+                raise BadArgument(shorten(str(name)), "is no column of the store")
         row = Row(at, tuple(check_value(name, values.get(name)) for name in self._columns))
         self._rows[self._next] = row
         self._next += 1
@@ -296,7 +296,7 @@ class DataStore:
     def split(self, rows: int) -> list[DataStore]:
         """Copies of the rows in stores of at most ``rows`` rows each."""
         if rows < 1:
-            raise InvalidArgument("rows", "must be at least 1")
+            raise BadArgument("rows", "must be at least 1")
         stores: list[DataStore] = []
         for row in self._rows.values():
             if not stores or len(stores[-1]._rows) == rows:
@@ -368,7 +368,7 @@ class QueryReq:
         self.device_id = None if deviceId in (None, "", "all") else check_device_id(deviceId)
         self.series_name = None if seriesName in (None, "", "all") else check_series_name(seriesName)
         if not isinstance(timeUnit, TimeUnit):
-            raise InvalidArgument("timeUnit", f"must be a TimeUnit, not a {type(timeUnit).__name__}")
+            raise BadArgument("timeUnit", f"must be a TimeUnit, not a {type(timeUnit).__name__}")
         self.time_unit = timeUnit
         self._params: dict[str, str] = {}
         self._bounds: dict[str, float] = {}  # instants in microseconds
@@ -420,7 +420,7 @@ class QueryReq:
         given = {first: least, last: most}
         bounds = {**self._bounds, **{name: value for name, value in given.items() if value is not None}}
         if first in bounds and last in bounds and bounds[last] < bounds[first]:
-            raise InvalidArgument(last, f"is below {first}")
+            raise BadArgument(last, f"is below {first}")
         self._bounds = bounds
 
     def equals(self, value: float | None) -> QueryReq:
@@ -438,9 +438,9 @@ class QueryReq:
                 ``h``.
         """
         if operator not in ("sum", "count", "min", "max", "mean"):
-            raise InvalidArgument("operator", "must be sum, count, min, max or mean")
+            raise BadArgument("operator", "must be sum, count, min, max or mean")
         if group_by is not None and not re.fullmatch(r"[0-9]{1,9}(?:ms|[smhd])", group_by):
-            raise InvalidArgument("group_by", f"{shorten(group_by)!r} is no span such as 30s")
+            raise BadArgument("group_by", f"{shorten(group_by)!r} is no span such as 30s")
         self._params["operator"] = operator
         if group_by is not None:
             self._params["group_by"] = group_by
@@ -478,7 +478,7 @@ class QueryReq:
 def _number(argument: str, value: Any) -> int | float:
     checked = check_value(argument, value)
     if isinstance(checked, bool) or not isinstance(checked, int | float):
-        raise InvalidArgument(argument, "must be a number")
+        raise BadArgument(argument, "must be a number")
     return checked
 
 
