@@ -179,7 +179,7 @@ def test_names_in_a_manifest_do_not_lead_out_of_the_folder(old, tmp_path):
             "accounts.jsonl, line 2: nothing has",
         ),
         ("keys.jsonl", b'{"digest":"0g"}\n', "keys.jsonl, line 1: 'digest' non-hexadecimal"),
-        ("accounts.jsonl", b'{"login":"x","document":{}}\n', "keys.jsonl, line 1: FOREIGN KEY"),
+        ("accounts.jsonl", b'{"login":"x","document":{}}\n', "keys.jsonl, line 1: refers to what is not"),
         ("history/1.csv", b"at,value\n", "history/1.csv, line 1: is not datastream,at,value"),
         (
             "history/1.csv",

@@ -11,9 +11,11 @@ from typing import BinaryIO
 
 from txbridge.daemon.assembly import STORE_FILE
 from txbridge.daemon.hub_data import backup, export, take
+from txbridge.daemon.hub_document import DocumentSource
 from txbridge.daemon.hub_projects import add_project, add_token
 from txbridge.daemon.subcommands import Command, add_command
 from txbridge.errors import ConfigError
+from txbridge.hub.auth import OWNER
 from txbridge.hub.transfer_import import ArchiveSource, FolderSource, Source
 
 __all__ = ["add_hub_actions"]
@@ -87,14 +89,32 @@ hub's machine know its owner's key, is no part of an export: copy it too, or giv
 With --merge what is there already stays as it is, and what is known by its login, number or instant is not
 taken again.  A feed whose number another one has here is refused, and with it everything.
 
+With --feed the feed of a document is added to those of the hub's owner, with the number that it has in the
+document.  A history has lines DATASTREAM,TIMESTAMP,VALUE, or TIMESTAMP,VALUE when its file is named after the
+datastream.
+
 {_DATA}
 examples:
   txbridge hub import everything
   txbridge hub import --data /var/lib/txbridge everything.tar.gz
+  txbridge hub import --feed 504.json --history temperature.csv --history humidity.csv
 """,
     )
     importing.add_argument(
-        "source", metavar="DIRECTORY", help="an export, or a tar archive of one; '-' is an archive on stdin"
+        "source",
+        metavar="DIRECTORY",
+        nargs="?",
+        help="an export, or a tar archive of one; '-' is an archive on stdin",
+    )
+    importing.add_argument(
+        "--feed", metavar="FILE", help="a feed as the old service gave it, JSON or EEML, instead of an export"
+    )
+    importing.add_argument(
+        "--history",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="with --feed: CSV of points; may be given again",
     )
     importing.add_argument("--merge", action="store_true", help="add to what is there already")
     for action in (backing, exporting, importing):
@@ -147,16 +167,39 @@ def _export(arguments: argparse.Namespace) -> Command:
 def _import(arguments: argparse.Namespace) -> Command:
     store = _store(arguments)
 
+    if arguments.feed is not None or arguments.source is None:
+        return _import_feed(arguments, store)
+
     def source() -> Source:
         path = Path(arguments.source)
         if arguments.source == STDIO:
             return ArchiveSource(sys.stdin.buffer, _size(sys.stdin.buffer))
         return FolderSource(path) if path.is_dir() else _archive(path)
 
+    if arguments.history:
+        raise ConfigError(["--history is of a --feed"])
     if arguments.source == STDIO and sys.stdin.isatty():
         raise ConfigError(["-: a terminal gives no tar archive"])
     return lambda reactor, terminal: take(
         reactor, terminal, store, source, merge=arguments.merge, as_json=arguments.json
+    )
+
+
+def _import_feed(arguments: argparse.Namespace, store: Path) -> Command:
+    if arguments.feed is None:
+        raise ConfigError(["say which export to import, or which --feed"])
+    if arguments.source is not None:
+        raise ConfigError(["--feed: an export is imported without it"])
+    feed, histories = Path(arguments.feed), [Path(one) for one in arguments.history]
+
+    def source() -> Source:
+        if not store.exists():
+            # An account of an owner that nobody has a key of would keep the hub from making one.
+            raise ConfigError([f"there is no hub's data in {store.parent}: let the hub run once"])
+        return DocumentSource(feed, histories, OWNER)
+
+    return lambda reactor, terminal: take(
+        reactor, terminal, store, source, merge=True, as_json=arguments.json
     )
 
 

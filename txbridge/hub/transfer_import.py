@@ -548,6 +548,8 @@ def _extreme(which: Callable[[Decimal, Decimal], Decimal], here: str | None, the
 def _said(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"has no {error}"
+    if "FOREIGN KEY" in str(error):
+        return "refers to what is not there, such as its owner's account"
     return str(error)
 
 
