@@ -8,10 +8,14 @@ import pytest
 import pytest_twisted
 
 from tests.support.hub import KEY, STRANGER, document, header, running_hub, text
+from tests.support.hub_in_memory import HubInMemory
+from txbridge.cosm.paws import PAWSClient
 from txbridge.cosm.server import ACTIVATIONS_PER_MINUTE
 from txbridge.hub.auth import digest_of
 from txbridge.hub.products import activation_code
 from txbridge.model.accounts import Permission, Resource
+from txbridge.model.structures import Datastream, Environment
+from txbridge.net.http1 import Request
 
 THERMOSTAT = {
     "product": {
@@ -369,3 +373,32 @@ async def test_the_owner_s_digest_stays_when_its_key_asks(hub):
     _, code = await device(hub)
     await activated(hub, code, key=KEY)
     assert await hub.store.find_key(digest_of(KEY)) is not None
+
+
+def test_a_device_writes_and_listens_with_the_key_it_was_given(tmp_path):
+    """From the code to a push over the socket, with nothing but what the activation answers."""
+    with HubInMemory(tmp_path) as hub:
+
+        def ask(method, path, body="", key=None):
+            headers = {} if key is None else {"x-apikey": key}
+            response = hub.run(hub.server.respond(Request(method, path, "", headers, body.encode())))
+            return response, json.loads(response.body) if response.body else None
+
+        made, _ = ask("POST", "/v2/products", json.dumps(THERMOSTAT), hub.api_key)
+        name = (header(made, "location") or "").rpartition("/")[2]
+        ask("POST", f"/v2/products/{name}/devices", '{"serial":"A1"}', hub.api_key)
+        _, shown = ask("GET", f"/v2/products/{name}/devices/A1", key=hub.api_key)
+        _, learned = ask("GET", f"/v2/devices/{shown['device']['activation_code']}/activate")
+        heard = []
+        socket = PAWSClient(learned["apikey"], url=f"{hub.paws_url}:80", reactor=hub.network.reactor)
+        assert hub.run(socket.connect())
+        resource = f"/feeds/{learned['feed_id']}/datastreams/temperature"
+        hub.run(socket.subscribe(resource, heard.append)[1])
+        client = hub.client(learned["apikey"])
+        feed = Environment(datastreams=[Datastream(id="temperature", current_value="21.5")])
+        hub.run(client.update_feed(feed_id=learned["feed_id"], data=feed))
+        hub.settle()
+        assert [pushed.current_value for pushed in heard] == ["21.5"]
+        read = hub.run(client.read_feed(feed_id=learned["feed_id"]))
+        assert (read.product_id, read.device_serial) == (name, "A1")
+        hub.run(socket.disconnect())

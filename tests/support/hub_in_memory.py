@@ -36,6 +36,7 @@ from txbridge.hub.auth import Accounts, digest_of
 from txbridge.hub.live import LocalLive
 from txbridge.hub.site import HubSite
 from txbridge.hub.sqlite import SqliteStore
+from txbridge.hub.sqlite_products import SqliteProducts
 from txbridge.hub.sqlite_projects import SqliteProjects
 from txbridge.hub.store import KeyRecord
 from txbridge.hub.telling import Telling
@@ -135,7 +136,8 @@ class HubInMemory:
         telling = Telling(self._store, self.live)
         clock = self.network.clock
         accounts = Accounts(self._store, clock)
-        self.server = CosmServer(self._store, telling, accounts, clock, options=options)
+        products = SqliteProducts(self._store)
+        self.server = CosmServer(self._store, telling, accounts, clock, options=options, products=products)
         self.paws = PawsServer(self.server, self.live, clock)
         iobeam = IobeamServer(self._store, SqliteProjects(self._store), telling, accounts, clock)
         site = HubSite(self.server, self.paws, iobeam=iobeam)
