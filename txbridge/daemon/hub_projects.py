@@ -121,11 +121,11 @@ examples:
     )
     create.add_argument("project", metavar="PROJECT", type=_number)
     _add_permissions(create)
-    create.add_argument("--device", metavar="ID", help="for this device only (default: all of the project)")
+    create.add_argument("--device", metavar="ID", help="for this registered device only (default: for all)")
     create.add_argument(
         "--duration",
         metavar="LENGTH",
-        help="how long it holds, such as 5w, 30d or 12h (default: as the hub does)",
+        help="how long it holds, such as 5w, 30d or 12h (default: 90 days)",
     )
     create.add_argument(
         "--no-refresh", action="store_true", help="a device may not get its next token with this one"
