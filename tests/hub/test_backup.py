@@ -91,6 +91,28 @@ def test_a_copy_that_is_stopped_leaves_nothing(store, tmp_path):
     assert [one.name for one in tmp_path.iterdir() if "copy.sqlite" in one.name] == []
 
 
+def test_what_one_that_was_killed_left_is_written_over(store, tmp_path):
+    path, _ = store
+    (tmp_path / "copy.sqlite.partial").write_bytes(b"x" * 1_000_000)
+    back_up(path, tmp_path / "copy.sqlite", ignored, never)
+    assert values(tmp_path / "copy.sqlite") == ["0"]
+    assert not (tmp_path / "copy.sqlite.partial").exists()
+
+
+def test_two_backups_to_one_file_do_not_mix(store, tmp_path):
+    path, _ = store
+    refused = []
+
+    def second(done, total):
+        with pytest.raises(StoreError, match="another backup is writing") as error:
+            back_up(path, tmp_path / "copy.sqlite", ignored, never)
+        refused.append(error)
+
+    back_up(path, tmp_path / "copy.sqlite", second, never)
+    assert refused
+    assert values(tmp_path / "copy.sqlite") == ["0"]
+
+
 def test_what_is_there_already_is_not_written_over(store, tmp_path):
     path, _ = store
     (tmp_path / "copy.sqlite").write_text("precious")
@@ -149,3 +171,11 @@ def test_the_hub_waits_for_nobody_who_copies_its_store(store):
         assert reader.execute("SELECT value FROM datastreams").fetchall() == [("0",)]
     JournalCurb(path, 1)(writer)
     assert any(waits)
+
+
+def test_the_mark_is_the_hubs_own_also_when_root_copies(store):
+    path, _ = store
+    with held_moment(path):
+        mark = path.with_name("hub.sqlite.copying").stat()
+    assert mark.st_uid == path.parent.stat().st_uid
+    assert mark.st_mode & 0o400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
 import stat
 import tarfile
@@ -40,7 +41,7 @@ def take(store, folder, *, merge=False, is_stopped=never):
     return import_into(store, FolderSource(folder), merge=merge, told=ignored, is_stopped=is_stopped)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(drawn=stores())
 def test_an_export_that_is_imported_is_the_same_store(drawn):
     with TemporaryDirectory() as name:
@@ -79,6 +80,21 @@ def test_the_new_store_is_for_its_owner_alone_and_leaves_nothing_beside_it(old, 
     take(tmp_path / "data" / "hub.sqlite", old)
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["hub.sqlite", "hub.sqlite.lock"]
     assert stat.S_IMODE((tmp_path / "data" / "hub.sqlite").stat().st_mode) == 0o600
+
+
+def test_what_is_made_belongs_to_whom_the_folder_belongs_also_when_root_makes_it(old, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    if os.geteuid() == 0:
+        os.chown(data, 4321, 4321)
+    take(data / "hub.sqlite", old)
+    assert {path.stat().st_uid for path in data.iterdir()} == {data.stat().st_uid}
+
+
+def test_the_journal_of_a_store_that_is_gone_is_not_taken_for_the_new_ones(old, tmp_path):
+    (tmp_path / "new.sqlite-wal").write_bytes(b"x")
+    with pytest.raises(TransferError, match="the journal of a store that is gone"):
+        take(tmp_path / "new.sqlite", old)
 
 
 def archive_of(store):

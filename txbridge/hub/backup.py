@@ -13,7 +13,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -21,7 +21,7 @@ from attrs import frozen
 from txbridge.errors import StoreError
 from txbridge.hub.sqlite_schema import APPLICATION_ID, connect_for_reading, copying_mark
 
-__all__ = ["BackedUp", "Stopped", "Told", "back_up", "held_moment", "sync_folder"]
+__all__ = ["BackedUp", "Stopped", "Told", "back_up", "give_to_owner", "held_moment", "sync_folder"]
 
 PAGES = 1024  # copied between two looks at whether to go on: 4 MB, some milliseconds
 
@@ -63,27 +63,44 @@ def back_up(store: Path, target: Path, told: Told, is_stopped: Callable[[], bool
     if target.exists():
         raise StoreError(f"there is {target} already: give another name, or move it away")
     unready = target.with_name(target.name + ".partial")
-    with held_moment(store) as source:
-        try:
-            copied = _copy(source, unready, told, is_stopped)
+    try:
+        with held_moment(store) as source, _own_file(unready) as file:
+            size = _copy(source, unready, told, is_stopped)
+            os.fsync(file)
+            schema = _verified(unready, is_stopped)
             unready.rename(target)
             sync_folder(target.parent)
-        except OSError as error:
-            raise StoreError(f"cannot write {target}: {error.strerror}") from error
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot copy {store} to {target}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot copy {store} to {target}: {error}") from error
+    return BackedUp(size, schema)
+
+
+@contextmanager
+def _own_file(unready: Path) -> Iterator[int]:
+    """An empty file that nobody else writes to, and that is gone afterwards unless it has another name.
+
+    Raises:
+        StoreError: Another process writes to it.
+    """
+    descriptor = os.open(unready, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"another backup is writing to {unready}") from None
+        try:
+            os.truncate(descriptor, 0)  # of one that was killed
+            yield descriptor
         finally:
-            with suppress(OSError):
-                unready.unlink(missing_ok=True)
-    return copied
+            unready.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
-def _copy(
-    source: sqlite3.Connection,
-    unready: Path,
-    told: Told,
-    is_stopped: Callable[[], bool],
-) -> BackedUp:
+def _copy(source: sqlite3.Connection, unready: Path, told: Told, is_stopped: Callable[[], bool]) -> int:
+    """Copy all pages; gives how many bytes they are."""
     size: int = source.execute("PRAGMA page_size").fetchone()[0]
 
     def step(status: int, remaining: int, total: int) -> None:
@@ -91,18 +108,12 @@ def _copy(
             raise Stopped
         told(float((total - remaining) * size), float(total * size))
 
-    unready.unlink(missing_ok=True)  # of one that was killed
-    descriptor = os.open(unready, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        with closing(sqlite3.connect(unready, isolation_level=None)) as copy:
-            # Nobody needs half a copy, so nothing has to be undone, and it is synced once.
-            copy.execute("PRAGMA journal_mode = OFF")
-            copy.execute("PRAGMA synchronous = OFF")
-            source.backup(copy, pages=PAGES, progress=step)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return BackedUp(unready.stat().st_size, _verified(unready, is_stopped))
+    with closing(sqlite3.connect(unready, isolation_level=None)) as copy:
+        # Nobody needs half a copy, so nothing has to be undone, and it is synced once.
+        copy.execute("PRAGMA journal_mode = OFF")
+        copy.execute("PRAGMA synchronous = OFF")
+        source.backup(copy, pages=PAGES, progress=step)
+    return unready.stat().st_size
 
 
 def _verified(path: Path, is_stopped: Callable[[], bool]) -> int:
@@ -149,14 +160,23 @@ def _marked(store: Path) -> Iterator[None]:
     """Let the hub know that somebody reads for long."""
     mark = copying_mark(store)
     try:
-        descriptor = os.open(mark, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # There is nothing in it, and the hub, which may be another user, has to open it.
+        descriptor = os.open(mark, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise StoreError(f"cannot write {mark}: {error.strerror}") from error
     try:
+        give_to_owner(mark)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)
+
+
+def give_to_owner(path: Path) -> None:
+    """Let a file that root makes in a folder be that folder's owner's, as whom the hub runs."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
 
 
 def sync_folder(path: Path) -> None:

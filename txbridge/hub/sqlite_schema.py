@@ -366,8 +366,8 @@ def copying_mark(path: Path) -> Path:
 
 def _is_locked(mark: Path) -> bool:
     try:
-        descriptor = os.open(mark, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        descriptor = os.open(mark, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except (FileNotFoundError, PermissionError):  # of a mark that another user made nobody can tell
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -35,7 +35,7 @@ from typing import Any, BinaryIO, Protocol
 from attrs import define, field, frozen
 
 from txbridge.errors import StoreError
-from txbridge.hub.backup import Stopped, Told, sync_folder
+from txbridge.hub.backup import Stopped, Told, give_to_owner, sync_folder
 from txbridge.hub.sqlite import StoreLock
 from txbridge.hub.sqlite_schema import connect_for_writing, fold, fold_list
 from txbridge.hub.transfer import (
@@ -178,6 +178,7 @@ def import_into(
     except StoreError as error:
         raise StoreError(f"{error}: an import needs it alone, so stop the hub") from error
     try:
+        give_to_owner(store.with_name(store.name + ".lock"))
         with _open(store, merge=merge) as connection:
             loader = _Loader(connection, is_stopped, lambda done: told(done, source.size or 0.0))
             loader.take(source)
@@ -202,6 +203,9 @@ def _open(store: Path, *, merge: bool) -> Iterator[sqlite3.Connection]:
                 )
             yield from _transaction(connection)
         return
+    left = store.with_name(store.name + "-wal")
+    if left.exists():  # SQLite would take it for the new store's own
+        raise TransferError("", f"there is {left}, the journal of a store that is gone: move it away")
     unready = store.with_name(store.name + ".partial")
     _remove(unready)
     try:
@@ -212,6 +216,7 @@ def _open(store: Path, *, merge: bool) -> Iterator[sqlite3.Connection]:
             yield from _transaction(connection)
         with unready.open("rb") as file:
             os.fsync(file.fileno())
+        give_to_owner(unready)
         unready.rename(store)
         sync_folder(store.parent)
     finally:
