@@ -148,3 +148,24 @@ def test_the_extremes_are_those_of_what_is_plainly_a_number(connection, values):
     numbers = [number for value in values if (number := parse_number(value)) is not None]
     expected = (number_text(max(numbers)), number_text(min(numbers))) if numbers else (None, None)
     assert connection.execute("SELECT max_value, min_value FROM datastreams").fetchall() == [expected]
+
+
+def test_an_accounts_feeds_go_with_all_that_is_theirs_and_nobody_elses(connection):
+    writes.create_account(connection, "bob", None)
+    theirs = Datastream(id="t", current_value=1)
+    kept = writes.create_feed(
+        connection, "bob", Environment(title="b", datastreams=[theirs]), NOON, unwatched
+    )
+    bare = make(connection)
+    full = make(connection, Datastream(id="u"), theirs)
+    removed = writes.delete_account(connection, "ann")
+    assert [(written.feed_id, written.removed, written.deleted) for written in removed] == [
+        (bare, (), True),
+        (full, ("t", "u"), True),
+    ]
+    assert connection.execute("SELECT feed FROM feeds").fetchall() == [(kept.feed_id,)]
+    assert number_of(connection, "datastreams") == 1
+    assert number_of(connection, "swept") == 2
+    while writes.sweep(connection):
+        pass
+    assert number_of(connection, "points") == 1
