@@ -196,3 +196,11 @@ def test_feeds_with_a_place_are_on_the_map(page: Page, hub: StartedHub) -> None:
     dot.focus()
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("In Bedford")
+
+
+def test_a_feed_that_is_not_there_is_said_to_be_none(context: BrowserContext, hub: StartedHub) -> None:
+    page = context.new_page()
+    enter(page, hub)
+    page.goto(f"{hub.url}/#/feeds/999999")
+    expect(page.locator("main")).to_contain_text("There is no such thing")
+    assert page.url.endswith("999999")

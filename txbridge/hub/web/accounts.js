@@ -10,7 +10,7 @@ const password = () => field("Password, at least 8 characters", h("input", { nam
 const address = (login) => `/users/${encodeURIComponent(login)}`;
 
 function change(user, done) {
-  formDialog(`Change ${user.login}`, (close, cancel) => form({}, async (data) => {
+  formDialog(`Change ${user.login}`, (close, buttons) => form({}, async (data) => {
     const changed = { full_name: data.get("full_name"), email: data.get("email") };
     if (data.get("password")) changed.password = data.get("password");
     await put(address(user.login), { user: changed });
@@ -19,7 +19,7 @@ function change(user, done) {
     toast("Saved.", true);
     await done();
   }, field("Name of the person", h("input", { name: "full_name", value: user.full_name ?? "", autocomplete: "off" })), field("Mail", h("input", { name: "email", type: "email", value: user.email ?? "", autocomplete: "off" })),
-  field("New password (empty: as it is)", h("input", { name: "password", type: "password", autocomplete: "new-password", minLength: 8 })), h("button", {}, "Save"), cancel));
+  field("New password (empty: as it is)", h("input", { name: "password", type: "password", autocomplete: "new-password", minLength: 8 })), buttons));
 }
 
 export async function listAccounts() {

@@ -72,6 +72,7 @@ async function go() {
   const [path, query] = (location.hash.slice(1) || "/").split("?");
   const parameters = new URLSearchParams(query);
   if (shown?.path === path && shown.move) return shown.move(parameters);
+  document.getElementById("toasts").replaceChildren();
   const mine = ++turn;
   const again = shown?.path === path;
   close();

@@ -17,10 +17,10 @@ export function sure(question, words, verb, work) {
   open(dialog);
 }
 
-// A form in a dialog; it closes when the work is done.
+// A form in a dialog, which is made from what closes it and the buttons that it ends with.
 export function formDialog(title, makeForm) {
   const dialog = h("dialog", { "aria-labelledby": "question" });
-  dialog.append(h("h2", { id: "question" }, title), makeForm(() => dialog.close(), h("button", { type: "button", className: "quiet", onclick: () => dialog.close() }, "Cancel")));
+  dialog.append(h("h2", { id: "question" }, title), makeForm(() => dialog.close(), h("div", { className: "row end-row" }, h("button", { type: "button", className: "quiet", onclick: () => dialog.close() }, "Cancel"), h("button", {}, "Save"))));
   open(dialog);
 }
 

@@ -28,6 +28,7 @@ export async function showFeed(number, parameters) {
     },
     back: () => feed !== null && again(),
     gone: () => {
+      if (feed === null) return; // then there was none, and reading it says so
       toast("This feed was deleted.", true);
       location.hash = "#/";
     },

@@ -31,13 +31,13 @@ function expiry(key) {
 const expires = (key) => field("Expires (empty: never)", h("input", { name: "expires", type: "datetime-local", value: key?.expires_at ? localInput(Date.parse(key.expires_at) / 1000) : "" }));
 
 function change(key, done) {
-  formDialog(`Change “${key.label}”`, (close, cancel) => form({}, async (data) => {
+  formDialog(`Change “${key.label}”`, (close, buttons) => form({}, async (data) => {
     const changed = { label: data.get("label"), private_access: data.get("private") === "on" };
     if (data.get("expires")) changed.expires_at = new Date(data.get("expires")).toISOString();
     await put(`/keys/${key.api_key}`, { key: changed });
     close();
     await done();
-  }, field("Label", h("input", { name: "label", required: true, maxLength: 255, value: key.label })), expires(key), check("private feeds too", "private", key.private_access === true), h("button", {}, "Save"), cancel));
+  }, field("Label", h("input", { name: "label", required: true, maxLength: 255, value: key.label })), expires(key), check("private feeds too", "private", key.private_access === true), buttons));
 }
 
 export async function listKeys(parameters = new URLSearchParams()) {

@@ -36,7 +36,7 @@ export function streamPanel(feed, stream, time, mine) {
     value.replaceChildren(text === undefined ? "–" : number(text), " ", h("small", { title: next.unit?.label ?? "" }, unitOf(next)));
     if (flash) flashed(value);
     at.replaceChildren(clock(next.at, "nothing yet"));
-    const some = next.min_value !== undefined && next.max_value !== undefined;
+    const some = next.min_value !== undefined && next.max_value !== undefined && next.min_value !== next.max_value;
     extremes.textContent = some ? `ever between ${number(next.min_value)} and ${number(next.max_value)}` : "";
     tags.replaceChildren(...(next.tags ?? []).map((tag) => h("span", { className: "badge" }, tag)));
   }

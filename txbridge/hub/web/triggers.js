@@ -83,7 +83,7 @@ export async function listTriggers(parameters = new URLSearchParams()) {
     wordsOf(trigger), trigger.url, cells.get(trigger.id),
     h("button", { type: "button", className: "danger", onclick: () => sure("Delete this trigger?", `${trigger.url} is not called any more.`, "Delete trigger", async () => { await remove(`/triggers/${trigger.id}`); dispatchEvent(new Event("hashchange")); }) }, "Delete"),
   ], { "data-trigger": trigger.id, className: "joined" }), h("tr", { className: "log-row" }, h("td", { colSpan: HEADS.length }, logs[index].details))]);
-  show(h("h1", {}, "Triggers"), h("p", { className: "soft" }, "When a datastream does something, the hub posts a form to a URL, and tries again for about an hour if nobody takes it. Addresses of private networks need ", h("code", {}, "txbridge hub --allow-webhooks"), "."),
+  show(h("h1", {}, "Triggers"), h("p", { className: "soft" }, "When a datastream begins to do something, the hub posts a form to a URL, and tries again for about an hour if nobody takes it. It does not fire again while that lasts. Addresses of private networks need ", h("code", {}, "txbridge hub --allow-webhooks"), "."),
     h("details", { className: "panel", open: !triggers.length || parameters.has("feed") }, h("summary", {}, "New trigger"), newTrigger(parameters)),
     rows.length ? h("div", { className: "panel" }, table(HEADS, rows)) : h("p", {}, "There are no triggers."));
   const timer = setInterval(async () => {
