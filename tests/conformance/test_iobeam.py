@@ -19,7 +19,7 @@ import pytest
 from attrs import frozen
 
 from tests.conformance.registries import iobeam_peer
-from tests.support.program import StartedHub, program, started_hub
+from tests.support.program import StartedHub, program, run_program, started_hub
 
 HOWTO = Path(__file__).parent.parent.parent / "docs" / "howto" / "iobeam.rst"
 T0 = 1_450_000_000_000  # milliseconds
@@ -254,6 +254,31 @@ def test_a_token_that_ends_within_a_day_is_refreshed_and_both_go_on(project: Pro
         ("1970-01-01T00:00:00.001000Z", "1"),
         ("1970-01-01T00:00:00.002000Z", "2"),
     ]
+
+
+def test_a_token_that_is_burnt_in_is_adopted_and_its_device_goes_on(hub: StartedHub) -> None:
+    """As the service wrote them: a number as ``kid``, padding, the standard alphabet, and long at its end."""
+    parts = (
+        b'{"typ":"JWT","alg":"HS256","kid":10}',
+        b'{"uid":3,"exp":1450000000,"pid":87654321,"pms":7}',
+        b"~~?" * 11,
+    )
+    burnt_in = ".".join(b64encode(part).decode() for part in parts)
+    made = run_program("hub", "project", "create", "Old", "--number", "87654321", environ=hub.environ)
+    assert made.out == "87654321\n"
+    adopted = run_program("hub", "token", "adopt", environ=hub.environ, input=burnt_in)
+    assert (adopted.status, "opens project 87654321 now" in adopted.err) == (0, True)
+    project = Project(hub, 87654321)
+    told = project.play("send", token=burnt_in)
+    # It refreshes as it always did, and goes on with what it gets.
+    assert {(path, status) for _, path, status in told["requests"]} == {
+        ("/v1/tokens/project", 200),
+        ("/v1/devices", 201),
+        ("/v1/imports?fmt=table", 200),
+    }
+    assert len(project.points("pump-3", "flow")) == 2
+    answer = asked(hub, "GET", "/v1/exports/87654321/pump-3/rpm", burnt_in)
+    assert [point["value"] for point in answer["result"][0]["data"]] == [900, -0.0]
 
 
 def test_tokens_are_fetched_for_projects_and_for_devices(project: Project, hub: StartedHub) -> None:
