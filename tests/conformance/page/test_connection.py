@@ -129,3 +129,16 @@ def test_the_badge_and_the_ages_go_on_while_nothing_comes(page: Page, hub: Start
     expect(head.locator("time").first).to_have_text("3 minutes ago")
     page.clock.fast_forward(timedelta(minutes=13).total_seconds() * 1000)
     expect(head.locator(".badge").first).to_have_text("frozen")
+
+
+def test_a_hub_that_has_enough_of_requests_is_not_taken_for_one_that_forbids(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    with started_hub(tmp_path / "data", "--requests-per-minute", "3") as hub:
+        page = context.new_page()
+        enter(page, hub)
+        for view in ("map", "keys", "triggers", "map", "keys", "triggers"):
+            page.goto(f"{hub.url}/#/{view}")
+            expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
+        expect(page.locator("main")).to_contain_text("The hub asks for patience: try again in")
+        expect(page.locator("#live")).to_have_text("live")

@@ -1,11 +1,12 @@
 // The hub's APIs, with the key of who is signed in.  The key lives in this tab and in headers, never in a URL.
 
+const BUSY = 429; // the service said 403 to too many requests, which is not what a key may not do
 const KEPT = "txbridge-credentials";
 
 export class Refused extends Error {
   constructor(status, words) {
     super(words);
-    this.status = status;
+    this.status = status; // of HTTP; 0 when the hub cannot be reached
   }
 }
 
@@ -91,6 +92,8 @@ export async function ask(method, path, more) {
   } catch {
     throw new Refused(response.status, `The hub gave an answer that is no JSON (${response.status}).`);
   }
+  const wait = response.headers.get("Retry-After");
+  if (!response.ok && wait) throw new Refused(BUSY, `The hub asks for patience: try again in ${wait} s.`);
   if (!response.ok) throw new Refused(response.status, refusal(document) ?? `The hub answered ${response.status}.`);
   return { document, location: response.headers.get("Location") };
 }
