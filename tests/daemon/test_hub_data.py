@@ -133,8 +133,8 @@ def test_an_archive_goes_from_one_program_to_the_other(tmp_path):
         timeout=PATIENCE * 2,
         check=True,
     )
-    assert "imported 1 accounts, 1 keys, 1 feeds" in done.stdout
-    assert "txbridge: exported 1 accounts" in done.stderr
+    assert "imported 1 account, 1 key, 1 feed, " in done.stdout
+    assert "txbridge: exported 1 account, " in done.stderr
     assert rows_of(tmp_path / "new" / "hub.sqlite") == rows_of(tmp_path / "data" / "hub.sqlite")
 
 

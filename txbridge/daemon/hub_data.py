@@ -172,5 +172,10 @@ def _amount(count: float, unit: str) -> str:
 
 def _listed(rows: Mapping[str, int]) -> str:
     """How much of what there is, for people."""
-    found = [f"{count:,} {name.replace('_', ' ')}" for name, count in rows.items() if count]
+    named = {name: name.replace("_", " ") for name in rows}
+    found = [
+        f"{count:,} {named[name].removesuffix('s') if count == 1 else named[name]}"
+        for name, count in rows.items()
+        if count
+    ]
     return ", ".join(found) if found else "nothing"
