@@ -42,6 +42,7 @@ EXAMPLES = [
     (errors.RateLimited("x", 429, retry_after=3.0), Advice.RETRY, "x: 429"),
     (errors.ServerFailed("x", 503), Advice.RETRY, "x: 503"),
     (errors.StoreError("the disk is full"), Advice.RETRY, "the disk is full"),
+    (errors.Crowded("too many wait"), Advice.RETRY, "too many wait"),
     (errors.OutboxError("full"), Advice.RETRY, "full"),
     (errors.Closed("the client"), Advice.STOP, "the client is closed"),
 ]

@@ -20,6 +20,7 @@
     │   ├── RateLimited                 429, or a 403 that speaks of a rate limit
     │   └── ServerFailed                5xx; 408 and 425, which speak of time and not of data
     ├── StoreError                      the hub's own storage failed
+    │   └── Crowded                     or it did not, but too much waits for its turn
     ├── OutboxError                     the relay's own storage failed
     └── Closed                          the object was closed by its owner
 
@@ -44,6 +45,7 @@ __all__ = [
     "Conflict",
     "ConnectError",
     "ConnectionLost",
+    "Crowded",
     "DecodeError",
     "EncodeError",
     "Forbidden",
@@ -328,6 +330,10 @@ class StoreError(BridgeError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class Crowded(StoreError):
+    """Too much of what costs the hub a lot, such as checking a password, waits for its turn."""
 
 
 class OutboxError(BridgeError):

@@ -208,7 +208,7 @@ def no_failure(said):
     assert b'"status":5' not in said, said
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(
     sent=st.lists(messages, max_size=8), cuts=st.lists(st.integers(0, 500), max_size=3), polite=st.booleans()
 )
@@ -219,7 +219,7 @@ def test_whatever_comes_over_tcp_is_answered_or_the_end(hub, sent, cuts, polite)
     no_failure(talk(hub, 8081, pieces, polite=polite))
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(frames=st.lists(good_frames | odd_frames, max_size=8), cut=st.integers(0, 300), polite=st.booleans())
 def test_whatever_frames_come_over_a_websocket_are_answered_or_the_end(hub, frames, cut, polite):
     data = HANDSHAKE + b"".join(frames)

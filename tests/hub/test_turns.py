@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
 from tests.support.deferreds import result_of
-from txbridge.errors import StoreError
+from txbridge.errors import Crowded
 from txbridge.hub.turns import MAX_WAITING, Turns
 
 
@@ -22,7 +22,7 @@ def test_one_piece_is_done_at_a_time_and_only_so_many_wait():
     results = []
     for number in range(1 + MAX_WAITING):
         turns.take(lambda number=number: number).addCallback(results.append)
-    with pytest.raises(StoreError, match="too many pieces wait"):
+    with pytest.raises(Crowded, match="too many pieces wait"):
         turns.take(lambda: 0)
     for number in range(1 + MAX_WAITING):
         assert (len(begun), len(results)) == (number + 1, number)

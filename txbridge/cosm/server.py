@@ -91,7 +91,7 @@ from txbridge.cosm.rules import (
 from txbridge.cosm.search import parse_search
 from txbridge.cosm.trigger_verbs import TriggerVerbs
 from txbridge.cosm.visitors import VISITOR, Visitors
-from txbridge.errors import Closed, DecodeError, EncodeError, StoreError
+from txbridge.errors import Closed, Crowded, DecodeError, EncodeError, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal
 from txbridge.hub.graphs import Graphs
 from txbridge.hub.passwords import Passwords
@@ -639,7 +639,7 @@ class CosmServer:
 
     def _refuse(self, request: Request, error: Exception) -> Response:
         if isinstance(error, StoreError | Closed):
-            if not self._store_fails:
+            if not (self._store_fails or isinstance(error, Crowded)):
                 self._store_fails = True
                 self._log.error("the storage fails: {reason}", reason=str(error))
             content_type, body = error_body("xml", UNAVAILABLE.title, UNAVAILABLE.errors)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred
 from twisted.python.failure import Failure
 
-from txbridge.errors import StoreError
+from txbridge.errors import Crowded
 
 __all__ = ["Turns"]
 
@@ -40,10 +40,10 @@ class Turns:
         turn until it is done, whoever has gone meanwhile.
 
         Raises:
-            StoreError: Too much waits.
+            Crowded: Too much waits.
         """
         if len(self._turn.waiting) >= MAX_WAITING:
-            raise StoreError(f"too many {self._what}")
+            raise Crowded(f"too many {self._what}")
         turn: Deferred[DeferredSemaphore] = self._turn.acquire()
         result: Deferred[T] = Deferred(lambda _: turn.cancel())
 

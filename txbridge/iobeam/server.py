@@ -27,7 +27,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txbridge.errors import Closed, StoreError
+from txbridge.errors import Closed, Crowded, StoreError
 from txbridge.hub.auth import Accounts, digest_of
 from txbridge.hub.projects import (
     MAX_PROJECTS,
@@ -213,7 +213,7 @@ class IobeamServer:
             verb, call = self._route(request)
             response = await verb(call)
         except (StoreError, Closed) as error:
-            if not self._store_fails:
+            if not (self._store_fails or isinstance(error, Crowded)):
                 self._store_fails = True
                 self._log.error("the storage fails: {reason}", reason=str(error))
             return _refused(UNAVAILABLE)
