@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.iobeam_service import make_token
+from tests.support.iobeam_service import json_answer, make_token
 from tests.support.relay import ScriptedLedger
-from txbridge.daemon.relay_assembly import make_route, open_ledger, plan_ways, routes_problems
+from txbridge.daemon.relay_assembly import client_of_end, make_route, open_ledger, plan_ways, routes_problems
 from txbridge.daemon.relay_config import read_relay_config
 from txbridge.daemon.relay_files import read_secrets
 from txbridge.errors import ConfigError, PlanRefused
+from txbridge.net.http_server import HttpServerFactory
 from txbridge.net.reactor import resolve_reactor
 from txbridge.relay.pace import Pace, PaceLimits
 from txbridge.relay.roles import Durability
@@ -161,6 +162,30 @@ async def test_a_token_that_is_none_is_told_without_repeating_it(tmp_path):
         )
     assert "opensesame" not in str(caught.value)
     await worker.close()
+
+
+async def test_a_token_that_is_renewed_is_used_by_the_next_run(tmp_path):
+    reactor = resolve_reactor()
+    due, new = make_token(reactor.seconds() + 60), make_token(mark="new")
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers.get("authorization"))
+        is_renewal = request.path == "/v1/tokens/project"
+        return json_answer({"token": new} if is_renewal else {"server_timestamp": 5})
+
+    port = reactor.listenTCP(0, HttpServerFactory(answer, clock=reactor), interface="127.0.0.1")
+    url = f"http://127.0.0.1:{port.getHost().port}"
+    text = "[routes.r]\nfrom.lines.listen = 'unix:x'\nto.far.iobeam = "
+    text += f"{{ url = '{url}', project = 7, device = 'p', token.env = 'TOKEN' }}"
+    (destination,) = read_relay_config(text, file="f", environ={"HOME": "/h"}).routes["r"].destinations
+    secrets = read_secrets([destination.end.key], {"TOKEN": due})
+    for _ in range(2):
+        client = client_of_end(reactor, destination.end, secrets, tmp_path)
+        await client.device_timestamp()
+        await client.close()
+    await port.stopListening()
+    assert seen == [None, f"Bearer {new}", f"Bearer {new}"]
 
 
 async def test_an_outbox_is_let_go_of_when_the_route_cannot_be_made_after_all(tmp_path):

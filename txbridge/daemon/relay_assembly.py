@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import random
 from typing import Any
@@ -41,6 +42,7 @@ from txbridge.daemon.relay_config import (
     To,
 )
 from txbridge.daemon.relay_state import LEDGER_FILE
+from txbridge.daemon.relay_tokens import keep_token, kept_token
 from txbridge.daemon.tables import Secret
 from txbridge.errors import ConfigError, PlanRefused
 from txbridge.host import HostSource
@@ -224,9 +226,10 @@ async def make_route(
 
     built: BuiltRoute | None = None
     try:
-        source = _source(reactor, route.source, secrets, closings)
+        source = _source(reactor, route.source, secrets, directory, closings)
         destinations = [
-            _destination(reactor, one, secrets, pace_of(one), closings) for one in route.destinations
+            _destination(reactor, one, secrets, pace_of(one), directory, closings)
+            for one in route.destinations
         ]
         files = RealFiles()
         dead_letters = DeadLetterBox(directory, files, worker, ledger=ledger)
@@ -296,9 +299,15 @@ async def open_ledger(reactor: Any, directory: Path) -> SqliteLedger:
 
 
 def client_of_end(
-    reactor: Any, end: End, secrets: Mapping[Secret, str]
+    reactor: Any, end: End, secrets: Mapping[Secret, str], directory: Path
 ) -> Client | Node | IobeamClient | None:
     """A client that can ask an end how it is; None for one that is on this machine.
+
+    Args:
+        reactor: Where it runs.
+        end: What was configured.
+        secrets: What its secrets are.
+        directory: Of the route.
 
     Raises:
         ConfigError: There is no such node, or its address is not one that can be asked.
@@ -308,7 +317,7 @@ def client_of_end(
     if isinstance(end, JouleTo | JouleFrom):
         return _node(reactor, end, secrets)
     if isinstance(end, IobeamTo | IobeamFrom):
-        return _iobeam(reactor, end, secrets)
+        return _iobeam(reactor, end, secrets, directory)
     return None
 
 
@@ -334,6 +343,7 @@ def _source(
     reactor: Any,
     source: From,
     secrets: Mapping[Secret, str],
+    directory: Path,
     closings: list[Callable[[], Deferred[Any]]],
 ) -> Source:
     if isinstance(source, HostFrom):
@@ -354,7 +364,7 @@ def _source(
             late=timedelta(seconds=source.late),
         )
     if isinstance(source, IobeamFrom):
-        device = _iobeam(reactor, source, secrets)
+        device = _iobeam(reactor, source, secrets, directory)
         closings.append(device.close)
         return IobeamSource(
             device,
@@ -401,6 +411,7 @@ def _destination(
     config: DestinationConfig,
     secrets: Mapping[Secret, str],
     pace: Pace,
+    directory: Path,
     closings: list[Callable[[], Deferred[Any]]],
 ) -> Destination:
     sink: Sink
@@ -413,7 +424,7 @@ def _destination(
         closings.append(client.close)
         sink = CosmSink(client, feed_id=end.feed)
     elif isinstance(end, IobeamTo):
-        device = _iobeam(reactor, end, secrets)
+        device = _iobeam(reactor, end, secrets, directory)
         closings.append(device.close)
         sink = IobeamSink(device)
     else:
@@ -437,10 +448,18 @@ def _destination(
     )
 
 
-def _iobeam(reactor: Any, end: IobeamFrom | IobeamTo, secrets: Mapping[Secret, str]) -> IobeamClient:
+def _iobeam(
+    reactor: Any, end: IobeamFrom | IobeamTo, secrets: Mapping[Secret, str], directory: Path
+) -> IobeamClient:
+    told = secrets[end.key]
     try:
         return IobeamClient(
-            end.project, secrets[end.key], backend=end.url, device_id=end.device, reactor=reactor
+            end.project,
+            kept_token(directory, told),
+            backend=end.url,
+            device_id=end.device,
+            on_new_token=partial(keep_token, directory, told),
+            reactor=reactor,
         )
     except BadArgument as error:
         raise ConfigError([f"the {end.key.kind} {end.key.name!r}: {error.reason}"]) from None

@@ -259,17 +259,23 @@ async def _look_at_ends(
         for where, end in ends.items():
             key = getattr(end, "key", None)
             if key is None or key in secrets:
-                asked.append(_ask(reactor, where, end, secrets, findings))
+                directory = Path(config.state) / route.name
+                asked.append(_ask(reactor, where, end, secrets, directory, findings))
     await gatherResults(asked)
 
 
 @deferred
 async def _ask(
-    reactor: Any, where: str, end: End, secrets: Mapping[Secret, str], findings: _Findings
+    reactor: Any,
+    where: str,
+    end: End,
+    secrets: Mapping[Secret, str],
+    directory: Path,
+    findings: _Findings,
 ) -> None:
     client = None
     try:
-        client = client_of_end(reactor, end, secrets)
+        client = client_of_end(reactor, end, secrets, directory)
         if client is None:
             return
         if isinstance(client, Client):
