@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from txbridge.cosm.addresses import Address, address_of
 
@@ -61,3 +63,9 @@ def test_an_address_means_one_thing(path, host, meant):
 )
 def test_anything_else_is_no_address_of_the_api(path, host):
     assert address_of(path, host) is None
+
+
+@given(st.text("/.%avpi127feds", max_size=30), st.sampled_from(["", "api.cosm.com", "www.pachube.com"]))
+def test_any_path_has_an_answer(path, host):
+    address = address_of(f"/{path}", host)
+    assert address is None or (address.version in (1, 2) and all(address.segments))

@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 from tests.support.program import hub_here, turn
 from tests.support.relay import ScriptedSource
 from txbridge.cosm.paws import PAWSClient
+from txbridge.daemon import assembly
 from txbridge.daemon.assembly import (
     client_of,
     host_source,
@@ -22,11 +23,11 @@ from txbridge.daemon.assembly import (
     socket_of,
 )
 from txbridge.daemon.config import ClientConfig, HubConfig, NodeConfig, hub_config
-from txbridge.errors import ConfigError, StoreError
+from txbridge.errors import ConfigError, RequestRejected, StoreError
 from txbridge.host import CAPABILITIES
 from txbridge.joule.errors import UnknownNode
 from txbridge.model.samples import Batch, SampleBlock
-from txbridge.model.structures import Environment
+from txbridge.model.structures import Datastream, Environment
 from txbridge.net.http import HttpCarrier
 from txbridge.net.operation import Operation
 from txbridge.net.reactor import resolve_reactor
@@ -44,6 +45,36 @@ async def test_a_directory_that_cannot_be_made_is_told(tmp_path):
     service = hub_service(resolve_reactor(), HubConfig(str(tmp_path / "file" / "data")))
     with pytest.raises(ConfigError, match="cannot keep data in"):
         await service.start()
+
+
+async def test_graphs_for_everybody_without_what_draws_them_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(assembly, "find_spec", lambda name: None)
+    service = hub_service(resolve_reactor(), HubConfig(str(tmp_path), public_graphs=True))
+    with pytest.raises(ConfigError, match="--public-graphs needs the package matplotlib"):
+        await service.start()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_hub_shows_graphs_and_bounds_feeds_as_it_is_told(tmp_path):
+    config = HubConfig(str(tmp_path), listen=("tcp:0:interface=127.0.0.1",), public_graphs=True, max_feeds=1)
+    service = hub_service(resolve_reactor(), config)
+    await service.start()
+    try:
+        (address,) = service.addresses
+        key = (tmp_path / "owner.key").read_text().strip()
+        client = client_of(resolve_reactor(), ClientConfig(f"{address}/v2", key))
+        feed = Environment(title="x", datastreams=[Datastream(id="t", current_value="1")])
+        number = await client.create_feed(data=feed)
+        with pytest.raises(RequestRejected, match="at most 1"):
+            await client.create_feed(data=feed)
+        await client.close()
+        anybody = HttpCarrier(f"{address}/v2", reactor=resolve_reactor())
+        path = ("feeds", str(number), "datastreams", "t.png")
+        graph = await anybody.run(Operation("look", "GET", path, lambda answer: answer.body))
+        assert graph.startswith(b"\x89PNG")
+        await anybody.close()
+    finally:
+        await service.stop()
 
 
 async def test_a_file_that_is_no_store_is_told(tmp_path):
