@@ -11,7 +11,7 @@ from txbridge.daemon.relay_config import read_relay_config
 from txbridge.daemon.relay_files import read_secrets
 from txbridge.errors import ConfigError, PlanRefused
 from txbridge.net.http_server import HttpServerFactory
-from txbridge.net.reactor import resolve_reactor
+from txbridge.net.reactor import resolve_reactor, wall_clock
 from txbridge.relay.pace import Pace, PaceLimits
 from txbridge.relay.roles import Durability
 from txbridge.relay.worker import WorkerThread
@@ -166,7 +166,7 @@ async def test_a_token_that_is_none_is_told_without_repeating_it(tmp_path):
 
 async def test_a_token_that_is_renewed_is_used_by_the_next_run(tmp_path):
     reactor = resolve_reactor()
-    due, new = make_token(reactor.seconds() + 60), make_token(mark="new")
+    due, new = make_token(wall_clock(reactor)() + 60), make_token(mark="new")
     seen = []
 
     def answer(request):

@@ -68,7 +68,7 @@ def test_a_token_is_used_until_a_day_before_its_end(network, service, carrier):
 
 
 def test_the_owner_of_a_token_is_told_of_the_new_one(network, service, carrier):
-    asking = session(network, carrier, make_token(NOW), service)
+    asking = session(network, carrier, make_token(NOW + 60), service)
     told = []
     asking.on_new_token = told.append
     network.run(asking.run(device_timestamp()))
@@ -86,6 +86,16 @@ def test_a_token_that_is_not_taken_is_renewed_and_the_request_repeated_once(
     assert service.tokens() == [f"Bearer {old}", None, f"Bearer {NEW}"]
 
 
+def test_a_token_that_has_expired_by_its_own_word_is_used_as_long_as_it_is_taken(network, service, carrier):
+    old = make_token(NOW - 100)
+    asking = session(network, carrier, old, service)
+    assert network.run(asking.run(device_timestamp())) == 5
+    assert service.tokens() == [f"Bearer {old}"]
+    service.good.remove(f"Bearer {old}")
+    assert network.run(asking.run(device_timestamp())) == 5
+    assert service.tokens()[1:] == [f"Bearer {old}", None, f"Bearer {NEW}"]
+
+
 def test_when_the_new_token_is_not_taken_either_that_is_the_answer(network, service, carrier):
     service.good.clear()
     asking = session(network, carrier, make_token(), service, good=False)
@@ -97,7 +107,7 @@ def test_when_the_new_token_is_not_taken_either_that_is_the_answer(network, serv
 
 def test_a_token_that_is_not_renewed_is_used_as_long_as_it_is_taken(network, service, carrier):
     service.grant = error_answer(403, message="it is not refreshable")
-    old = make_token(NOW - 100)
+    old = make_token(NOW + 60)
     asking = session(network, carrier, old, service)
     assert network.run(asking.run(device_timestamp())) == 5
     assert network.run(asking.run(device_timestamp())) == 5
@@ -107,9 +117,19 @@ def test_a_token_that_is_not_renewed_is_used_as_long_as_it_is_taken(network, ser
         network.run(asking.run(device_timestamp()))
 
 
+def test_a_token_that_has_ended_by_its_own_word_is_used_as_long_as_it_is_taken(network, service, carrier):
+    old = make_token(NOW)
+    asking = session(network, carrier, old, service)
+    assert network.run(asking.run(device_timestamp())) == 5
+    assert asking.token == old
+    service.good.remove(f"Bearer {old}")
+    assert network.run(asking.run(device_timestamp())) == 5
+    assert service.tokens() == [f"Bearer {old}", f"Bearer {old}", None, f"Bearer {NEW}"]
+
+
 def test_a_service_that_fails_to_renew_a_token_is_asked_again(network, service, carrier):
     grant, service.grant = service.grant, error_answer(503)
-    asking = session(network, carrier, make_token(NOW), service)
+    asking = session(network, carrier, make_token(NOW + 60), service)
     with pytest.raises(ServerFailed):
         network.run(asking.run(device_timestamp()))
     service.grant = grant
@@ -124,7 +144,7 @@ def test_requests_at_once_renew_a_token_once(network, service, carrier):
 
 
 def test_giving_one_request_up_leaves_the_renewal_to_the_others(network, service, carrier):
-    asking = session(network, carrier, make_token(NOW), service)
+    asking = session(network, carrier, make_token(NOW + 60), service)
     grant, service.grant = service.grant, Deferred()
     first, second = (asking.run(device_timestamp()) for _ in range(2))
     first.addErrback(lambda failure: None)
@@ -136,7 +156,7 @@ def test_giving_one_request_up_leaves_the_renewal_to_the_others(network, service
 
 def test_one_deadline_covers_the_renewal_too(network, service, carrier):
     service.grant = Deferred()
-    asking = session(network, carrier, make_token(NOW), service)
+    asking = session(network, carrier, make_token(NOW + 60), service)
     before = network.clock.seconds()
     with pytest.raises(TimedOut):
         network.run(asking.run(device_timestamp()))
@@ -145,7 +165,7 @@ def test_one_deadline_covers_the_renewal_too(network, service, carrier):
 
 def test_a_service_that_is_away_is_no_refusal(network, service):
     carrier = HttpCarrier("http://nowhere.test/v1", reactor=network.reactor)
-    asking = Session(carrier, network.clock, make_token(NOW), deadline=20)
+    asking = Session(carrier, network.clock, make_token(NOW + 60), deadline=20)
     with pytest.raises(ConnectError):
         network.run(asking.run(device_timestamp()))
     network.run(carrier.close())
@@ -153,7 +173,7 @@ def test_a_service_that_is_away_is_no_refusal(network, service):
 
 def test_a_new_token_that_is_none_changes_nothing(network, service, carrier):
     service.grant = Response(200, (), b'{"token":"rubbish"}')
-    old = make_token(NOW)
+    old = make_token(NOW + 60)
     asking = session(network, carrier, old, service)
     with pytest.raises(RemoteProtocolError, match="what it gave is no project token"):
         network.run(asking.run(device_timestamp()))

@@ -1,9 +1,11 @@
 """Requests with a project token that is renewed in time.
 
 A token is renewed when it is to expire within a day, and when the service does not take it; then the
-request is repeated, once.  The new one is used at once, by every request from then on, and its owner is
-told, who may want to keep it.  Who cannot renew a token goes on with the one there is: whether it is
-good is the service's to say, and a device's clock may be wrong.
+request is repeated, once.  One that has expired by its own word is tried first: a hub takes the token that a
+device has built in for as long as its owner wants, and a renewal each time would make tokens without end.  The new one is used at once, by every request from then on, and its owner is
+told, who may want to keep it.  One that cannot be renewed, or that has ended by its own word, is used all
+the same: whether it is good is the service's to say.  A device's clock may be wrong, and a hub takes old
+tokens that its owner has adopted.
 
 One deadline covers all of that.
 """
@@ -78,7 +80,7 @@ class Session:
 
     async def renew_early(self) -> None:
         """Renew the token if it is to expire within a day."""
-        if self._expires is not None and self._wall() >= self._expires - EARLY:
+        if self._expires is not None and self._expires - EARLY <= self._wall() < self._expires:
             await self._renew(self._token)
 
     async def _run(self, operation: Operation[T]) -> T:
