@@ -83,8 +83,7 @@ examples:
         f"""\
 All of it is taken, or, when anything is wrong with it, nothing; so an import that was stopped is just begun
 again.  Feeds keep their numbers, and keys and passwords go on to work.  owner.key, by which commands on the
-hub's machine know its owner's key, is no part of an export: copy it too, or give a hub a key with
---api-key-file.
+hub's machine know its owner's key, is no part of an export: copy it too.
 
 With --merge what is there already stays as it is, and what is known by its login, number or instant is not
 taken again.  A feed whose number another one has here is refused, and with it everything.

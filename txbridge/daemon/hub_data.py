@@ -19,9 +19,10 @@ from txbridge.daemon.render import json_text
 from txbridge.daemon.running import DONE
 from txbridge.daemon.terminal import Report, Terminal
 from txbridge.errors import ConfigError
+from txbridge.hub.auth import KEY_FILE
 from txbridge.hub.backup import Told, back_up
 from txbridge.hub.transfer_export import export_folder, export_tar
-from txbridge.hub.transfer_import import Source, import_into
+from txbridge.hub.transfer_import import Imported, Source, import_into
 from txbridge.net.deferred import deferred
 from txbridge.relay.worker import WorkerThread
 
@@ -105,22 +106,24 @@ async def take(
         as_json: JSON instead of text.
     """
 
-    def work(told: Told, is_stopped: Callable[[], bool]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    def work(told: Told, is_stopped: Callable[[], bool]) -> tuple[Imported, bool]:
         opened = source()
         try:
             store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError([f"cannot keep data in {store.parent}: {error.strerror}"]) from error
         done = import_into(store, opened, merge=merge, told=told, is_stopped=is_stopped)
-        return done.rows, done.known
+        return done, (store.parent / KEY_FILE).exists()
 
-    rows, known = await _work(reactor, terminal, "importing", "bytes", work)
+    done, has_key = await _work(reactor, terminal, "importing", "bytes", work)
     if as_json:
-        terminal.give(json_text({"data": str(store.parent), "rows": rows, "known": known}))
-    else:
-        terminal.give(f"imported {_listed(rows)} into {store.parent}\n")
-        if known:
-            terminal.give(f"already there: {_listed(known)}\n")
+        terminal.give(json_text({"data": str(store.parent), "rows": done.rows, "known": done.known}))
+        return DONE
+    terminal.give(f"imported {_listed(done.rows)} into {store.parent}\n")
+    if done.known:
+        terminal.give(f"already there: {_listed(done.known)}\n")
+    if not has_key:
+        terminal.say(f"{KEY_FILE} is no part of an export: copy it to {store.parent} from where the hub was")
     return DONE
 
 
