@@ -86,16 +86,6 @@ def test_a_token_that_is_not_taken_is_renewed_and_the_request_repeated_once(
     assert service.tokens() == [f"Bearer {old}", None, f"Bearer {NEW}"]
 
 
-def test_a_token_that_has_expired_by_its_own_word_is_used_as_long_as_it_is_taken(network, service, carrier):
-    old = make_token(NOW - 100)
-    asking = session(network, carrier, old, service)
-    assert network.run(asking.run(device_timestamp())) == 5
-    assert service.tokens() == [f"Bearer {old}"]
-    service.good.remove(f"Bearer {old}")
-    assert network.run(asking.run(device_timestamp())) == 5
-    assert service.tokens()[1:] == [f"Bearer {old}", None, f"Bearer {NEW}"]
-
-
 def test_when_the_new_token_is_not_taken_either_that_is_the_answer(network, service, carrier):
     service.good.clear()
     asking = session(network, carrier, make_token(), service, good=False)

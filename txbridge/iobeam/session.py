@@ -1,11 +1,12 @@
 """Requests with a project token that is renewed in time.
 
 A token is renewed when it is to expire within a day, and when the service does not take it; then the
-request is repeated, once.  One that has expired by its own word is tried first: a hub takes the token that a
-device has built in for as long as its owner wants, and a renewal each time would make tokens without end.  The new one is used at once, by every request from then on, and its owner is
-told, who may want to keep it.  One that cannot be renewed, or that has ended by its own word, is used all
-the same: whether it is good is the service's to say.  A device's clock may be wrong, and a hub takes old
-tokens that its owner has adopted.
+request is repeated, once.  The new one is used at once, by every request from then on, and its owner is
+told, who may want to keep it.
+
+One that cannot be renewed, or has ended by its own word, is used all the same: whether it is good is the
+service's to say.  A device's clock may be wrong; and a hub takes the token that a device has built in for
+as long as its owner wants, so a renewal each time would make tokens without end.
 
 One deadline covers all of that.
 """
