@@ -120,6 +120,7 @@ def test_an_empty_window_leads_to_what_was_written_last(page: Page, hub: Started
     number = feed_with(hub, "Silent", [{"id": "t", "datapoints": waves(range(3000, 3010))}])
     page.goto(f"{hub.url}/#/feeds/{number}")
     expect(page.locator(".chart-note")).to_contain_text("no points in this time")
+    expect(page.get_by_role("button", name="6 h")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Show the latest").click()
     expect(page.locator(".chart")).to_have_attribute("data-points", "10")
 
@@ -138,3 +139,16 @@ def test_pointing_at_a_chart_tells_the_value_there(page: Page, hub: StartedHub) 
     assert note.bounding_box() == height
     page.mouse.move(5, 5)
     expect(note).to_have_text("299 points")
+
+
+def test_what_has_just_begun_is_shown_closely_and_numbers_are_readable(page: Page, hub: StartedHub) -> None:
+    streams = [
+        {"id": "free", "current_value": "80343707648", "unit": {"symbol": "B"}},
+        {"id": "load", "current_value": "51.5789473681671", "unit": {"symbol": "%"}},
+    ]
+    number = feed_with(hub, "Young", streams)
+    page.goto(f"{hub.url}/#/feeds/{number}")
+    expect(page.get_by_role("button", name="10 min")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator('[data-stream="free"]')).to_have_text("80.34 GB")
+    expect(page.locator('[data-stream="load"]')).to_have_text("51.57895 %")
+    expect(page.locator('[data-stream="load"]')).to_have_attribute("title", "51.5789473681671")

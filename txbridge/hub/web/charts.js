@@ -4,7 +4,7 @@ import { blame, h } from "./dom.js";
 import { readExtremes, readHistory, withGaps } from "./history.js";
 import { unwatch, watch } from "./near.js";
 import { band } from "./states.js";
-import { count, instant, length, number } from "./words.js";
+import { count, instant, length, measure } from "./words.js";
 
 const KEPT_POINTS = 5000;
 const HEIGHT = 160;
@@ -21,9 +21,13 @@ function tick(span) {
   return (seconds) => format.format(new Date(seconds * 1000));
 }
 
-function numbers(plot, ticks, axis, space, step) {
+function numbers(ticks, step, unit) {
   const decimals = Math.min(10, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
-  return ticks.map((one) => (Math.abs(one) >= 1e15 ? one.toExponential(1) : number(one.toFixed(decimals))));
+  const words = (one) => {
+    const [text, prefixed] = measure(one.toFixed(decimals), unit);
+    return prefixed === unit ? text : `${text} ${prefixed}`;
+  };
+  return ticks.map((one) => (Math.abs(one) >= 1e15 ? one.toExponential(1) : words(one)));
 }
 
 const widthOf = (plot, texts) => 14 + 7.5 * Math.max(3, ...(texts ?? []).map((text) => text.length));
@@ -205,7 +209,7 @@ export class Chart {
       legend: { show: false },
       scales: { x: { time: true, min: start, max: end } },
       padding: [8, null, 0, null],
-      axes: [{ ...axis, space: 76, size: 28, values: (plot, ticks) => ticks.map(tick(plot.scales.x.max - plot.scales.x.min)) }, { ...axis, space: 34, values: numbers, size: widthOf }],
+      axes: [{ ...axis, space: 76, size: 28, values: (plot, ticks) => ticks.map(tick(plot.scales.x.max - plot.scales.x.min)) }, { ...axis, space: 34, values: (plot, ticks, index, space, step) => numbers(ticks, step, this.unit), size: widthOf }],
       series: [{}, { stroke: colour("--accent"), width: 2, spanGaps: false, points: { size: 5, filter: alone } }, edge, edge],
       bands: [{ series: [3, 2], fill: colour("--band") }],
       hooks: {
@@ -225,6 +229,6 @@ export class Chart {
     const x = plot.cursor.left < 0 ? null : plot.posToVal(plot.cursor.left, "x");
     if (x === null) return this.note.replaceChildren(...(this.summary ?? []));
     const nearest = this.points.reduce((best, one) => (best === null || Math.abs(one[0] - x) < Math.abs(best[0] - x) ? one : best), null);
-    if (nearest) this.note.replaceChildren(h("b", {}, `${number(nearest[2])} ${this.unit}`), ` ${instant(nearest[0] * 1000)}`);
+    if (nearest) this.note.replaceChildren(h("b", {}, measure(nearest[2], this.unit).join(" ")), ` ${instant(nearest[0] * 1000)}`);
   }
 }

@@ -7,12 +7,21 @@ import { clock, field, h, lazyDetails, show, toast } from "./dom.js";
 import { feedSettings, newStreamForm } from "./feed_forms.js";
 import { listen } from "./live.js";
 import { streamPanel } from "./stream.js";
-import { TimeBar } from "./timebar.js";
+import { TimeBar, USUAL } from "./timebar.js";
 import { creatorOf, mayChange, whoAmI } from "./who.js";
 import { count } from "./words.js";
 
 const SHOWN_EVERY = 100; // milliseconds
 const MANY = 8; // datastreams from which on there is a search
+
+// How many seconds ago the first point was written of those in the usual span; null if that is not known.
+async function ageOfFirst(number) {
+  const now = Date.now();
+  const query = { start: new Date(now - USUAL * 1000).toISOString(), end: new Date(now).toISOString(), interval: 0, limit: 1 };
+  const found = await get(`/feeds/${number}.json`, query).catch(() => null);
+  const ages = (found?.datastreams ?? []).flatMap((stream) => stream.datapoints ?? []).map((point) => (now - Date.parse(point.at)) / 1000);
+  return ages.length ? Math.max(...ages) : null;
+}
 
 export async function showFeed(number, parameters) {
   const panels = new Map();
@@ -39,7 +48,7 @@ export async function showFeed(number, parameters) {
   const streams = h("div", { id: "streams", className: "streams" });
   const none = h("div", { className: "panel" });
   const load = () => panels.forEach(({ chart }) => chart.load());
-  const time = new TimeBar(`/feeds/${number}`, parameters, load);
+  let time = null;
   const filter = h("input", { type: "search", name: "filter", oninput: () => find() });
   const search = h("div", { className: "filter" }, field("Find a datastream", filter));
   const leave = () => {
@@ -109,8 +118,10 @@ export async function showFeed(number, parameters) {
 
   try {
     await listening.ready;
-    feed = await get(`/feeds/${number}.json`);
+    const [read, oldest] = await Promise.all([get(`/feeds/${number}.json`), [...parameters].length ? null : ageOfFirst(number)]);
+    feed = read;
     mine = mayChange(feed, await me);
+    time = new TimeBar(`/feeds/${number}`, parameters, load, oldest);
   } catch (error) {
     leave();
     throw error;

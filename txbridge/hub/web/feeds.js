@@ -9,7 +9,7 @@ import { listen } from "./live.js";
 import { unwatch, watch } from "./near.js";
 import { Sparks } from "./sparks.js";
 import { creatorOf, whoAmI } from "./who.js";
-import { count, number, unitOf } from "./words.js";
+import { count, measure, unitOf } from "./words.js";
 
 const PER_PAGE = 30;
 const SHOWN = 4;
@@ -36,7 +36,8 @@ function card(feed) {
     status.replaceChildren(...badges(next), clock(next.updated), ...tagLinks(next.tags));
     const texts = streams.slice(0, SHOWN).map((stream) => stream.current_value ?? "–");
     values.replaceChildren(...streams.slice(0, SHOWN).map((stream, index) => {
-      const line = h("tr", {}, h("th", { scope: "row" }, stream.id), h("td", {}, sparks.of(stream.id)), h("td", {}, h("b", {}, number(texts[index])), ` ${unitOf(stream)}`));
+      const [words, unit] = measure(texts[index], unitOf(stream));
+      const line = h("tr", {}, h("th", { scope: "row" }, stream.id), h("td", {}, sparks.of(stream.id)), h("td", { title: texts[index] }, h("b", {}, words), ` ${unit}`));
       if (shown[index] !== undefined && shown[index] !== texts[index]) flashed(line);
       return line;
     }));

@@ -5,7 +5,7 @@ import { Chart } from "./charts.js";
 import { command } from "./copy.js";
 import { sure } from "./dialog.js";
 import { button, clock, field, flashed, form, h, lazyDetails, toast } from "./dom.js";
-import { number, unitOf } from "./words.js";
+import { measure, unitOf } from "./words.js";
 
 const LARGE = 14; // characters of a value that fit into the large letters
 
@@ -16,11 +16,11 @@ export function streamPanel(feed, stream, time, mine) {
   const chart = new Chart(`${path}.json`, stream.id, unitOf(stream), time, () => known.at);
   const value = h("div", { className: "value", "data-stream": stream.id });
   const at = h("span", { className: "soft end" });
-  const extremes = h("span", { className: "soft" });
+  const extremes = h("div", { className: "soft extremes" });
   const tags = h("span", { className: "row tight" });
   const more = lazyDetails("More", () => actions(feed, path, () => known, tell, mine));
   const element = h("section", { className: "panel stream", "aria-label": stream.id },
-    h("div", { className: "row" }, h("h2", {}, stream.id), tags, at), h("div", { className: "row" }, value, extremes), chart.element, more);
+    h("div", { className: "row" }, h("h2", {}, stream.id), tags, at), value, extremes, chart.element, more);
 
   function tell(next) {
     const print = JSON.stringify({ ...next, datapoints: undefined });
@@ -32,12 +32,13 @@ export function streamPanel(feed, stream, time, mine) {
     chart.element.hidden = next.at === undefined;
     const text = next.current_value;
     value.title = text ?? "";
-    value.classList.toggle("long", String(text ?? "").length > LARGE);
-    value.replaceChildren(text === undefined ? "–" : number(text), " ", h("small", { title: next.unit?.label ?? "" }, unitOf(next)));
+    const [words, unit] = text === undefined ? ["–", unitOf(next)] : measure(text, unitOf(next));
+    value.classList.toggle("long", words.length > LARGE);
+    value.replaceChildren(words, " ", h("small", { title: next.unit?.label ?? "" }, unit));
     if (flash) flashed(value);
     at.replaceChildren(clock(next.at, "nothing yet"));
     const some = next.min_value !== undefined && next.max_value !== undefined && next.min_value !== next.max_value;
-    extremes.textContent = some ? `ever between ${number(next.min_value)} and ${number(next.max_value)}` : "";
+    extremes.textContent = some ? `ever between ${[next.min_value, next.max_value].map((one) => measure(one, unitOf(next)).join(" ").trim()).join(" and ")}` : "";
     tags.replaceChildren(...(next.tags ?? []).map((tag) => h("span", { className: "badge" }, tag)));
   }
 

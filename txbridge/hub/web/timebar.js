@@ -4,13 +4,17 @@ import { button, field, form, h, toast } from "./dom.js";
 import { LONGEST } from "./history.js";
 import { instant, localInput, zone } from "./words.js";
 
-const SPANS = [["1 h", 3600], ["6 h", 6 * 3600], ["1 day", 86400], ["7 days", 7 * 86400], ["30 days", 30 * 86400], ["1 year", 365 * 86400]];
-const USUAL = 6 * 3600;
+const SPANS = [["10 min", 600], ["1 h", 3600], ["6 h", 6 * 3600], ["1 day", 86400], ["7 days", 7 * 86400], ["30 days", 30 * 86400], ["1 year", 365 * 86400]];
+export const USUAL = 6 * 3600;
+const ROOM = 1.2;
 const SHORTEST = 5;
 
 export class TimeBar {
   // changed() is called when the charts must show another time.
-  constructor(path, parameters, changed) {
+  // oldest is the age of what came first lately, in seconds: what has just begun is not shown as a stroke at the edge.
+  constructor(path, parameters, changed, oldest) {
+    const fit = SPANS.map(([, seconds]) => seconds).find((seconds) => seconds >= oldest * ROOM);
+    this.usual = oldest === null ? USUAL : Math.min(USUAL, fit);
     this.path = path;
     this.changed = changed;
     this.spans = SPANS.map(([words, seconds]) => h("button", { type: "button", className: "quiet", onclick: () => this.follow(seconds) }, words));
@@ -41,7 +45,7 @@ export class TimeBar {
   read(parameters) {
     const [from, to, span] = ["from", "to", "span"].map((name) => Number(parameters.get(name)));
     this.window = from > 0 && to > from ? [from, to] : null;
-    this.span = span >= SHORTEST && span <= LONGEST ? span : USUAL;
+    this.span = span >= SHORTEST && span <= LONGEST ? span : this.usual;
     const known = SPANS.find(([, seconds]) => seconds === this.span);
     this.spans.forEach((one, index) => one.setAttribute("aria-pressed", String(this.following && SPANS[index][1] === this.span)));
     this.now.disabled = this.later.disabled = this.following;

@@ -1,12 +1,27 @@
 // Numbers, lengths and instants, as people read them.
 
-const LONG = /^(-?)(\d{5,})(\.\d+)?$/;
+const PLAIN = /^(-?)(\d+)(\.\d+)?$/;
 const THIN = "\u202f";
+const DIGITS = 7; // that a value is shown with, of which two may always follow the point
+const PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
-// Digits in groups of three, with nothing rounded: the hub keeps the text of a number, and so does the page.
+// Digits in groups of three, and no more of them than somebody can read; what was sent stands in a title beside it.
 export function number(text) {
-  const match = LONG.exec(String(text));
-  return match ? `${match[1]}${match[2].replace(/\B(?=(\d{3})+$)/g, THIN)}${match[3] ?? ""}` : String(text);
+  const match = PLAIN.exec(String(text));
+  if (!match) return String(text);
+  const [, sign, whole, part = ""] = match;
+  const decimals = Math.max(2, DIGITS - (whole === "0" ? (/^\.0*/.exec(part)?.[0].length ?? 1) * -1 + 1 : whole.length));
+  let shown = whole + part;
+  if (part.length - 1 > decimals) shown = Number(shown).toFixed(Math.min(decimals, 20)).replace(/\.?0+$/, "");
+  const [grouped, rest] = shown.split(".");
+  return `${sign}${grouped.length > 4 ? grouped.replace(/\B(?=(\d{3})+$)/g, THIN) : grouped}${rest === undefined ? "" : `.${rest}`}`;
+}
+
+// A value with its unit: bytes, which are many, by the thousand.
+export function measure(text, unit) {
+  const bytes = (unit === "B" || unit === "B/s") && PLAIN.test(String(text));
+  const [size, prefix] = (bytes && PREFIXES.find(([one]) => Math.abs(text) >= one)) || [1, ""];
+  return size === 1 ? [number(text), unit] : [String(Number((text / size).toPrecision(4))), `${prefix}${unit}`];
 }
 
 export function unitOf(stream) {
