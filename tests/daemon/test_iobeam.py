@@ -284,6 +284,23 @@ async def test_a_token_that_is_about_to_end_is_followed_by_its_successor_in_its_
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+async def test_an_adopted_token_that_ended_long_ago_stays_in_its_file(tmp_path):
+    async with device_here(tmp_path) as device:
+        hub = device.hub
+        old = "e30.eyJwaWQiOjcsImV4cCI6MTQ1MDAwMDAwMH0.e30"  # of project 7
+        account = iobeam_account_of(hub.reactor, hub.config)
+        await account.run(projects.adopt_token(7, old, ("read", "write")))
+        path = tmp_path / "old.token"
+        path.write_text(old)
+        config = IobeamConfig(hub.config.iobeam_url, 7, old, str(path))
+        client = iobeam_of(hub.reactor, config, lambda token: keep_token(captured(), config, token))
+        await send_readings(client, captured(), "pump-3", [Reading(T0, {"flow": 1})], "table")
+        await client.close()
+        assert path.read_text() == old
+        assert len(await account.run(projects.list_tokens(7))) == 2
+        await account.close()
+
+
 def test_a_successor_that_cannot_be_kept_is_told_and_not_shown(tmp_path):
     nowhere = captured()
     keep_token(nowhere, IobeamConfig("u", 7, "old", None), "secret")
