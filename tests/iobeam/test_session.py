@@ -117,6 +117,15 @@ def test_a_token_that_has_ended_by_its_own_word_is_used_as_long_as_it_is_taken(n
     assert service.tokens() == [f"Bearer {old}", f"Bearer {old}", None, f"Bearer {NEW}"]
 
 
+def test_what_stands_in_between_does_not_decide_that_a_token_is_never_renewed(network, service, carrier):
+    grant, service.grant = service.grant, Response(403, (), b"<html>log in")
+    asking = session(network, carrier, make_token(NOW + 60), service)
+    assert network.run(asking.run(device_timestamp())) == 5
+    service.grant = grant
+    assert network.run(asking.run(device_timestamp())) == 5
+    assert asking.token == NEW
+
+
 def test_a_service_that_fails_to_renew_a_token_is_asked_again(network, service, carrier):
     grant, service.grant = service.grant, error_answer(503)
     asking = session(network, carrier, make_token(NOW + 60), service)

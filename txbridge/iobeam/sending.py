@@ -50,8 +50,9 @@ async def send_store(store: DataStore, send: Send) -> RequestRejected | None:
     while pieces:
         numbers = pieces.popleft()
         if len(numbers) > most_rows:
-            pieces.appendleft(numbers[most_rows:])
-            numbers = numbers[:most_rows]
+            starts = range(0, len(numbers), most_rows)
+            pieces.extendleft(numbers[start : start + most_rows] for start in reversed(starts))
+            continue
         partial = next((at for at, number in enumerate(numbers) if store.arrived_columns(number)), None)
         if partial is not None and len(numbers) > 1:
             # A row of which a part has arrived goes alone.

@@ -106,7 +106,8 @@ class Session:
             except RequestRejected as error:
                 if error.advice is Advice.RETRY:
                     raise
-                self._is_final = True
+                # What stands in between gives no reasons, and will be gone.
+                self._is_final = bool(error.title or error.detail)
                 return
             try:
                 self._expires = token_payload(grant.token).expires
