@@ -798,7 +798,7 @@ def test_who_holds_most_of_what_is_not_finished_is_cut_off_when_it_is_too_much_t
 
 
 def test_of_those_who_do_not_read_the_one_with_most_is_cut_off_when_it_is_too_much_together(tmp_path):
-    with opened(tmp_path, PawsOptions(max_held_bytes=400_000)) as hub:
+    with opened(tmp_path, PawsOptions(max_held_bytes=500_000)) as hub:
         fatten(hub)
         wires = [hub.connect() for _ in range(3)]
         for wire in wires:
@@ -813,6 +813,23 @@ def test_of_those_who_do_not_read_the_one_with_most_is_cut_off_when_it_is_too_mu
         assert greedy.is_closed
         assert not any(wire.is_closed for wire in wires)
         assert len(wires[0].take_all()) == 8
+
+
+def test_who_leaves_one_answer_unread_is_cut_off_in_the_end_and_counted_meanwhile(hub):
+    fatten(hub)
+    wire = hub.connect()
+    assert wire.ask({"method": "get", "resource": hub.pump, "headers": hub.headers})["status"] == 200
+    wire.hold()
+    for _ in range(5):
+        wire.send({"method": "get", "resource": hub.feed, "headers": hub.headers})
+    assert hub.paws.held.held > 50_000
+    hub.clock.advance(299)
+    hub.settle()
+    assert hub.paws.connections == 1
+    hub.clock.advance(1)
+    hub.settle()
+    assert hub.paws.connections == 0
+    assert hub.paws.held.held == 0
 
 
 def test_what_all_subscriptions_together_take_is_bounded(tmp_path):

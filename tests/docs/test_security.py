@@ -49,6 +49,7 @@ def size(count):
         ("time for a request, from its first byte", f"{PAWS.message_seconds:g} s"),
         ("requests without an answer", f"{PAWS.max_requests}, or {size(PAWS.max_request_bytes)}"),
         ("answers that are not read", size(PAWS.max_answers)),
+        ("what is being sent, unread", f"{(OPTIONS.websocket.send_within or 0) / 60:g} min"),
         ("pushes that are not read", f"{PAWS.queue_messages}, or {size(PAWS.queue_bytes)}"),
         ("all of these, together", size(OPTIONS.max_held_bytes)),
         (

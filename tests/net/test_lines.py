@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from tests.support.links import PlainCore, Recorder
 from txbridge.errors import ConnectError, ConnectionLost, TimedOut
+from txbridge.net.budget import Budget
 from txbridge.net.lines import StreamLink, connect_stream
 from txbridge.net.memory import WINDOW, MemoryNetwork
 
@@ -217,6 +220,45 @@ def test_deadlines_of_the_core_are_kept(network):
     client.link.abort()
     settle(network)
     assert network.clock.getDelayedCalls() == []
+
+
+def test_a_message_that_is_not_read_is_counted_and_cut_off_after_its_time():
+    clock, budget = Clock(), Budget(1 << 20)
+    core, transport = PlainCore(), StringTransport()
+    link = StreamLink(core, Recorder(core), clock, send_within=60, held=budget)
+    link.makeConnection(transport)
+    core.unsent.append(b"x" * 100_000)
+    link.flush()
+    assert budget.held == 100_000
+    clock.advance(59)
+    core.unsent.append(b"y" * 50_000)
+    link.resumeProducing()
+    assert budget.held == 50_000
+    clock.advance(59)
+    assert not transport.disconnected
+    link.resumeProducing()
+    assert budget.held == 0
+    clock.advance(600)
+    assert not transport.disconnected
+    core.unsent.append(b"z" * 20_000)
+    link.flush()
+    clock.advance(60)
+    assert transport.disconnected
+    link.connectionLost(Failure(ConnectionDone()))
+    assert budget.held == 0
+
+
+def test_of_messages_that_are_not_read_the_longest_is_cut_off_when_it_is_too_much():
+    budget = Budget(150_000)
+    transports = []
+    for size in (100_000, 40_000, 30_000):
+        core = PlainCore()
+        link = StreamLink(core, Recorder(core), Clock(), held=budget)
+        transports.append(StringTransport())
+        link.makeConnection(transports[-1])
+        core.unsent.append(b"x" * size)
+        link.flush()
+    assert [transport.disconnected for transport in transports] == [True, False, False]
 
 
 def test_a_server_that_is_not_there_is_a_connect_error(network):

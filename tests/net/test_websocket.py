@@ -385,6 +385,35 @@ def test_what_is_not_complete_is_counted_and_cut_off_when_it_is_too_much():
     assert budget.held == 0
 
 
+def test_what_the_transport_is_full_of_is_counted_and_cut_off_after_its_time():
+    budget = Budget(1_000_000)
+    server = Upgraded(options=WebSocketOptions(send_within=30, ping_every=1000), held=budget)
+    write = server.transport.write
+
+    def fill(data):
+        write(data)
+        server.owner.link.pauseProducing()
+
+    server.transport.write = fill
+    server.core.unsent.append(b"x" * 100_000)
+    server.owner.link.flush()
+    server.clock.advance(0)
+    assert budget.held == 100_000
+    server.clock.advance(29)
+    server.owner.link.resumeProducing()
+    assert budget.held == 0
+    server.core.unsent.append(b"x" * 50_000)
+    server.clock.advance(0)
+    server.owner.link.flush()
+    server.clock.advance(0)
+    server.clock.advance(29)
+    assert not server.transport.disconnected
+    server.clock.advance(1)
+    assert server.transport.disconnected
+    server.transport.protocol.connectionLost(Failure(ConnectionDone()))
+    assert budget.held == 0
+
+
 def test_what_comes_after_a_peer_has_broken_the_rules_is_not_counted():
     budget = Budget(1_000_000)
     server = Upgraded(held=budget)

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txbridge.errors import BridgeError, ConnectError, ConnectionLost
+from txbridge.net.budget import Budget
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
 from txbridge.net.link import Alarm, Core, LinkOwner
@@ -37,6 +38,8 @@ from txbridge.net.link import Alarm, Core, LinkOwner
 __all__ = ["StreamLink", "connect_stream", "connected", "prepare_transport", "why_lost"]
 
 CLOSE_WITHIN = 10.0  # seconds for a peer to read what is left
+
+TELL_BYTES = 16 * 1024  # a message below is not worth counting
 
 
 def prepare_transport(transport: object) -> tuple[str, str, bool]:
@@ -68,10 +71,19 @@ class StreamLink(Protocol):
         owner: Gets its events.
         clock: For the core's deadlines.
         close_within: Seconds that `close` waits for the peer to read what is left.
+        send_within: Seconds for the peer to read one message; None for any time.
+        held: Counts the bytes of the message that is being sent; who gives way is cut off.
     """
 
     def __init__(
-        self, core: Core, owner: LinkOwner, clock: IReactorTime, *, close_within: float = CLOSE_WITHIN
+        self,
+        core: Core,
+        owner: LinkOwner,
+        clock: IReactorTime,
+        *,
+        close_within: float = CLOSE_WITHIN,
+        send_within: float | None = None,
+        held: Budget | None = None,
     ) -> None:
         self.peer = ""
         self.here = ""
@@ -81,6 +93,10 @@ class StreamLink(Protocol):
         self._clock = clock
         self._close_within = close_within
         self._close_at: float | None = None
+        self._send_within = send_within
+        self._send_at: float | None = None
+        self._held = held
+        self._counted = 0
         self._alarm = Alarm(clock, self._ring)
         self._gone = False
         self._may_read = self._is_reading = True
@@ -100,6 +116,7 @@ class StreamLink(Protocol):
             if data:
                 transport = self._transport()
                 transport.write(data)
+                self._sending(len(data))
                 # Registering asks for data at once; the next message shall wait until this one is sent.
                 self._producing = self._registering = True
                 transport.registerProducer(self, False)
@@ -155,6 +172,7 @@ class StreamLink(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream is gone."""
         self._gone = True
+        self._sending(0)
         self._alarm.cancel()
         error = self._error if self._error is not None else ConnectionLost("connection", why_lost(reason))
         events = self._core.receive_eof(str(error).removeprefix("connection: connection lost: "))
@@ -168,6 +186,7 @@ class StreamLink(Protocol):
             return
         data = self._core.data_to_send()
         self._set_reading()
+        self._sending(len(data))
         if data:
             self._transport().write(data)
             return
@@ -200,13 +219,27 @@ class StreamLink(Protocol):
             else:
                 self._transport().pauseProducing()
 
+    def _sending(self, size: int) -> None:
+        """A message of so many bytes is with the transport; 0 when it was sent."""
+        if self._send_within is not None:
+            self._send_at = self._clock.seconds() + self._send_within if size else None
+            self._alarm.set(self._send_at)
+        if self._held is not None and (size >= TELL_BYTES or self._counted):
+            self._counted = size
+            self._held.hold(self._give_way, size)
+
+    def _give_way(self) -> None:
+        self._counted = 0
+        self.abort()
+
     def _set_alarm(self) -> None:
         self._alarm.set(self._core.next_deadline())
+        self._alarm.set(self._send_at)
         self._alarm.set(self._close_at)
 
     def _ring(self) -> None:
         now = self._clock.seconds()
-        if self._close_at is not None and now >= self._close_at:
+        if any(at is not None and now >= at for at in (self._close_at, self._send_at)):
             self.abort()
         else:
             self._hand_over(self._core.handle_deadline(now))

@@ -112,6 +112,7 @@ class WebSocketOptions:
         binary: Whether what is sent is binary, not text; both are received.
         message_within: Seconds that a message of the peer may take, from its first frame to its end; None for
             any time.
+        send_within: Seconds for the peer to read what the transport is full of; None for any time.
         too_long: The message that a peer is sent before it is closed on for a message that is too long.
     """
 
@@ -121,6 +122,7 @@ class WebSocketOptions:
     close_within: float = CLOSE_WITHIN
     binary: bool = False
     message_within: float | None = None
+    send_within: float | None = None
     too_long: bytes = b""
 
 
@@ -173,6 +175,9 @@ class WebSocketLink:
         self._pieces = 0  # bytes of a message that is not complete
         self._told = 0
         self._message_at: float | None = None
+        self._written = 0  # bytes of the last write
+        self._unsent = 0  # the same while the transport is full of them
+        self._send_at: float | None = None
         self._alarm = Alarm(clock, self._ring)
         self._protocol: Any = None
         self._is_open = False  # between the handshake and the loss
@@ -232,6 +237,7 @@ class WebSocketLink:
                 messages.append(message)
                 size += len(message)
             if messages:
+                self._written = size
                 protocol.send_all(messages, self._options.binary)
                 continue
             if self._farewell is not None:
@@ -306,6 +312,7 @@ class WebSocketLink:
         """The connection is gone."""
         self._pieces = 0
         self._tell()
+        self._fill(0)
         was_open, self._is_open = self._is_open, False
         self._alarm.cancel()
         error = self._error if self._error is not None else close_error(code, reason)
@@ -322,10 +329,12 @@ class WebSocketLink:
     def pauseProducing(self) -> None:
         """The transport is full."""
         self._is_full = True
+        self._fill(self._written)
 
     def resumeProducing(self) -> None:
         """The transport has sent everything."""
         self._is_full = False
+        self._fill(0)
         due, self._pong_due = self._pong_due, None
         if due is not None:
             self.ping_came(due)
@@ -352,6 +361,18 @@ class WebSocketLink:
         self._told = 0
         self.abort()
 
+    def _fill(self, size: int) -> None:
+        """The transport is full of so many bytes; 0 when it has sent them."""
+        within = self._options.send_within
+        self._send_at = None if within is None or not size else self._clock.seconds() + within
+        if self._held is not None and size != self._unsent:
+            self._held.hold(self._cut_off, size)
+        self._unsent = size
+
+    def _cut_off(self) -> None:
+        self._unsent = 0
+        self.abort()
+
     def _set_reading(self) -> None:
         wanted = self._may_read and self._core.wants_data
         if wanted is not self._is_reading and self._is_open:
@@ -367,11 +388,12 @@ class WebSocketLink:
         self._alarm.set(self._ping_at)
         self._alarm.set(self._core.next_deadline())
         self._alarm.set(self._message_at)
+        self._alarm.set(self._send_at)
         self._alarm.set(self._close_at)
 
     def _ring(self) -> None:
         now = self._clock.seconds()
-        if self._close_at is not None and now >= self._close_at:
+        if any(at is not None and now >= at for at in (self._close_at, self._send_at)):
             self.abort()
             return
         if self._message_at is not None and now >= self._message_at and not self._is_reading:
