@@ -102,6 +102,18 @@ async def test_a_token_is_printed_once_and_nothing_else_is(tmp_path):
             assert token.rpartition(".")[2] not in out
 
 
+async def test_a_person_is_told_that_the_token_is_shown_this_once(tmp_path):
+    async with asking(tmp_path) as ask:
+        await ask(hub_projects.create_project, "Pumps", 7, "table")
+        terminal = captured(watched=True)
+        await hub_projects.create_token(ask.hub, terminal, 7, ("read", "write"))
+        assert terminal.out.getvalue().count("\n") == 1
+        assert (
+            "token 1 is shown this once; it is for every device, may read and write"
+            in terminal.err.getvalue()
+        )
+
+
 async def test_tokens_are_listed_with_what_they_may_do(tmp_path):
     async with asking(tmp_path) as ask:
         await ask(hub_projects.create_project, "Pumps", 7, "table")

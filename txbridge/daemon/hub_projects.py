@@ -399,6 +399,8 @@ async def create_token(
         made = await hub.run(asked)
         document = {"token": made.text, **_token_members(made.token)}
         terminal.give(json_text(document) if form == "json" else f"{made.text}\n")
+        if terminal.is_interactive:
+            terminal.say(f"token {made.token.reference} is shown this once; {_words(made.token)}")
         return DONE
     # Before anything is made: a token that could not be written would be lost.
     with _new_secret(save) as file:
