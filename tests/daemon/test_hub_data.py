@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import stat
@@ -158,19 +159,28 @@ def test_what_cannot_be_read_or_written_ends_with_a_line_and_1(tmp_path, words):
     assert "nowhere" in done.err
 
 
+@pytest.mark.parametrize(("command", "name"), [(backup, "copy"), (export, "out")])
 @pytest_twisted.inlineCallbacks
-def test_what_is_stopped_leaves_nothing(tmp_path):
+def test_what_is_stopped_says_so_and_leaves_nothing(tmp_path, command, name):
     small_store(tmp_path / "hub.sqlite")
-    reactor = resolve_reactor()
-    for command, target in ((backup, tmp_path / "copy"), (export, tmp_path / "out")):
-        running = command(reactor, captured(), tmp_path / "hub.sqlite", target, False)
+    terminal = captured()
+    with (tmp_path / "hub.sqlite.copying").open("w") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)  # so that it has not gone far
+        running = command(resolve_reactor(), terminal, tmp_path / "hub.sqlite", tmp_path / name, False)
         running.cancel()
-        with pytest.raises(CancelledError):
-            yield running
-    yield deferLater(reactor, 0)
-    assert {path.name for path in tmp_path.iterdir()} <= {
-        "hub.sqlite",
-        "hub.sqlite-wal",
-        "hub.sqlite-shm",
-        "hub.sqlite.copying",
-    }
+    with pytest.raises(CancelledError):
+        yield running
+    assert terminal.err.getvalue() == "txbridge: stopped; nothing is left of it\n"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(name)] == []
+
+
+@pytest_twisted.inlineCallbacks
+def test_what_cannot_be_stopped_any_more_is_done(tmp_path):
+    small_store(tmp_path / "hub.sqlite")
+    terminal = captured()
+    running = backup(resolve_reactor(), terminal, tmp_path / "hub.sqlite", tmp_path / "copy", False)
+    while not (tmp_path / "copy").exists() and not running.called:
+        yield deferLater(resolve_reactor(), 0)
+    running.cancel()
+    assert (yield running) == 0
+    assert "checked" in terminal.out.getvalue()

@@ -139,16 +139,21 @@ async def _work(
 ) -> T:
     """Do something in a thread until it is done, or nobody wants it any more and it has stopped."""
     stopped = Event()
+    finished: list[T] = []
     thread = WorkerThread(reactor, "transfer")
     try:
         with terminal.progress(what, 1.0) as report:
             rate = _Rate(report, unit)
-            return await thread.run(lambda: work(rate, stopped.is_set))
+            await thread.run(lambda: finished.append(work(rate, stopped.is_set)))
     except CancelledError:
         stopped.set()
-        raise
+        await thread.close()
+        if not finished:  # else it was too late to stop it
+            terminal.say("stopped; nothing is left of it")
+            raise
     finally:
         await thread.close()
+    return finished[0]
 
 
 @define
