@@ -25,6 +25,7 @@ from txbridge.iobeam.adapter import (
     IobeamSource,
 )
 from txbridge.iobeam.client import Client
+from txbridge.iobeam.errors import UnknownCodeError
 from txbridge.iobeam.structures import QueryReq, Row, TimeUnit
 from txbridge.model.samples import Batch, Cursor, SampleBlock, ValueType
 from txbridge.net.http1 import Response
@@ -448,6 +449,45 @@ class TestWindows:
         network.run(client.close())
         assert found == [at for at in stored if at >= since]
         assert len(service.requests) < 400
+
+    def test_a_window_that_a_service_finds_too_large_is_asked_for_in_parts(self, network, service, odd):
+        stored = {name: list(range(0, 40_000_000, 100_000)) for name in ("a", "b", "c")}
+
+        def answer(request):
+            if request.path.endswith("timestamp"):
+                return json_answer({"server_timestamp": 20_000})
+            query = parse_qs(request.query)
+            first, last = int(query["from"][0]) * 1000, int(query["to"][0]) * 1000 + 999
+            there = {name: [at for at in ats if first <= at <= last] for name, ats in stored.items()}
+            if sum(map(len, there.values())) > 500:
+                return error_answer(400, 1, "the answer has more than 500 points")
+            result = [
+                {"device_id": "p", "name": name, "data": [{"time": at, "value": 1} for at in ats]}
+                for name, ats in there.items()
+            ]
+            return json_answer({"result": result, "timefmt": "usec"})
+
+        service.answer = answer
+        source = IobeamSource(odd, since=BEGINNING, until=10**9, reactor=network.reactor)
+        flow = network.run(source.open(EVERYTHING, None))
+        found = {name: [] for name in stored}
+        with suppress(Closed):
+            while True:
+                for one in network.run(flow.next_batch()).blocks:
+                    found[one.stream] += (one.at // 1000).tolist()
+        assert found == stored
+
+    def test_a_service_that_refuses_every_window_is_told(self, network, service, odd):
+        timestamp = json_answer({"server_timestamp": 20_000})
+        service.answer = lambda request: (
+            timestamp if request.path.endswith("timestamp") else error_answer(400, 1, "no")
+        )
+        source = IobeamSource(odd, since=BEGINNING, reactor=network.reactor)
+        flow = network.run(source.open(EVERYTHING, None))
+        network.run(flow.next_batch())
+        with pytest.raises(UnknownCodeError, match="export: 400 no"):
+            network.run(flow.next_batch())
+        assert len(service.requests) < 60
 
 
 def test_a_route_from_one_device_to_another_delivers_all_and_survives_the_hubs_absence(hub, client):

@@ -51,6 +51,7 @@ LIMIT = 1000
 """The most points of a series in one answer: as many as a millisecond has microseconds, so that a window of
 one millisecond, the smallest that can be asked for, is always whole."""
 
+TOO_MUCH = (400, 413)  # statuses of a refusal to answer with so much
 LAST = (2**63 - 1) // MICROSECOND // MILLISECOND  # the last millisecond whose nanoseconds have 64 bits
 EXACT = 1 << 53  # up to here each integer is a float too
 
@@ -381,12 +382,17 @@ class _IobeamFlow:
         end = min(start + self._width, self._end)
         query = QueryReq(self._client.project_id, self._device_id, timeUnit=TimeUnit.MICROSECONDS)
         query.in_time_range(Timestamp(start), Timestamp(end)).limit(LIMIT)
-        found = await self._client.export(query)
+        try:
+            found = await self._client.export(query)
+        except RequestRejected as error:
+            if error.status not in TOO_MUCH or end == start:
+                raise
+            self._narrow(start, end)  # of many series there may be too many points in one answer
+            return None
         # Until here nothing has changed, so that a question that is given up is asked again.
         most = max((len(one.points) for one in found), default=0)
         if most >= LIMIT and end > start:
-            now = self._now // MILLISECOND
-            self._width = now - start if start < now < end else (end - start) // 2
+            self._narrow(start, end)
             return None
         new = {
             one.name: points
@@ -403,6 +409,10 @@ class _IobeamFlow:
             self._width = min(max(self._width, 1) * 4, LAST)
         self._forget()
         return self._batch(new)
+
+    def _narrow(self, start: int, end: int) -> None:
+        now = self._now // MILLISECOND
+        self._width = now - start if start < now < end else (end - start) // 2
 
     def _finish(self) -> None:
         self._position = None
