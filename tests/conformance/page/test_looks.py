@@ -76,6 +76,7 @@ def test_a_finger_that_moves_sideways_over_a_chart_zooms(
     enter(page, hub)
     page.goto(f"{hub.url}/#/feeds/{number}")
     chart = page.locator(".chart").first
+    chart.scroll_into_view_if_needed()
     expect(chart).to_have_attribute("data-points", "30")
     over = chart.locator(".u-over")
     over.scroll_into_view_if_needed()
