@@ -477,6 +477,36 @@ class TestWindows:
                     found[one.stream] += (one.at // 1000).tolist()
         assert found == stored
 
+    def test_all_that_may_be_late_is_looked_at_now_and_then_and_the_last_minute_each_time(
+        self, network, service, odd
+    ):
+        minute = 60_000
+        now = 10**9
+        data = [{"time": now * 1000, "value": 1}]
+        looks = []
+
+        def answer(request):
+            if request.path.endswith("timestamp"):
+                return json_answer({"server_timestamp": now})
+            first = int(parse_qs(request.query)["from"][0])
+            looks.append((network.clock.seconds(), (now - first) / minute))
+            there = (
+                [{"time": (now - 30 * minute) * 1000, "value": 2}] if network.clock.seconds() > 100 else []
+            )
+            found = [point for point in there + data if point["time"] >= first * 1000]
+            result = [{"device_id": "p", "name": "a", "data": found}]
+            return json_answer({"result": result, "timefmt": "usec"})
+
+        service.answer = answer
+        source = IobeamSource(odd, since=BEGINNING, every=60, late=3600, reactor=network.reactor)
+        flow = network.run(source.open(EVERYTHING, None))
+        network.run(flow.next_batch())
+        assert network.run(flow.next_batch()).points == 1
+        looks.clear()
+        assert network.run(flow.next_batch(), 1000).blocks[0].values.tolist() == [2]
+        assert looks[-1] == (900, 75)
+        assert {back for _, back in looks[:-1]} == {1}
+
     def test_a_service_that_refuses_every_window_is_told(self, network, service, odd):
         timestamp = json_answer({"server_timestamp": 20_000})
         service.answer = lambda request: (

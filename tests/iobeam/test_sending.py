@@ -194,8 +194,8 @@ ANSWERS = st.lists(st.sampled_from([None, None, LOST, REFUSED, TOO_LARGE, AWAY])
 
 
 @given(
-    columns=st.sampled_from([1, 3, 400, 1001, 2001]),
-    steps=st.lists(st.tuples(st.integers(0, 5), ANSWERS), min_size=1, max_size=5),
+    columns=st.sampled_from([1, 3, 400, 1001]),
+    steps=st.lists(st.tuples(st.integers(0, 3), ANSWERS), min_size=1, max_size=4),
 )
 def test_whatever_fails_every_value_is_delivered_once_or_kept(columns, steps):
     store = store_of(columns, 0)

@@ -53,6 +53,8 @@ one millisecond, the smallest that can be asked for, is always whole."""
 
 TOO_MUCH = (400, 413)  # statuses of a refusal to answer with so much
 LAST = (2**63 - 1) // MICROSECOND // MILLISECOND  # the last millisecond whose nanoseconds have 64 bits
+OFTEN = 60_000_000  # microseconds that each question looks back
+SELDOM = 4  # times, while as long passes as points may be late, it looks back as far as that
 EXACT = 1 << 53  # up to here each integer is a float too
 
 SINK_CAPABILITIES = Capabilities(
@@ -207,7 +209,8 @@ class IobeamSource:
 
     The platform tells nobody what is new, so it is asked again every few seconds, each time for a little
     more than that: a point that arrives late is found as long as it is not older, by more than ``late``, than
-    the newest point of the device at that time.  A device that was away for long and then sends what it has
+    the newest point of the device at that time; at once if that is a minute, and otherwise before a quarter
+    of ``late`` has passed.  A device that was away for long and then sends what it has
     kept, oldest first, loses nothing: while it is away there is no newer point.
 
     A cursor is that newest instant, and where it all began.  What was given before is given again after a
@@ -236,8 +239,9 @@ class IobeamSource:
             until: The first instant that is not wanted any more: the flow ends when everything before it was
                 read.  None goes on for ever.
             every: Seconds between questions for what is new.
-            late: Seconds that a point may be older than the newest, and is still found.  So much is held in
-                memory, and read with each question.
+            late: Seconds that a point may be older than the newest, and is still found.  The last minute of
+                them is looked at with each question, and all of them four times while they pass; so much is
+                held in memory.
             numbers: Give values as float64; what is not a number is left out and told as a gap.
                 Otherwise they are of the type that the platform has.
             reactor: For the times between questions; None is the global one.
@@ -335,6 +339,7 @@ class _IobeamFlow:
         self._width = LAST  # of the next window
         self._now = 0  # the service's, when the round began
         self._rounds = 0
+        self._looks_back_at = 0.0
         self._given: dict[str, dict[int, Any]] = {}
         self._fractions: set[str] = set()  # series that are known to have floats
         self._is_closed = False
@@ -357,7 +362,7 @@ class _IobeamFlow:
                 if self._rounds:
                     await deferLater(self._clock, self._every)
                 self._now = await self._client.device_timestamp() * MILLISECOND
-                self._position = max(self._begin, self._at - self._late) // MILLISECOND
+                self._position = max(self._begin, self._at - self._reach()) // MILLISECOND
             batch = await self._next_window(self._position)
             if batch is not None and not batch.empty:
                 return batch
@@ -370,6 +375,19 @@ class _IobeamFlow:
     async def close(self) -> None:
         """Ask no more."""
         self._is_closed = True
+
+    @property
+    def _furthest(self) -> int:
+        """How far it has to look back now and then, so that none is too late only by the time between."""
+        return self._late + self._late // SELDOM
+
+    def _reach(self) -> int:
+        """How far the next round looks back."""
+        now: float = self._clock.seconds()
+        if self._rounds and now < self._looks_back_at:
+            return min(self._late, OFTEN)
+        self._looks_back_at = now + self._late / SELDOM / 1_000_000
+        return self._furthest
 
     def _cursor(self) -> Cursor:
         return Cursor({"begin": self._begin, "at": self._at})
@@ -433,7 +451,7 @@ class _IobeamFlow:
 
     def _forget(self) -> None:
         """What will not be asked for again."""
-        again = self._at - self._late
+        again = self._at - self._furthest
         if self._position is not None:
             again = min(again, self._position * MILLISECOND)
         for name, given in self._given.items():
