@@ -321,8 +321,8 @@ IOBEAM_FROM = Section(
             "late",
             DURATION,
             "1h",
-            "How much older than the newest point of the device a point may be that arrives late.  It is found "
-            "at once if that is a minute, and otherwise before a quarter of this has passed.",
+            "How much older than the newest point of the device a point may be that arrives late.  It is "
+            "found at once if that is a minute, and otherwise before a quarter of this has passed.",
         ),
         Key("numbers", BOOLEAN, False, "Values as numbers; what is none is left out, and in the ledger."),
     ),
