@@ -28,7 +28,7 @@ from txbridge.errors import Closed, StoreError, TimedOut
 from txbridge.hub.auth import OWNER, Accounts, Credentials, may_manage
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
-from txbridge.net.exposition import CONTENT_TYPE, Family, Histogram, render_metrics
+from txbridge.net.exposition import CONTENT_TYPE, DURATIONS, Family, Histogram, render_metrics
 from txbridge.net.http1 import Request, Response
 
 __all__ = ["Monitor", "RequestMeter", "may_look"]
@@ -39,9 +39,6 @@ READY_SECONDS = (
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 READING = frozenset(("GET", "HEAD", "OPTIONS"))
-
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Bounds of a histogram of durations; Prometheus' own, and finer below."""
 
 # What a proxy says of whom it asks for.
 _FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
@@ -59,7 +56,7 @@ class RequestMeter:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._counts: Counter[tuple[str, int]] = Counter()
-        self._took = {"read": Histogram(SECONDS), "write": Histogram(SECONDS)}
+        self._took = {"read": Histogram(DURATIONS), "write": Histogram(DURATIONS)}
 
     def count(
         self, request: Request, respond: Callable[[Request], Response | Deferred[Response]]

@@ -28,7 +28,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 
 from txbridge.errors import Closed, StoreError
-from txbridge.net.exposition import Histogram
+from txbridge.net.exposition import DURATIONS, Histogram
 
 __all__ = ["CommitThread", "Commits", "ReadThreads"]
 
@@ -58,7 +58,7 @@ class Commits:
     """
 
     def __init__(self) -> None:
-        self.took = Histogram((0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0))
+        self.took = Histogram(DURATIONS)
         self.jobs = 0
         self.failures = 0
 

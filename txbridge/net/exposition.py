@@ -11,7 +11,10 @@ from math import inf, isinf, isnan
 
 from attrs import frozen
 
-__all__ = ["CONTENT_TYPE", "Family", "Histogram", "render_metrics"]
+__all__ = ["CONTENT_TYPE", "DURATIONS", "Family", "Histogram", "render_metrics"]
+
+DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bounds of a histogram of seconds: those that Prometheus' own clients have, and finer below."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
