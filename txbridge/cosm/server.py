@@ -169,7 +169,7 @@ class Subscribed:
     Attributes:
         feed_id: The feed.
         datastream_id: One datastream of it; None is the whole feed.
-        allows: Whether the key may still see the feed, asked again before each push.
+        allows: Whether the key may still see the feed, asked again when that becomes private or public.
     """
 
     feed_id: int
