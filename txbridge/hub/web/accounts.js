@@ -25,7 +25,8 @@ function change(user, done) {
 export async function listAccounts() {
   const me = await whoAmI();
   const list = (await get("/users.json")).map(({ user }) => user);
-  const rows = list.map((user) => row([user.login, user.full_name ?? "", user.email ?? "", (user.roles ?? []).includes("admin") ? "owner of the hub" : "", user.feeds_count === undefined ? "" : count(user.feeds_count, "feed"), h("div", { className: "row tight" },
+  const rows = list.map((user) => row([user.login, user.full_name ?? "", user.email ?? "", (user.roles ?? []).includes("admin") ? "owner of the hub" : "",
+    user.feeds_count === undefined ? "" : count(user.feeds_count, "feed"), h("div", { className: "row tight" },
     h("button", { type: "button", className: "quiet", onclick: () => change(user, listAccounts) }, "Change"),
     me.owner && user.login !== me.login && h("button", { type: "button", className: "danger", onclick: () => sure(`Delete ${user.login}?`, "The account is deleted with its keys, its triggers, and all its feeds with their history. This cannot be undone.", "Delete account", async () => { await remove(address(user.login)); await listAccounts(); }) }, "Delete"))], { "data-login": user.login }));
   const make = form({ id: "new-account" }, async (data) => {

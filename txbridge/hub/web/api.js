@@ -3,7 +3,7 @@
 const BUSY = 429; // the service said 403 to too many requests, which is not what a key may not do
 const KEPT = "txbridge-credentials";
 
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, words) {
     super(words);
     this.status = status; // of HTTP; 0 when the hub cannot be reached

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 
 const LIVE = 15 * 60_000;
 
-export function isPrivate(feed) {
+function isPrivate(feed) {
   return String(feed.private) === "true";
 }
 

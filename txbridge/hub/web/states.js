@@ -7,7 +7,7 @@ const COLOURS = 6;
 const MOST = 400;
 
 // One stretch for each run of equal values; each lasts until the next begins, the last one until `until`.
-export function stretches(points, until) {
+function stretches(points, until) {
   const found = [];
   for (const [x, , text] of points) {
     if (found.at(-1)?.text === text) continue;

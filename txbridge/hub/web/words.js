@@ -10,7 +10,8 @@ export function number(text) {
   const match = PLAIN.exec(String(text));
   if (!match) return String(text);
   const [, sign, whole, part = ""] = match;
-  const decimals = Math.max(2, DIGITS - (whole === "0" ? (/^\.0*/.exec(part)?.[0].length ?? 1) * -1 + 1 : whole.length));
+  const before = whole === "0" ? -(/^\.(0*)/.exec(part)?.[1].length ?? 0) : whole.length; // digits that count before the point
+  const decimals = Math.max(2, DIGITS - before);
   let shown = whole + part;
   if (part.length - 1 > decimals) shown = Number(shown).toFixed(Math.min(decimals, 20)).replace(/\.?0+$/, "");
   const [grouped, rest] = shown.split(".");
