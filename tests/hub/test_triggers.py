@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 
-from tests.support.hub import NOON, running_hub
+from tests.support.hub import NOON, STRANGER, running_hub
 from txbridge.errors import ConnectError
 from txbridge.hub.triggers import TriggerOptions, TriggerService
 
@@ -25,9 +25,9 @@ class World:
         self.answers = []
         self.service = self.make()
 
-    def make(self):
+    def make(self, store=None):
         service = TriggerService(
-            self.hub.store, self.deliver, self.hub.clock, TriggerOptions(delays=(5.0, 30.0))
+            store or self.hub.store, self.deliver, self.hub.clock, TriggerOptions(delays=(5.0, 30.0))
         )
         self.hub.telling.fired = service.wake
         return service
@@ -126,6 +126,59 @@ async def test_a_restart_forgets_nothing(world):
     assert await world.log() == [(1, "answered 200", True)]
 
 
+class LateStore:
+    """A store whose next answer about due notices arrives when it is let go."""
+
+    def __init__(self, store) -> None:
+        self.store = store
+        self.let_go = Deferred()
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    async def due_notices(self, *arguments):
+        due = await self.store.due_notices(*arguments)
+        await self.let_go
+        return due
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_notice_that_was_delivered_while_others_were_looked_for_is_not_delivered_again(world):
+    await watch(world)
+    await world.service.stop()
+    store = LateStore(world.hub.store)
+    slow = Deferred()
+    world.answers = [slow]
+    world.service = world.make(store)
+    world.service.start()
+    await world.settle()
+    store.let_go.callback(None)
+    await world.put("21")
+    store.let_go = Deferred()
+    world.service.wake()
+    await world.settle()
+    slow.callback("answered 200")
+    await world.settle()
+    store.let_go.callback(None)
+    await world.settle()
+    assert len(world.delivered) == 1
+    assert await world.log() == [(1, "answered 200", True)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_delivery_that_fails_as_nobody_thought_of_is_tried_again_with_the_same_patience(
+    world, flushed_errors
+):
+    await watch(world)
+    world.answers = [fail(RuntimeError("never seen before")) for _ in range(3)]
+    await world.put("21")
+    assert await world.log() == [(1, "RuntimeError: never seen before", False)]
+    await world.advance(5.1)
+    await world.advance(30)
+    assert [(tries, done) for tries, _, done in await world.log()] == [(3, True)]
+    assert len(flushed_errors(RuntimeError)) == 3
+
+
 @pytest_twisted.ensureDeferred
 async def test_one_trigger_waits_for_its_own_delivery_and_not_for_others(world):
     await watch(world)
@@ -190,6 +243,45 @@ async def test_two_notices_of_a_trigger_are_five_seconds_apart(world):
         await world.put(value)
         world.hub.clock.advance(1)
     assert [notice.environment.datastreams["t"].current_value for notice in world.delivered] == ["2", "7"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_clock_that_was_set_back_does_not_silence_a_trigger(world):
+    await watch(world)
+    await world.put("21")
+    await world.put("1")
+    world.hub.clock.rightNow -= 3600
+    await world.put("22")
+    assert [notice.environment.datastreams["t"].current_value for notice in world.delivered] == ["21", "22"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_became_private_tells_its_values_to_its_owner_alone(world):
+    await watch(world)
+    await world.hub.ask(
+        "POST",
+        "/v2/triggers.json",
+        json.dumps(
+            {"environment_id": 1, "stream_id": "t", "url": "http://other.example/", "trigger_type": "change"}
+        ),
+        key=STRANGER,
+    )
+    await world.hub.ask(
+        "POST",
+        "/v2/triggers.json",
+        json.dumps(
+            {"environment_id": 1, "stream_id": "t", "url": "http://other.example/", "trigger_type": "frozen"}
+        ),
+        key=STRANGER,
+    )
+    await world.put("1")
+    await world.put("2")
+    assert [notice.trigger.id for notice in world.delivered] == [2]
+    await world.hub.ask("PUT", "/v2/feeds/1.json", '{"private":true}')
+    await world.put("21")
+    await world.advance(1000)
+    await world.advance(1000)
+    assert [notice.trigger.id for notice in world.delivered] == [2, 1]
 
 
 @pytest_twisted.ensureDeferred

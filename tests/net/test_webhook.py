@@ -50,13 +50,24 @@ def test_a_form_arrives(world):
     assert request.body == b"body=1"
 
 
-def test_a_public_address_needs_no_permission(world):
-    world.serve(Response(200), host="8.8.8.8")
-    assert world.post("http://8.8.8.8/", allowed=()) == 200
+@pytest.mark.parametrize(
+    ("host", "url"), [("8.8.8.8", "http://8.8.8.8/"), ("2606:4700::1111", "http://[2606:4700::1111]/")]
+)
+def test_a_public_address_needs_no_permission(world, host, url):
+    world.serve(Response(200), host=host)
+    assert world.post(url, allowed=()) == 200
 
 
 @pytest.mark.parametrize(
-    "url", ["http://hook.example/", "http://10.9.9.9/", "http://127.0.0.1/", "http://localhost/"]
+    "url",
+    [
+        "http://hook.example/",
+        "http://10.9.9.9/",
+        "http://127.0.0.1/",
+        "http://localhost/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+    ],
 )
 def test_nothing_inside_is_called_by_name_or_by_address(world, url):
     for host in ("hook.example", "10.9.9.9", "127.0.0.1"):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -131,6 +131,7 @@ class TriggerService:
     @deferred
     async def _ask(self) -> None:
         """Begin what is due, and come again when more is."""
+        busy = set(self._busy)  # at first: of what ends meanwhile, the answer may not know yet
         try:
             due = await self._store.due_notices(self._now(), AT_ONCE)
             following = await self._store.next_notice()
@@ -143,7 +144,7 @@ class TriggerService:
             self._log.info("triggers can be read again")
         for notice in due:
             trigger = notice.trigger.id or 0
-            if trigger not in self._busy and len(self._busy) < AT_ONCE:
+            if trigger not in busy and len(self._busy) < AT_ONCE:
                 self._busy[trigger] = self._try(notice)
                 self._busy[trigger].addBoth(self._tried, trigger)
         if following is not None:
@@ -169,7 +170,11 @@ class TriggerService:
         try:
             outcome = await self._deliver(notice)
             self.delivered += 1
-        except BridgeError as error:
+        except CancelledError:
+            raise
+        except Exception as error:  # or a notice that nobody can deliver would be tried without a pause
+            if not isinstance(error, BridgeError):
+                self._log.failure("delivering for trigger {trigger} failed", trigger=notice.trigger.id)
             self.failures += 1
             delays = self._options.delays
             outcome = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_WORDS]

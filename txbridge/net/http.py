@@ -32,6 +32,7 @@ from weakref import WeakSet
 
 import treq.client
 from attrs import define, frozen
+from hyperlink import EncodedURL
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.error import ConnectError as TwistedConnectError
@@ -372,7 +373,7 @@ class HttpCarrier:
             try:
                 return await client.request(
                     operation.method,
-                    url,
+                    _AsItIs.from_text(url),
                     headers=headers,
                     data=operation.body,
                     allow_redirects=False,
@@ -383,6 +384,13 @@ class HttpCarrier:
                 # Each turn takes one dead connection out of the pool, so this ends.
                 if not (may_repeat and exchange.is_reused) or _is_cancelled(error):
                     raise
+
+
+class _AsItIs(EncodedURL):
+    """A URL that is ASCII already: what treq would do makes a name of an IPv6 address, and fails."""
+
+    def to_uri(self) -> EncodedURL:
+        return self
 
 
 @define

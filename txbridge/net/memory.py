@@ -420,7 +420,7 @@ class _Resolver:
 
 def _is_address(host: str) -> bool:
     try:
-        ipaddress.IPv4Address(host)
+        ipaddress.ip_address(host)
     except ValueError:
         return False
     return True
