@@ -1,7 +1,8 @@
 """Triggers in the SQLite store: functions of a connection, inside a transaction.
 
 `judge` is called by every write that changes a current value, so it costs one look-up where nothing
-watches.  A comparison fires on its edge: when the value satisfies it and the one before did not.
+watches.  A comparison fires on its edge: when the value satisfies it and the one before did not.  Triggers
+of other accounts do not fire while the feed is private.
 
 Source: Cosm API v2, "Triggers".
 """
@@ -57,6 +58,11 @@ _COMPARISONS: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
     "eq": operator.eq,
 }
 _MICROSECONDS = 1_000_000
+_WATCHING = """
+    SELECT t.trigger, stream, t.type, t.threshold, t.fired, t.frozen,
+        t.owner = feeds.owner OR NOT feeds.private
+    FROM triggers AS t JOIN datastreams USING (stream) JOIN feeds USING (feed)
+"""
 _TRIGGERS = """
     SELECT t.trigger, t.owner, t.url, t.type, t.threshold, t.notified, t.frozen, d.feed, d.id
     FROM triggers AS t JOIN datastreams AS d USING (stream)
@@ -85,12 +91,10 @@ def judge(
     Returns:
         How many fired.
     """
-    rows = connection.execute(
-        "SELECT trigger, type, threshold, fired, frozen FROM triggers WHERE stream = ?", (stream,)
-    ).fetchall()
+    rows = connection.execute(f"{_WATCHING} WHERE stream = ?", (stream,)).fetchall()
     at = to_microseconds(now)
     fired = 0
-    for trigger, kind, threshold, last, frozen in rows:
+    for trigger, _, kind, threshold, last, frozen, may_know in rows:
         if kind in ("frozen", "live"):
             connection.execute("UPDATE triggers SET seen = ?, frozen = 0 WHERE trigger = ?", (at, trigger))
             fires = kind == "live" and bool(frozen)
@@ -98,7 +102,8 @@ def judge(
             fires = previous is not None and value != previous
         else:
             fires = _holds(kind, threshold, value) and not _holds(kind, threshold, previous)
-        if fires and (last is None or at - last >= TRIGGER_SPACING * _MICROSECONDS):
+        # A clock that was set back is no reason to be silent.
+        if fires and may_know and (last is None or not 0 <= at - last < TRIGGER_SPACING * _MICROSECONDS):
             _fire(connection, trigger, stream, at)
             fired += 1
     return fired
@@ -107,16 +112,13 @@ def judge(
 def freeze(connection: sqlite3.Connection, before: datetime, now: datetime) -> int:
     """Let the triggers fire that watch for silence."""
     rows = connection.execute(
-        """
-        SELECT trigger, stream, type FROM triggers
-        WHERE NOT frozen AND type IN ('frozen', 'live') AND seen < ?
-        """,
+        f"{_WATCHING} WHERE NOT t.frozen AND t.type IN ('frozen', 'live') AND t.seen < ?",
         (to_microseconds(before),),
     ).fetchall()
     fired = 0
-    for trigger, stream, kind in rows:
+    for trigger, stream, kind, *_, may_know in rows:
         connection.execute("UPDATE triggers SET frozen = 1 WHERE trigger = ?", (trigger,))
-        if kind == "frozen":
+        if kind == "frozen" and may_know:
             _fire(connection, trigger, stream, to_microseconds(now))
             fired += 1
     return fired
