@@ -72,6 +72,12 @@ class ProjectsContract(ABC):
         assert made.id == 14436643675940
         assert (await projects.create_project("bob", "Barn", MORNING)).id != made.id
 
+    async def test_a_chosen_number_however_high_leaves_low_ones_for_who_chooses_none(self, projects):
+        """JavaScript and the API count up to 2**53."""
+        for number in (2**53 - 1, 2):
+            await projects.create_project("ann", "Greenhouse", MORNING, number)
+        assert [(await projects.create_project("bob", "Barn", MORNING)).id for _ in range(2)] == [1, 3]
+
     async def test_a_number_that_is_taken_is_refused(self, projects):
         await projects.create_project("ann", "Greenhouse", MORNING, 7)
         with pytest.raises(Taken) as refusal:

@@ -320,6 +320,16 @@ async def test_the_token_that_an_old_device_has_burnt_in_is_adopted(project):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_key_is_not_adopted(project):
+    """It would outlive the key, and the key would open nothing but this project."""
+    key = document(await project.get(f"tokens/user?name=keeper&password={KEY}", token=""))["token"]
+    adoption = {"project_id": PROJECT, "token": key}
+    response = await project.ask("POST", "tokens/project", adoption, token=KEY)
+    assert response.status == 400
+    assert error_of(response)["message"] == "token is a key: tokens of projects are adopted"
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_token_is_adopted_once(project):
     adoption = {"project_id": PROJECT, "token": old_token()}
     assert (await project.ask("POST", "tokens/project", adoption, token=KEY)).status == 200

@@ -592,6 +592,20 @@ async def test_an_export_of_too_much_is_refused_and_never_cut(tmp_path):
         assert "more than 25 points would be looked at" in error_of(response)["message"]
 
 
+@pytest.mark.parametrize("output", ["json", "csv"])
+@pytest_twisted.ensureDeferred
+async def test_an_export_of_long_texts_is_refused_before_it_takes_the_memory(tmp_path, output):
+    async with running_hub(tmp_path, iobeam=IobeamOptions(export_bytes=100_000)) as hub:
+        project = await started(hub)
+        await project.device()
+        await project.send(["a"], [[US + number, "x" * 255] for number in range(1000)])
+        target = f"exports/{PROJECT}?output={output}"
+        response = await project.get(target)
+        assert response.status == 400
+        assert "more than 100000 bytes" in error_of(response)["message"]
+        assert (await project.get(f"{target}&limit=300")).status == 200
+
+
 @pytest.mark.parametrize("moment", ["list_devices", "read_feed"])
 @pytest_twisted.ensureDeferred
 async def test_a_device_that_is_deleted_while_all_are_exported_is_left_out(project, monkeypatch, moment):
@@ -625,6 +639,22 @@ async def test_many_exports_at_once_take_turns_and_all_are_answered(project):
     answers = await gatherResults(asked)
     assert [response.status for response in answers] == [200] * 10 + [404]
     assert len({response.body for response in answers[:10]}) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_exports_that_nobody_waits_for_hold_up_their_own_project_alone(project):
+    """Who goes away has asked all the same."""
+    await project.ask("POST", "projects", {"project_name": "Barn", "project_id": 7}, token=KEY)
+    await project.device()
+    await project.send(["a"], [[US + number, number] for number in range(3000)])
+    asked = [ensureDeferred(project.get(f"exports/{PROJECT}/pump-3/a")) for _ in range(40)]
+    assert (await project.get("exports/7?project_id=7", token=KEY)).status == 200
+    assert not all(answer.called for answer in asked)
+    answers = await gatherResults(asked)
+    statuses = [response.status for response in answers]
+    assert (statuses.count(200), statuses.count(503)) == (32, 8)
+    assert header(answers[-1], "retry-after") == "5"
+    assert (await project.get(f"exports/{PROJECT}/pump-3/a")).status == 200
 
 
 @pytest_twisted.ensureDeferred

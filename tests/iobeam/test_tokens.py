@@ -53,7 +53,18 @@ def test_the_project_is_read_from_old_alphabets_and_paddings_too():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a.b.c", "e30.e30.x", "e30.WzFd.x", "..", "e30.eyJwaWQiOiI3In0.x", "é.é.é"]
+    "text",
+    [
+        "",
+        "a",
+        "a.b.c",
+        "e30.e30.x",
+        "e30.WzFd.x",
+        "..",
+        "e30.eyJwaWQiOiI3In0.x",
+        "e30.eyJwaWQiOnRydWV9.x",
+        "é.é.é",
+    ],
 )
 def test_what_says_no_project_is_none(text):
     assert project_of(text) is None

@@ -37,6 +37,10 @@ _TOKEN = (
     "digest, project, created, expires, device, may_read, may_write, may_admin, refreshable, parent, token"
 )
 
+_FREE_NUMBER = """
+    SELECT MIN(number) FROM (SELECT 1 AS number UNION ALL SELECT project + 1 FROM projects)
+    WHERE number NOT IN (SELECT project FROM projects)
+"""
 _DESCENDANTS = """
     WITH RECURSIVE family (token) AS (
         VALUES (?) UNION SELECT tokens.token FROM tokens JOIN family ON tokens.parent = family.token
@@ -143,15 +147,17 @@ def _create_project(
     count = connection.execute("SELECT COUNT(*) FROM projects WHERE owner = ?", (owner,)).fetchone()[0]
     if count >= MAX_PROJECTS:
         raise Full
+    if project_id is None:
+        # SQLite would count on from the highest, which may be the last that clients can count to.
+        project_id = connection.execute(_FREE_NUMBER).fetchone()[0]
     try:
-        cursor = connection.execute(
+        connection.execute(
             f"INSERT INTO projects ({_PROJECT}) VALUES (?, ?, ?, ?)",
             (project_id, owner, name, to_microseconds(now)),
         )
     except sqlite3.IntegrityError:
         raise Taken(str(project_id)) from None
-    assert cursor.lastrowid is not None
-    return ProjectRecord(cursor.lastrowid, owner, name, now)
+    return ProjectRecord(project_id, owner, name, now)
 
 
 def _read_project(connection: sqlite3.Connection, project_id: int) -> ProjectRecord:

@@ -217,6 +217,8 @@ class OwnerVerbs:
             raise bad_request(
                 "token", "must be the text of a token: 32 to 4096 letters, digits, and . _ - + / ="
             )
+        if await self._store.find_key(digest_of(text)) is not None:
+            raise bad_request("token", "is a key: tokens of projects are adopted")
         said = project_of(text)
         if said is not None and said != project.id:
             raise bad_request("token", f"says that it opens project {said}, not {project.id}")

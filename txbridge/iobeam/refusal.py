@@ -24,6 +24,7 @@ __all__ = [
     "not_found",
     "too_large",
     "unauthorized",
+    "unavailable",
 ]
 
 NOT_FOUND = 32
@@ -78,6 +79,11 @@ def not_found(what: str) -> Refusal:
 def too_large(reason: str) -> Refusal:
     """413: less at once would do."""
     return Refusal(413, reason)
+
+
+def unavailable(reason: str) -> Refusal:
+    """503: the same a little later may do."""
+    return Refusal(503, f"{reason}, please try again later", headers=(("Retry-After", "5"),))
 
 
 def error_body(refusal: Refusal) -> bytes:

@@ -20,6 +20,7 @@ from math import ceil
 from secrets import token_hex
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakValueDictionary
 
 from attrs import define, evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
@@ -63,6 +64,7 @@ from txbridge.iobeam.refusal import (
     forbidden,
     not_found,
     unauthorized,
+    unavailable,
 )
 from txbridge.iobeam.series import datastream_id, series_name
 from txbridge.model.instants import to_microseconds
@@ -79,12 +81,10 @@ RESERVED_DEVICES = frozenset((EVERY, "timestamp"))  # what addresses have in the
 METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type"
 MAX_SERIES = 10_000  # of one export; each costs a look into the storage
-EXPORTS_AT_ONCE = 4  # each may hold some ten megabytes while it is gathered
+EXPORTS_AT_ONCE = 4  # each may hold ``export_bytes``, and twice as much at its end
+EXPORTS_OF_PROJECT = 2  # at once; who asks and goes away holds up nobody else's
+MAX_WAITING = 30  # exports of a project; a board of Grafana asks for as many as it has panels
 PAGE = 1000  # points; at most some milliseconds of work between two turns of the reactor
-
-UNAVAILABLE = Refusal(
-    503, "the storage is not available at the moment, please try again later", headers=(("Retry-After", "5"),)
-)
 
 
 @frozen
@@ -94,11 +94,13 @@ class IobeamOptions:
     Attributes:
         requests_per_minute: The requests of one token in a minute, averaged over three; None for any number.
         export_points: The most points of one answer; what has more is refused.
+        export_bytes: The most bytes of them, as they are in the answer.
         export_reads: The most points that one export may look at.
     """
 
     requests_per_minute: float | None = None
     export_points: int = 100_000
+    export_bytes: int = 16 << 20  # six times what so many readings take; texts may take twenty times more
     export_reads: int = 1_000_000
 
 
@@ -118,17 +120,23 @@ class _Looks:
     options: IobeamOptions
     reads: int = 0
     points: int = 0
+    bytes: int = 0
 
-    def add(self, reads: int, points: int) -> None:
+    def add(self, reads: int, points: int, bytes: int) -> None:
         self.reads += reads
         self.points += points
+        self.bytes += bytes
         options = self.options
-        if self.points > options.export_points:
-            raise Refusal(
-                400,
-                f"the answer has more than {options.export_points} points:"
-                " ask for less with limit, from and to, or group_by",
-            )
+        for count, most, unit in (
+            (self.points, options.export_points, "points"),
+            (self.bytes, options.export_bytes, "bytes"),
+        ):
+            if count > most:
+                raise Refusal(
+                    400,
+                    f"the answer has more than {most} {unit}:"
+                    " ask for less with limit, from and to, or group_by",
+                )
         if self.reads > options.export_reads:
             raise Refusal(
                 400,
@@ -176,6 +184,7 @@ class IobeamServer:
         self._limiter = None if per_minute is None else RateLimiter(per_minute)
         self._store_fails = False
         self._exporting = DeferredSemaphore(EXPORTS_AT_ONCE)
+        self._exporting_of: WeakValueDictionary[int, DeferredSemaphore] = WeakValueDictionary()
         self._owners = OwnerVerbs(store, projects, accounts, self._count)
         rows: tuple[tuple[str, str, Verb], ...] = (
             ("GET", "devices", self._list_devices),
@@ -212,11 +221,13 @@ class IobeamServer:
         try:
             verb, call = self._route(request)
             response = await verb(call)
+        except Crowded as error:
+            return _refused(unavailable(str(error)))
         except (StoreError, Closed) as error:
-            if not (self._store_fails or isinstance(error, Crowded)):
+            if not self._store_fails:
                 self._store_fails = True
                 self._log.error("the storage fails: {reason}", reason=str(error))
-            return _refused(UNAVAILABLE)
+            return _refused(unavailable("the storage is not available at the moment"))
         except (Refusal, Missing, Full) as error:
             return _refused(_as_refusal(error, request))
         if self._store_fails:
@@ -370,11 +381,11 @@ class IobeamServer:
         project, device, series = (*call.names, EVERY, EVERY)[:3]
         _check_project(token, take_number({"project": project}, "project"))
         query = parse_export(call.parameters)
-        await self._exporting.acquire()
-        try:
+        of_project = self._exporting_of.setdefault(token.project_id, DeferredSemaphore(EXPORTS_OF_PROJECT))
+        if len(of_project.waiting) >= MAX_WAITING:
+            raise Crowded("too many exports of this project wait for their turn")
+        async with of_project, self._exporting:
             return await self._gather(token, device, series, query)
-        finally:
-            self._exporting.release()
 
     async def _gather(self, token: TokenRecord, device_id: str, name: str, query: ExportQuery) -> Response:
         parts: list[bytes] = []
@@ -438,13 +449,14 @@ class IobeamServer:
             )
             is_done = selection.take(rows) or len(rows) < asked
             chosen = selection.finish() if is_done else selection.drain()
-            looks.add(len(rows), len(chosen))
-            if chosen:
-                pieces.append(
-                    csv_points(project_id, series.device.id, series.name, chosen, query.timefmt)
-                    if query.output == "csv"
-                    else json_points(chosen, query.timefmt)
-                )
+            piece = (
+                csv_points(project_id, series.device.id, series.name, chosen, query.timefmt)
+                if query.output == "csv"
+                else json_points(chosen, query.timefmt)
+            )
+            looks.add(len(rows), len(chosen), len(piece))
+            if piece:
+                pieces.append(piece)
             if rows:
                 last = rows[-1][0] - 1
         return pieces[::-1]

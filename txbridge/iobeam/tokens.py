@@ -72,7 +72,7 @@ def project_of(text: str) -> int | None:
     except (ValueError, RecursionError):
         return None
     project = claims.get("pid") if isinstance(claims, dict) else None
-    return project if isinstance(project, int) else None
+    return project if type(project) is int else None
 
 
 def is_token_text(text: str) -> bool:
