@@ -25,7 +25,8 @@ NOW = datetime(2013, 6, 3, 12, tzinfo=UTC)
 def record(**members) -> FeedRecord:
     members.setdefault("created", NOW - timedelta(days=1))
     members.setdefault("updated", NOW)
-    return FeedRecord("keeper", Environment(id=7, title="Boiler", private=False, **members))
+    written = members.pop("written", True)
+    return FeedRecord("keeper", Environment(id=7, title="Boiler", private=False, **members), written=written)
 
 
 def shown(of: FeedRecord, **options) -> Environment:
@@ -58,10 +59,9 @@ def test_a_feed_is_live_for_fifteen_minutes(minutes, status):
     assert shown(record(updated=NOW - timedelta(minutes=minutes))).status == status
 
 
-def test_a_new_feed_is_frozen_until_it_has_a_value():
-    assert shown(record(created=NOW)).status == "frozen"
-    assert shown(record(created=NOW, datastreams=[Datastream(id="a")])).status == "frozen"
-    assert shown(record(created=NOW, datastreams=[Datastream(id="a", current_value=0)])).status == "live"
+def test_a_new_feed_is_frozen_until_it_is_written():
+    assert shown(record(created=NOW, written=False)).status == "frozen"
+    assert shown(record(created=NOW)).status == "live"
 
 
 def test_empty_members_are_left_out_and_the_record_is_not_changed():

@@ -620,6 +620,16 @@ async def test_a_feed_can_be_created_in_xml(hub):
     assert document(await hub.get("/v2/feeds/1"))["title"] == "Greenhouse"
 
 
+@pytest.mark.parametrize(("value", "status"), [("1", "live"), (None, "frozen")])
+async def test_a_feed_has_one_status_however_much_of_it_is_shown(hub, value, status):
+    streams = [{"id": "t", "current_value": value}, {"id": "u"}]
+    feed = await hub.feed(json.dumps({"title": "new", "datastreams": streams}))
+    for query in ("content=full", "content=summary"):
+        assert document(await hub.get(f"/v2/feeds.json?{query}"))["results"][0]["status"] == status
+    for query in ("", "?datastreams=u", "?datastreams=none"):
+        assert document(await hub.get(f"/v2/feeds/{feed}.json{query}"))["status"] == status
+
+
 async def test_a_new_feed_is_frozen_until_it_is_written(hub):
     feed = await hub.feed()
     assert document(await hub.get(f"/v2/feeds/{feed}"))["status"] == "frozen"

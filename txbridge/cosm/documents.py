@@ -69,10 +69,6 @@ def feed_document(
         live_seconds: How long after its last write a feed is live.
     """
     stored = record.environment
-    written = stored.updated is not None and (
-        stored.updated != stored.created
-        or any(stream.current_value is not None for stream in stored.datastreams.values())
-    )
     fresh = stored.updated is not None and now - stored.updated < timedelta(seconds=live_seconds)
     extension = "xml" if format == "xml" else "json"
     return evolve(
@@ -80,7 +76,7 @@ def feed_document(
         tags=stored.tags or None,
         feed=f"{base_url}/v2/feeds/{stored.id}.{extension}",
         creator=f"{base_url}/users/{quote(record.owner, safe='')}",
-        status="live" if written and fresh else "frozen",
+        status="live" if record.written and fresh else "frozen",
         user=User(login=record.owner) if show_user else None,
         version="1.0.0",
         location=_shown_location(stored.location),

@@ -153,10 +153,9 @@ _BACKWARDS = """
 """
 
 # A new feed is frozen until it is written, even when it is young.
-_WRITTEN = """
-    (updated != created
-     OR EXISTS (SELECT 1 FROM datastreams AS d WHERE d.feed = feeds.feed AND d.value IS NOT NULL))
-"""
+_HAS_VALUE = "EXISTS (SELECT 1 FROM datastreams AS d WHERE d.feed = {feed} AND d.value IS NOT NULL)"
+_WRITTEN = f"(updated != created OR {_HAS_VALUE.format(feed='feeds.feed')})"
+_LOOK_FOR_VALUE = f"SELECT {_HAS_VALUE.format(feed='?')}"
 
 _number = lru_cache(10_000)(parse_number)
 _MEAN = Context(prec=15)  # what a double holds for certain: 0.1 stays 0.1
@@ -297,6 +296,7 @@ def feed_record(connection: sqlite3.Connection, row: Sequence[Any], *, waypoints
             product_id=row[20],
             device_serial=row[21],
         ),
+        updated != created or bool(connection.execute(_LOOK_FOR_VALUE, (feed_id,)).fetchone()[0]),
     )
 
 

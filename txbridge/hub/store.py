@@ -158,10 +158,12 @@ class FeedRecord:
         environment: The feed: metadata, and its datastreams with current values, by id.
             ``private`` is always True or False; ``tags`` are sorted; members that depend on
             the request (``feed``, ``creator``, ``status``, ``user``) are None.
+        written: Whether it was updated or made with a value; a feed that was only made is ``frozen``.
     """
 
     owner: str
     environment: Environment
+    written: bool = False
 
 
 Guard = Callable[[FeedRecord], None]
