@@ -181,7 +181,7 @@ def test_an_import_without_points_is_one():
         (table(["time"], [], project_id=0), "project_id must be from 1"),
         (table(["time"], [], project_id=2**53), "project_id must be from 1"),
         (table(["time"], [], project_id=True), "project_id must be a whole number, not a boolean"),
-        (table(["time"], [], project_id=1.5), "project_id must be a whole number"),
+        (table(["time"], [], project_id=1.5), "project_id must be a whole number, not a decimal number"),
         (table(["time"], [], project_id=None), "project_id must be a whole number, not null or absent"),
     ],
 )

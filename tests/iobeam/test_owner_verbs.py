@@ -8,11 +8,13 @@ from datetime import timedelta
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import ensureDeferred, gatherResults
 
 from tests.support.hub import KEY, NOON, STRANGER, document, header, running_hub, text
 from tests.support.iobeam import PROJECT, Project, error_of
 from txbridge.hub import sqlite_projects
 from txbridge.hub.auth import OWNER
+from txbridge.iobeam import owner_verbs
 from txbridge.model.accounts import Permission, Resource
 
 EVERYTHING = Permission(access_methods=["get", "put", "post", "delete"])
@@ -81,6 +83,28 @@ async def test_user_tokens_that_have_expired_are_forgotten(project):
         assert (await project.get("tokens/user", token="", headers=basic("keeper", KEY))).status == 200
         project.hub.clock.advance(86_400)
     assert len(await project.hub.store.list_keys("keeper")) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_logs_in_twice_at_once_is_let_in_twice_after_a_token_has_expired(project):
+    async def log_in():
+        return (await project.get("tokens/user", token="", headers=basic("keeper", KEY))).status
+
+    assert await log_in() == 200
+    project.hub.clock.advance(86_400)
+    assert await gatherResults([ensureDeferred(log_in()) for _ in range(5)]) == [200] * 5
+    assert len(await project.hub.store.list_keys("keeper")) == 6
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_device_that_logs_in_all_day_has_its_latest_user_tokens(project, monkeypatch):
+    monkeypatch.setattr(owner_verbs, "MAX_LOGINS", 3)
+    tokens = []
+    for _ in range(5):
+        response = await project.get("tokens/user", token="", headers=basic("keeper", KEY))
+        tokens.append(document(response)["token"])
+    statuses = [(await project.get("projects", token=token)).status for token in (KEY, *tokens)]
+    assert statuses == [200, 401, 401, 200, 200, 200]
 
 
 @pytest.mark.parametrize("password", ["wrong", STRANGER, ""])

@@ -177,6 +177,7 @@ def _kind(value: Any) -> str:
         dict: "an object",
         list: "an array",
         str: "text",
+        _NumberText: "a decimal number",
     }
     return kinds.get(type(value), "a number")
 

@@ -11,6 +11,7 @@ Source: iobeam's Go and Node clients for ``tokens`` and ``users/me``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from secrets import token_bytes
 from typing import Any
@@ -39,6 +40,7 @@ __all__ = ["OwnerVerbs"]
 
 LOGIN_DURATION = timedelta(days=1)
 LOGIN_LABEL = "iobeam login"
+MAX_LOGINS = 100  # that are good at once; some clients log in each time they are started
 
 
 class OwnerVerbs:
@@ -91,10 +93,7 @@ class OwnerVerbs:
         if credentials is None and name and password:
             credentials = Credentials(password, name)
         login = await self._owner(credentials, "Basic")
-        for record in await self._store.list_keys(login):
-            expires = record.key.expires_at
-            if record.key.label == LOGIN_LABEL and expires is not None and expires <= call.now:
-                await self._store.delete_key(record.digest)
+        await self._tidy_logins(login, call.now)
         text, expires = generate_key(), call.now + LOGIN_DURATION
         key = Key(label=LOGIN_LABEL, expires_at=expires, private_access=True, permissions=list(EVERYTHING))
         await self._store.create_key(KeyRecord(digest_of(text), login, key))
@@ -106,6 +105,20 @@ class OwnerVerbs:
                 "expires": service_time(expires),
             }
         )
+
+    async def _tidy_logins(self, login: str, now: datetime) -> None:
+        """Remove the user tokens that have expired, and the oldest of too many."""
+        logins = [
+            (record.digest, expires)
+            for record in await self._store.list_keys(login)
+            if record.key.label == LOGIN_LABEL and (expires := record.key.expires_at) is not None
+        ]
+        kept = [digest for digest, expires in logins if expires > now][1 - MAX_LOGINS :]
+        for digest, _ in logins:
+            if digest not in kept:
+                self._accounts.forget(digest)
+                with suppress(Missing):  # somebody else has just logged in
+                    await self._store.delete_key(digest)
 
     async def _read_user(self, call: Call) -> Response:
         login = await self._login(call)
