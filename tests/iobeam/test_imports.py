@@ -231,6 +231,7 @@ def test_what_is_too_large_may_be_sent_in_parts():
     refusal = refusal_of(table(["time", "a"], [*rows, [1, 1]]))
     assert refusal.status == 413
     assert str(MAX_POINTS) in refusal.message
+    assert refusal_of(table(["time"], [[US]] * (MAX_POINTS + 1))).status == 413
     data = [{"time": 1, "value": 1}] * (MAX_POINTS // 2 + 1)
     assert refusal_of(series({"name": "a", "data": data}, {"name": "b", "data": data})).status == 413
     assert refusal_of(b" " * ((1 << 20) + 1)).status == 413

@@ -237,7 +237,7 @@ def _table(table: Mapping[str, Any], rows_name: str, where: str, unit: int) -> l
         raise bad_request(f"{where}.fields", "must be a list of names, the first of which is time")
     if not isinstance(rows, list):
         raise bad_request(f"{where}.{rows_name}", f"must be a list of rows, not {_kind(rows)}")
-    _check_count(len(rows) * (len(fields) - 1))
+    _check_count(len(rows) * max(1, len(fields) - 1))
     columns: dict[str, list[Datapoint]] = {}
     for number, name in enumerate(fields[1:], 1):
         stream = _series_id(name, f"{where}.fields[{number}]")
@@ -293,11 +293,10 @@ def _series_id(name: Any, where: str) -> str:
         raise bad_request(where, "is empty")
     if is_reserved(name):
         raise bad_request(where, f"is a name that no series may have: {name}")
-    stream = datastream_id(name)
+    # An id is no shorter than its name, and a name may be as long as the body.
+    stream = datastream_id(name[: LONGEST_ID + 1])
     if len(stream) > LONGEST_ID:
-        raise bad_request(
-            where, f"is too long: {shorten(name)} takes {len(stream)} characters, at most {LONGEST_ID}"
-        )
+        raise bad_request(where, f"is too long: {shorten(name)} takes more than {LONGEST_ID} characters")
     return stream
 
 

@@ -15,7 +15,7 @@ __all__ = ["LONGEST_ID", "datastream_id", "is_reserved", "series_name"]
 LONGEST_ID = 255
 """Characters of a datastream's id.  Source: Cosm API v2, "API resource attributes"."""
 
-_ESCAPED = re.compile(rb"[^A-Za-z0-9_.-]|\.(?=[0-9a-f]{2})")
+_ESCAPED = re.compile(rb"[^A-Za-z0-9_.-]+|\.(?=[0-9a-f]{2})")
 _ESCAPE = re.compile(rb"\.([0-9a-f]{2})")
 
 
@@ -30,7 +30,7 @@ def datastream_id(name: str) -> str:
     Raises:
         UnicodeEncodeError: The name has half of a surrogate pair in it.
     """
-    return _ESCAPED.sub(lambda found: b".%02x" % found[0][0], name.encode()).decode("ascii")
+    return _ESCAPED.sub(lambda found: b"." + found[0].hex(".").encode(), name.encode()).decode("ascii")
 
 
 def series_name(id: str) -> str:
