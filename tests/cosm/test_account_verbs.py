@@ -200,6 +200,22 @@ async def test_no_key_can_give_what_it_has_not(hub, permission, private_access, 
     assert (await hub.ask("POST", "/v2/keys.json", wanted, key="limited")).status == status
 
 
+@pytest.mark.parametrize(
+    ("permission", "private_access", "status"),
+    [
+        (Permission(access_methods=["get", "post"]), True, 200),
+        (Permission(access_methods=["post"]), True, 403),
+        (Permission(access_methods=EVERYTHING), False, 403),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_nobody_gets_more_by_regenerating_a_key(hub, permission, private_access, status):
+    made = await make_key(hub, key_document("get", private_access=True))
+    limited = Key(label="limited", permissions=[permission], private_access=private_access)
+    await hub.store.create_key(KeyRecord(digest_of("limited"), "keeper", limited))
+    assert (await hub.ask("POST", f"/v2/keys/{made}/regenerate", key="limited")).status == status
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest_twisted.ensureDeferred
 async def test_somebody_elses_key_is_not_to_be_found(hub, method):
@@ -267,6 +283,18 @@ async def test_an_account_changes_itself_and_nobody_else(owned_hub):
     assert (await owned_hub.ask("PUT", "/v2/users/keeper", change, key=STRANGER)).status == 403
     assert (await owned_hub.get("/v2/users/keeper.json", key=STRANGER)).status == 403
     assert (await owned_hub.ask("PUT", "/v2/users/keeper", change, key=OWNER_KEY)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("permission", "private_access"),
+    [(Permission(access_methods=["get", "put"]), True), (Permission(access_methods=EVERYTHING), False)],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_password_is_set_by_who_may_do_everything(owned_hub, permission, private_access):
+    await owned_hub.replace_key("keeper", "limited", permission, private_access=private_access)
+    change = json.dumps({"user": {"password": "a new password"}})
+    assert (await owned_hub.ask("PUT", "/v2/users/keeper", change, key="limited")).status == 403
+    assert (await owned_hub.ask("PUT", "/v2/users/keeper", '{"user":{}}', key="limited")).status == 200
 
 
 @pytest_twisted.ensureDeferred

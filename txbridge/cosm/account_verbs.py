@@ -22,7 +22,7 @@ from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.account_rules import writable_key, writable_user
 from txbridge.cosm.call import DONE, Call, Row, permit_account
 from txbridge.cosm.refusal import forbidden, invalid, not_found
-from txbridge.hub.auth import OWNER, Accounts, digest_of, generate_key
+from txbridge.hub.auth import OWNER, Accounts, digest_of, generate_key, may_everything
 from txbridge.hub.passwords import Passwords
 from txbridge.hub.store import AccountRecord, KeyRecord, Missing, Store, Taken
 from txbridge.hub.telling import Telling
@@ -84,8 +84,8 @@ class AccountVerbs:
         return call.answer(KeyList(keys=[_shown(record) for record in records]))
 
     async def _create_key(self, call: Call) -> Response:
-        grantable = permit_account(call)
-        key = await self._checked(writable_key(call.decode(Key, self._limits)), call, grantable)
+        permit_account(call)
+        key = await self._checked(writable_key(call.decode(Key, self._limits)), call)
         text = generate_key()
         await self._store.create_key(KeyRecord(digest_of(text), call.principal.login, key))
         return call.created(f"/v2/keys/{text}")
@@ -100,9 +100,8 @@ class AccountVerbs:
 
     async def _update_key(self, call: Call) -> Response:
         record = await self._find(call)
-        grantable = permit_account(call)
         key = writable_key(call.decode(Key, self._limits), known=record.key)
-        await self._store.update_key(record.digest, await self._checked(key, call, grantable))
+        await self._store.update_key(record.digest, await self._checked(key, call))
         self._accounts.forget(record.digest)
         return DONE
 
@@ -114,6 +113,7 @@ class AccountVerbs:
 
     async def _regenerate_key(self, call: Call) -> Response:
         record = await self._find(call)
+        _permit_giving(call, record.key)
         text = generate_key()
         await self._store.update_key(record.digest, record.key, digest_of(text))
         self._accounts.forget(record.digest)
@@ -131,17 +131,13 @@ class AccountVerbs:
             raise not_found()
         return record
 
-    async def _checked(self, key: Key, call: Call, grantable: set[str]) -> Key:
+    async def _checked(self, key: Key, call: Call) -> Key:
         """Refuse a key that names feeds there are not, or may more than the one that makes it."""
-        permissions = key.permissions or []
-        if not {method for one in permissions for method in one.access_methods} <= grantable:
-            raise forbidden()
-        if key.private_access and not call.principal.private_access:
-            raise forbidden()
+        _permit_giving(call, key)
         for feed_id in sorted(
             {
                 resource.feed_id
-                for permission in permissions
+                for permission in key.permissions or []
                 for resource in permission.resources
                 if resource.feed_id is not None
             }
@@ -180,6 +176,8 @@ class AccountVerbs:
     async def _update_user(self, call: Call) -> Response:
         login = self._own(call)
         user = writable_user(call.decode(User, self._limits), creating=False)
+        if user.password is not None and not may_everything(call.principal):
+            raise forbidden()  # a password opens everything
         user.login = login
         await self._store.update_account(await self._record(user))
         return DONE
@@ -211,6 +209,13 @@ class AccountVerbs:
                 raise invalid(["Password: this hub takes none"])
             password = await self._passwords.hash(user.password)
         return AccountRecord(user, password)
+
+
+def _permit_giving(call: Call, key: Key) -> None:
+    """Refuse to tell the text of a key that may more than the one that asks."""
+    methods = {method for permission in key.permissions or [] for method in permission.access_methods}
+    if not methods <= permit_account(call) or (key.private_access and not call.principal.private_access):
+        raise forbidden()
 
 
 def _shown(record: KeyRecord) -> Key:

@@ -30,7 +30,7 @@ from txbridge.cosm.product_documents import (
 )
 from txbridge.cosm.refusal import Refusal, forbidden, invalid, no_route, not_found
 from txbridge.cosm.search import page_of
-from txbridge.hub.auth import Accounts, Credentials, digest_of, generate_key, may_manage
+from txbridge.hub.auth import Accounts, Credentials, digest_of, generate_key, may_everything
 from txbridge.hub.products import (
     MAX_DEVICES,
     MAX_PRODUCTS,
@@ -216,13 +216,12 @@ class ProductVerbs:
 def _permit(call: Call) -> None:
     """Refuse a key that is limited in any way; one that gives keys away must have all they have."""
     permit_account(call)
-    if not may_manage(call.principal) or not call.principal.private_access:
+    if not may_everything(call.principal):
         raise forbidden()
 
 
 def _is_master(call: Call, device: DeviceRecord) -> bool:
-    principal = call.principal
-    return principal.login == device.owner and principal.private_access and may_manage(principal)
+    return call.principal.login == device.owner and may_everything(call.principal)
 
 
 def _activated_already() -> Refusal:

@@ -49,6 +49,7 @@ __all__ = [
     "generate_key",
     "is_unlimited",
     "may",
+    "may_everything",
     "may_manage",
     "may_trigger",
     "set_up_owner",
@@ -298,6 +299,11 @@ def may_manage(principal: Principal) -> bool:
         set(METHODS) <= set(permission.access_methods) and is_unlimited(permission)
         for permission in principal.permissions
     )
+
+
+def may_everything(principal: Principal) -> bool:
+    """Whether a key may do all that its account may, so that it can give keys and passwords away."""
+    return principal.private_access and may_manage(principal)
 
 
 def is_unlimited(permission: Permission) -> bool:
