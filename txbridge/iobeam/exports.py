@@ -57,7 +57,7 @@ _GROUP_UNITS = {
 }
 _GROUP = re.compile(r"([0-9]{1,12})(us|ms|s|m|h|d|w)")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _LAST = 2**62  # microseconds; far outside of what is stored, and no sum with it is too large for SQLite
 _SUM = Context(prec=900)  # exact for every number there is
 _MEAN = Context(prec=15)  # what a double holds for certain

@@ -15,7 +15,7 @@ __all__ = ["number_text", "parse_number"]
 MAX_LENGTH = 255  # of a value; Cosm API v2, "API resource attributes"
 MAX_MAGNITUDE = 400  # decimal digits before or after the point; a double reaches 308 and 324
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]{1,4})?")
 _EXACT = Context(prec=2 * MAX_MAGNITUDE)
 _LEAST_PLAIN, _GREATEST_PLAIN = -6, 20  # between them digits are written out, as JavaScript does
 
