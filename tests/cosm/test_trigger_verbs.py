@@ -141,6 +141,21 @@ async def test_a_key_reaches_the_triggers_it_names(hub, permission, read, change
     assert (await hub.get("/v2/triggers.json", key="limited")).status == listed
 
 
+@pytest.mark.parametrize(
+    ("methods", "private_access", "status"),
+    [(["get", "put"], True, 200), (["put"], True, 403), (["get", "put"], False, 403)],
+)
+@pytest_twisted.ensureDeferred
+async def test_values_are_sent_elsewhere_by_who_may_read_them(hub, methods, private_access, status):
+    await make(hub)
+    await hub.ask("PUT", "/v2/feeds/1.json", '{"private":true}')
+    permission = Permission(access_methods=methods)
+    await hub.replace_key("keeper", "limited", permission, private_access=private_access)
+    assert (await hub.ask("PUT", "/v2/triggers/1", '{"threshold_value":"1"}', key="limited")).status == 200
+    elsewhere = '{"url":"http://elsewhere.example/"}'
+    assert (await hub.ask("PUT", "/v2/triggers/1", elsewhere, key="limited")).status == status
+
+
 @pytest_twisted.ensureDeferred
 async def test_somebody_elses_trigger_is_not_to_be_found(hub):
     await make(hub)

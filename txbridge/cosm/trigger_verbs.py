@@ -16,7 +16,7 @@ from txbridge.cosm.account_rules import writable_trigger
 from txbridge.cosm.call import DONE, Call, Row, resource_number, some_feed
 from txbridge.cosm.refusal import forbidden, invalid, not_found
 from txbridge.hub.auth import may_trigger
-from txbridge.hub.store import FeedRecord, Missing, Store
+from txbridge.hub.store import Missing, Store
 from txbridge.model.accounts import Trigger, TriggerList
 from txbridge.model.instants import format_instant
 from txbridge.net.http1 import Response
@@ -58,11 +58,7 @@ class TriggerVerbs:
         call.permit("post", some_feed(call.principal, None))
         trigger = writable_trigger(call.decode(Trigger, self._limits))
 
-        def guard(record: FeedRecord) -> None:
-            # Who may read a datastream may be told of it.
-            if not call.may("get", record, datastream_id=trigger.stream_id):
-                raise forbidden()
-
+        guard = call.guard("get", [trigger.stream_id])  # who may read a datastream may be told of it
         try:
             number = await self._store.create_trigger(call.principal.login, trigger, call.now, guard)
         except Missing as error:
@@ -76,6 +72,8 @@ class TriggerVerbs:
     async def _update_trigger(self, call: Call) -> Response:
         known = await self._find(call)
         trigger = writable_trigger(call.decode(Trigger, self._limits), known=known)
+        if trigger.url is not None:
+            await self._permit_values(call, known)
         await self._store.update_trigger(known.id or 0, trigger, call.now)
         return DONE
 
@@ -85,9 +83,7 @@ class TriggerVerbs:
 
     async def _read_log(self, call: Call) -> Response:
         trigger = await self._find(call)
-        record = await self._store.read_feed(trigger.environment_id or 0, [])
-        if not call.may("get", record, datastream_id=trigger.stream_id):
-            raise forbidden()  # it tells values
+        await self._permit_values(call, trigger)
         lines = [
             {
                 "at": format_instant(line.at),
@@ -99,6 +95,11 @@ class TriggerVerbs:
             for line in await self._store.list_notices(trigger.id or 0)
         ]
         return call.document(json.dumps({"log": lines}, ensure_ascii=False).encode())
+
+    async def _permit_values(self, call: Call, trigger: Trigger) -> None:
+        """Refuse a key that may not read what the trigger tells."""
+        record = await self._store.read_feed(trigger.environment_id or 0, [])
+        call.permit("get", record, datastream_id=trigger.stream_id)
 
     async def _find(self, call: Call) -> Trigger:
         """The trigger that an address names, if the key reaches it."""
