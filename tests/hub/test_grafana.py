@@ -84,6 +84,13 @@ async def test_a_short_time_is_given_point_by_point(world):
     assert answer["datapoints"][0] == [60.0, NOON_MS - 3_600_000]
 
 
+@pytest.mark.parametrize("room", [10**400, float("inf"), float("nan"), "100", None, True])
+@pytest_twisted.ensureDeferred
+async def test_a_panel_that_names_no_size_is_given_every_point(world, room):
+    (answer,) = await world.query("1/t", maxDataPoints=room)
+    assert len(answer["datapoints"]) == 361
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_long_time_is_sampled_to_the_room_there_is(world):
     (answer,) = await world.query("1/t", hours=8, maxDataPoints=100)

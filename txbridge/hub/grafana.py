@@ -124,7 +124,7 @@ class Grafana:
 
     async def _query(self, asked: _Asked) -> list[Any]:
         start, end = _range(asked.document)
-        room = _integer(asked.document.get("maxDataPoints"), MAX_POINTS, 1, MAX_POINTS)
+        room = _room(asked.document.get("maxDataPoints"))
         targets = asked.document.get("targets")
         if not isinstance(targets, list) or len(targets) > MAX_TARGETS:
             raise _Refused(400, f"targets must be a list of at most {MAX_TARGETS}")
@@ -211,10 +211,11 @@ def _range(document: Mapping[str, Any]) -> tuple[datetime, datetime]:
     return start, end
 
 
-def _integer(value: Any, default: int, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        return default
-    return max(least, min(most, int(value)))
+def _room(value: Any) -> int:
+    """The points that a panel has room for."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return MAX_POINTS
+    return int(max(1, min(MAX_POINTS, value)))
 
 
 def _numbers(points: Any) -> Iterator[list[float]]:
