@@ -156,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     from twisted.internet import reactor
 
+    make_steady(reactor)
     return run(reactor, lambda: command(reactor, terminal), terminal.say, terminal.out)
 
 
@@ -283,7 +284,7 @@ def _hub(arguments: argparse.Namespace) -> Command:
     )
 
     def command(reactor: Any, terminal: Terminal) -> Deferred[int]:
-        return commands.hub(assembly.hub_service(make_steady(reactor), config), terminal, os.environ)
+        return commands.hub(assembly.hub_service(reactor, config), terminal, os.environ)
 
     return command
 

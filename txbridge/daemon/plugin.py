@@ -21,7 +21,7 @@ from txbridge.daemon.running import FAILED
 from txbridge.daemon.service import HubService
 from txbridge.errors import ConfigError
 from txbridge.hub.store import MAX_FEEDS
-from txbridge.net.reactor import resolve_reactor
+from txbridge.net.reactor import make_steady, resolve_reactor
 
 __all__ = ["Options", "makeService"]
 
@@ -93,12 +93,12 @@ def makeService(options: Options, reactor: Any = None) -> HubService:
 
     Args:
         options: Read already.
-        reactor: Where it runs; None is the global one.
+        reactor: Where it runs; None is the global one, whose timers are made steady.
     """
     config = options.config
     if config is None:
         raise ConfigError(["the options were not read"])
-    resolved = resolve_reactor(reactor)
+    resolved = make_steady(resolve_reactor()) if reactor is None else reactor
 
     def give_up() -> None:
         resolved.addSystemEventTrigger("after", "shutdown", os._exit, FAILED)

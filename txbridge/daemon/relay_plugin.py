@@ -22,7 +22,7 @@ from txbridge.daemon.relay_run import begin_reloads, runnable_config, say_what_r
 from txbridge.daemon.running import FAILED
 from txbridge.errors import BridgeError, ConfigError
 from txbridge.net.deferred import deferred
-from txbridge.net.reactor import resolve_reactor
+from txbridge.net.reactor import make_steady, resolve_reactor
 
 __all__ = ["Options", "makeService"]
 
@@ -113,8 +113,9 @@ def makeService(options: Options, reactor: Any = None) -> RelayPlugin:
 
     Args:
         options: Read already.
-        reactor: Where it runs; None is the global one.
+        reactor: Where it runs; None is the global one, whose timers are made steady.
     """
     if options.config is None:
         raise ConfigError(["the options were not read"])
-    return RelayPlugin(resolve_reactor(reactor), options.config)
+    reactor = make_steady(resolve_reactor()) if reactor is None else reactor
+    return RelayPlugin(reactor, options.config)

@@ -161,7 +161,7 @@ class HttpCarrier:
         self._max_body = max_body
         self._reactor = resolve_reactor(reactor)
         self._steady = steady_clock(self._reactor)
-        self._skew = Skew(self._reactor.seconds, self._steady)
+        self._skew = Skew(wall_clock(self._reactor), self._steady)
         self._slots = DeferredSemaphore(pool_size)
         self._pool = _Pool(self._reactor, pool_size)
         self._in_flight: set[Deferred[Any]] = set()

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from txbridge.model.instants import to_nanoseconds
 from txbridge.model.samples import Batch, Gap, Note, SampleBlock
-from txbridge.net.reactor import resolve_reactor, steady_clock
+from txbridge.net.reactor import resolve_reactor, steady_clock, wall_clock
 from txbridge.relay.roles import Stamp
 
 __all__ = ["ClockPolicy", "ClockRule", "Judged", "judge", "machine_clock"]
@@ -196,7 +196,7 @@ def machine_clock(reactor: Any = None) -> Callable[[], Stamp]:
         reactor: For its clock; a fake one is both clocks.  None is the global one.
     """
     reactor = resolve_reactor(reactor)
-    wall, steady = reactor.seconds, steady_clock(reactor)
+    wall, steady = wall_clock(reactor), steady_clock(reactor)
     if steady == wall:
         return lambda: Stamp(round(wall() * SECOND), round(wall() * SECOND), "memory")
     boot_id = _boot_id()

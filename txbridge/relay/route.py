@@ -27,6 +27,7 @@ from txbridge.model.samples import Batch, Gap
 from txbridge.net.backoff import Backoff
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
+from txbridge.net.reactor import wall_clock
 from txbridge.relay.clock import ClockPolicy, ClockRule
 from txbridge.relay.link import Link
 from txbridge.relay.loop import Loop, keep
@@ -158,6 +159,7 @@ class RelayService(Service):
         self._sinks = {destination.name: destination.sink for destination in destinations}
         self._outbox = outbox
         self._clock = clock
+        self._wall = wall_clock(clock)
         self._selection = selection if selection is not None else Selection()
         self._steps = tuple(steps)
         self._ledger = ledger
@@ -292,7 +294,7 @@ class RelayService(Service):
             batch = await subscription.next_batch()
             if batch.points:
                 self._received += batch.points
-                self._last_received = self._clock.seconds()
+                self._last_received = self._wall()
             if batch.gaps:
                 self._source_gaps += len(batch.gaps)
                 await self._record(LossKind.SOURCE, batch.gaps)

@@ -66,6 +66,7 @@ from txbridge.model.samples import Batch, Gap, SampleBlock
 from txbridge.net.backoff import Backoff
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
+from txbridge.net.reactor import wall_clock
 from txbridge.relay.clock import ClockPolicy, ClockRule, Judged, judge, machine_clock
 from txbridge.relay.link import Link
 from txbridge.relay.loop import Loop, keep
@@ -199,6 +200,7 @@ class Sender:
         self._outbox = outbox
         self._plan = plan
         self._clock = clock
+        self._wall = wall_clock(clock)
         self._limits = limits if limits is not None else SendLimits()
         self._ledger = ledger
         self._dead_letters = dead_letters
@@ -490,7 +492,7 @@ class Sender:
     def _accepted(self, part: Batch, receipt: Receipt, account: _Account) -> list[Batch]:
         """Count what was taken; returns the pieces of rejected blocks to deliver on their own."""
         account.touched = True
-        self._last_success = self._step_at = self._clock.seconds()
+        self._last_success, self._step_at = self._wall(), self._clock.seconds()
         refused = {rejection.block: rejection.reason for rejection in receipt.rejections}
         later: list[Batch] = []
         for index, reason in sorted(refused.items()):
