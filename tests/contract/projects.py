@@ -286,6 +286,24 @@ class ProjectsContract(ABC):
         kept.append(await projects.create_token(token(project.id, b"e" * 32, created=late)))
         assert await projects.list_tokens(project.id) == kept
 
+    async def test_a_token_that_is_refreshed_at_every_start_never_fills_the_project(
+        self, projects, monkeypatch
+    ):
+        """What came of it lately goes on working, and so does what was refreshed in its turn."""
+        monkeypatch.setattr(sqlite_projects, "MAX_REFRESHED", 2)
+        project = await projects.create_project("ann", "Greenhouse", MORNING)
+        first = await projects.create_token(token(project.id, b"0" * 32))
+        made = [
+            await projects.create_token(token(project.id, b"%d" % number * 32, parent=first.id))
+            for number in (1, 2)
+        ]
+        heir = await projects.create_token(token(project.id, b"h" * 32, parent=made[0].id))
+        later = [
+            await projects.create_token(token(project.id, b"%d" % number * 32, parent=first.id))
+            for number in (3, 4, 5)
+        ]
+        assert await projects.list_tokens(project.id) == [first, made[0], heir, *later[1:]]
+
     async def test_removing_a_token_removes_all_that_came_of_it(self, projects):
         project = await projects.create_project("ann", "Greenhouse", MORNING)
         first = await projects.create_token(token(project.id, b"0" * 32))

@@ -8,7 +8,9 @@ Deleting a project takes its devices and tokens away; the feeds with their histo
 A *token* is kept as keys are: its digest, never its text.  It opens one project, or one device of it.  Tokens
 that were refreshed go on working until they expire, because old clients go on using them; so do their
 successors, and each knows the token it came of.  Removing one removes all that came of it.  Those that have
-been expired for longer than `REFRESH_DAYS` are removed when another one is made.
+been expired for longer than `REFRESH_DAYS` are removed when another one is made.  A client whose token is
+burnt in refreshes it at every start and forgets what it got: so of what came of one token, and was not
+refreshed in its turn, the latest `MAX_REFRESHED` are kept.
 
 Each write is durable when its Deferred fires, and is all or nothing, as those of `txbridge.hub.store` are.
 """
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_PROJECTS",
+    "MAX_REFRESHED",
     "MAX_TOKENS",
     "REFRESH_DAYS",
     "DeviceRecord",
@@ -40,7 +43,10 @@ MAX_PROJECTS = 1000
 """The most projects of an account."""
 
 MAX_TOKENS = 10_000
-"""The most tokens of a project: a device that is started a hundred times a day takes a new one each time."""
+"""The most tokens of a project."""
+
+MAX_REFRESHED = 100
+"""The most tokens that came of one and were not refreshed in their turn."""
 
 REFRESH_DAYS = 30
 """How long after its expiry a token may be refreshed."""
@@ -199,7 +205,7 @@ class Projects(Protocol):
         """
 
     def create_token(self, record: TokenRecord) -> Deferred[TokenRecord]:
-        """Add a token; gives it back with its number.
+        """Add a token; gives it back with its number.  The oldest of more than `MAX_REFRESHED` goes.
 
         Raises:
             Missing: There is no such project, or not the device it is for.

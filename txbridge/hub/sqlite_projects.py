@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from txbridge.hub.projects import (
     MAX_PROJECTS,
+    MAX_REFRESHED,
     MAX_TOKENS,
     REFRESH_DAYS,
     DeviceRecord,
@@ -50,6 +51,13 @@ _DESCENDANTS = """
 _EXPIRED = """
     DELETE FROM tokens WHERE project = ? AND expires < ?
     AND NOT EXISTS (SELECT 1 FROM tokens AS later WHERE later.parent = tokens.token)
+"""
+_SURPLUS = """
+    DELETE FROM tokens WHERE token IN (
+        SELECT token FROM tokens AS old WHERE parent = ?
+        AND NOT EXISTS (SELECT 1 FROM tokens AS later WHERE later.parent = old.token)
+        ORDER BY token DESC LIMIT -1 OFFSET ?
+    )
 """
 
 
@@ -285,6 +293,7 @@ def _create_token(connection: sqlite3.Connection, record: TokenRecord) -> TokenR
         _read_device(connection, project_id, record.device_id)
     too_old = record.created - timedelta(days=REFRESH_DAYS)
     connection.execute(_EXPIRED, (project_id, to_microseconds(too_old)))
+    connection.execute(_SURPLUS, (record.parent, MAX_REFRESHED - 1))
     count = connection.execute("SELECT COUNT(*) FROM tokens WHERE project = ?", (project_id,)).fetchone()[0]
     if count >= MAX_TOKENS:
         raise Full
