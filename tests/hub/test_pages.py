@@ -48,6 +48,16 @@ def test_no_file_of_the_page_names_another_host():
             assert re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", words) is None, file.name
 
 
+def test_the_first_answer_names_every_module_so_that_none_waits_for_another():
+    folder = files("txbridge.hub").joinpath("web")
+    modules = {file.name for file in folder.iterdir() if file.name.endswith(".js")}
+    page = folder.joinpath("index.html").read_text(encoding="utf-8")
+    named = re.findall(
+        r'<(?:link rel="modulepreload"|script type="module") (?:href|src)="/web/([^"]+)"', page
+    )
+    assert sorted(named) == sorted(modules)
+
+
 def test_an_unchanged_file_is_not_sent_again(pages):
     tag = header(pages.respond(Request("GET", "/web/app.js")), "etag")
     again = pages.respond(Request("GET", "/web/app.js", "", {"if-none-match": tag}))

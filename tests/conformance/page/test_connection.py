@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.conformance.page.hub import ask, enter, feed_with, put
 from tests.support.program import StartedHub, program, started_hub
@@ -142,3 +143,35 @@ def test_a_hub_that_has_enough_of_requests_is_not_taken_for_one_that_forbids(
             expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
         expect(page.locator("main")).to_contain_text("The hub asks for patience: try again in")
         expect(page.locator("#live")).to_have_text("live")
+
+
+def test_listening_that_was_refused_is_asked_for_again(page: Page, hub: StartedHub) -> None:
+    number = feed_with(hub, "Asked for too often", [{"id": "t", "current_value": "1"}])
+    words = "Forbidden: You have exceeded the rate limit of your API key"
+    refused: list[str] = []
+
+    def between(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+
+        def said(text: str | bytes) -> None:
+            message = json.loads(text)
+            if message["method"] == "subscribe" and not refused:
+                refused.append(message["token"])
+                route.send(json.dumps({"status": 403, "token": message["token"], "body": words}))
+            else:
+                server.send(text)
+
+        route.on_message(said)
+
+    page.clock.install(time=datetime.now(UTC))
+    page.route_web_socket(re.compile("^ws"), between)
+    page.goto(f"{hub.url}/#/feeds/{number}")
+    page.reload()
+    note = page.get_by_text("Values do not arrive by themselves here")
+    expect(note).to_contain_text("rate limit")
+    put(hub, number, "t", "2")
+    page.clock.fast_forward(15_000)
+    expect(note).to_be_hidden()
+    expect(page.locator('[data-stream="t"]')).to_contain_text("2")
+    put(hub, number, "t", "3")
+    expect(page.locator('[data-stream="t"]')).to_contain_text("3")

@@ -142,3 +142,17 @@ def test_changing_from_light_to_dark_draws_the_charts_anew(page: Page, hub: Star
     }"""
     page.wait_for_function(accent)
     assert page.locator(".chart canvas").screenshot() != before
+
+
+def test_a_phone_shows_all_links_and_no_frame_around_what_a_key_opens(
+    browser: Browser, hub: StartedHub
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    enter(page, hub)
+    for name in ("Feeds", "Map", "Triggers", "Keys", "Projects", "Products", "Accounts", "Relay"):
+        expect(page.locator("#nav").get_by_role("link", name=name)).to_be_in_viewport(ratio=1)
+    page.locator("#nav").get_by_role("link", name="Relay").press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    expect(page.locator("main")).to_have_css("outline-style", "none")
+    context.close()

@@ -35,7 +35,10 @@ export async function showFeed(number, parameters) {
       early.push(body);
       if (feed !== null) soon();
     },
-    back: () => feed !== null && again(),
+    back: () => {
+      note.replaceChildren();
+      if (feed !== null) again();
+    },
     gone: () => {
       if (feed === null) return; // then there was none, and reading it says so
       toast("This feed was deleted.", true);

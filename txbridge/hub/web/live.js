@@ -6,6 +6,7 @@ const BEAT = 30_000; // asks whether the other end and the key are still there
 const PATIENCE = 10_000;
 const SLOWEST = 15_000;
 const SUBSCRIBED_WITHIN = 1500;
+const REFUSED_FOR = 15_000;
 
 const subscriptions = new Map(); // token -> {resource, take, back, gone, refused, ready}
 let wanted = false;
@@ -15,6 +16,8 @@ let delay = 500;
 let retry = null;
 let beats = null;
 let late = null;
+let again = null;
+const refused = new Set(); // tokens that are asked for again
 
 function say(words, state) {
   const element = document.getElementById("live");
@@ -58,6 +61,7 @@ function lost() {
   clearInterval(beats);
   clearTimeout(late);
   clearTimeout(retry);
+  calm();
   if (!wanted) return;
   say(navigator.onLine ? "reconnecting" : "offline", "off");
   retry = setTimeout(() => connect("reconnecting", "off"), delay * (0.5 + Math.random() / 2));
@@ -84,6 +88,19 @@ function beat() {
   send("get", "/feeds", "beat", { per_page: "1", content: "summary" });
 }
 
+// A key that made too many requests may listen later on; on a socket that is told like what it may never do.
+function askAgain() {
+  const tokens = [...refused];
+  calm();
+  for (const token of tokens) if (subscriptions.has(token)) send("subscribe", subscriptions.get(token).resource, token);
+}
+
+function calm() {
+  clearTimeout(again);
+  again = null;
+  refused.clear();
+}
+
 function told({ token, status, body }) {
   if (token === "beat") {
     clearTimeout(late);
@@ -99,15 +116,20 @@ function told({ token, status, body }) {
     else subscription.back?.(); // what came meanwhile is in the history
   } else {
     subscription.ready?.();
-    subscriptions.delete(token);
-    if (status === 404) subscription.gone?.();
-    else subscription.refused?.(String(body));
+    if (status === 404) {
+      subscriptions.delete(token);
+      subscription.gone?.();
+    } else {
+      subscription.refused?.(String(body));
+      refused.add(token);
+      again ??= setTimeout(askAgain, REFUSED_FOR);
+    }
   }
 }
 
 // Be told of every write to a feed.
 //   take(body): a write; back(): the connection was lost, and something may have come meanwhile;
-//   gone(): the feed was deleted; refused(words): this key may not listen.
+//   gone(): the feed was deleted; refused(words): this key may not listen now, which is asked again until back().
 // Gives {ready, stop}: once it is ready, nothing that is written from then on is missed.
 export function listen(feed, told) {
   const token = `p${next++}`;

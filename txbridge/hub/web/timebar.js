@@ -28,7 +28,7 @@ export class TimeBar {
         h("div", { className: "row tight", role: "group", "aria-label": "Move" },
           button("‹", () => this.shift(-0.5), { "aria-label": "Earlier", title: "Earlier" }), this.later,
           button("−", () => this.wider(), { "aria-label": "Zoom out", title: "Zoom out" }), button("+", () => this.scale(0.5), { "aria-label": "Zoom in", title: "Zoom in" }), this.now)),
-      h("details", {}, h("summary", {}, this.shown), this.dates, h("p", { className: "soft" }, "Dragging over a chart zooms in, a double click zooms out.")));
+      h("details", {}, h("summary", {}, this.shown, h("span", { className: "soft" }, " · choose another time")), this.dates, h("p", { className: "soft" }, "Dragging over a chart zooms in, a double click zooms out.")));
     this.read(parameters);
   }
 

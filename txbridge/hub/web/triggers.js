@@ -3,12 +3,13 @@
 import { get, post, remove } from "./api.js";
 import { sure } from "./dialog.js";
 import { clock, field, form, h, row, select, show, table, toast } from "./dom.js";
-import { number } from "./words.js";
+import { instant, number } from "./words.js";
 
 const TYPES = [["gt", "rises above"], ["gte", "reaches from below"], ["lt", "falls below"], ["lte", "reaches from above"], ["eq", "becomes"], ["change", "changes"], ["frozen", "is not written for 15 minutes"], ["live", "is written again after that"]];
 const COMPARE = new Set(["gt", "gte", "lt", "lte", "eq"]);
 const HEADS = ["datastream", "fires when it", "calls", "last called", ""];
 const RENEWED = 2000;
+const [BEFORE, AFTER] = [3600, 900]; // seconds around an instant at which it fired
 
 const wordsOf = (trigger) => `${TYPES.find(([name]) => name === trigger.trigger_type)?.[1] ?? trigger.trigger_type} ${COMPARE.has(trigger.trigger_type) ? trigger.threshold_value ?? "" : ""}`;
 
@@ -23,6 +24,13 @@ function outcome(line) {
   return [line.outcome, line.retry_at && h("span", { className: "soft" }, " · again ", clock(line.retry_at)), line.tries > 1 && h("span", { className: "soft" }, ` · ${line.tries} tries`)];
 }
 
+// When it fired, and the way to what the feed did around then.
+function fired(trigger, at) {
+  const seconds = Math.floor(Date.parse(at) / 1000);
+  const query = new URLSearchParams({ from: seconds - BEFORE, to: Math.min(seconds + AFTER, Math.ceil(Date.now() / 1000)) });
+  return [h("a", { href: `#/feeds/${trigger.environment_id}?${query}` }, instant(at)), h("span", { className: "soft" }, " · ", clock(at))];
+}
+
 // The log of one trigger, as long as it is open.
 function log(trigger) {
   const box = h("div", { className: "log" });
@@ -34,7 +42,7 @@ function log(trigger) {
     const text = JSON.stringify(lines);
     if (text === before) return;
     before = text;
-    box.replaceChildren(lines.length ? table(["fired", "value", "what became of it"], lines.map((line) => row([clock(line.at), number(line.value ?? "–"), outcome(line)]))) : h("p", { className: "soft" }, "It has not fired yet."));
+    box.replaceChildren(lines.length ? table(["fired", "value", "what became of it"], lines.map((line) => row([fired(trigger, line.at), number(line.value ?? "–"), outcome(line)]))) : h("p", { className: "soft" }, "It has not fired yet."));
   };
   details.addEventListener("toggle", () => renew().catch((error) => box.replaceChildren(error.message)));
   return { details, renew };
