@@ -6,6 +6,7 @@ from twisted.internet.defer import succeed
 from twisted.internet.testing import StringTransport
 
 from tests.support.hub import KEY, document, running_hub
+from tests.support.iobeam import error_of
 from txbridge.hub.metrics import Monitor
 from txbridge.hub.site import HubSite
 from txbridge.net.http1 import Request
@@ -79,11 +80,18 @@ def test_websockets_go_to_who_takes_them_if_anybody_does(site):
 
 
 def test_refusals_of_the_connection_have_a_body_of_the_api(site):
-    refused = site.refuse(400, "the head has no end")
-    assert (refused.status, document(refused)) == (
-        400,
-        {"title": "Bad Request", "errors": "the head has no end"},
-    )
+    for path in ("", "/v2/feeds/1", "/v1/feeds"):
+        refused = site.refuse(400, "the head has no end", path)
+        assert (refused.status, document(refused)) == (
+            400,
+            {"title": "Bad Request", "errors": "the head has no end"},
+        )
+
+
+def test_refusals_of_a_body_for_iobeam_are_in_iobeams_words(site):
+    refused = site.refuse(413, "the body is larger than 1048576 bytes", "/v1/imports/")
+    assert (refused.status, error_of(refused)["code"]) == (413, 413)
+    assert error_of(refused)["message"] == "the body is larger than 1048576 bytes"
 
 
 async def test_what_is_answered_is_counted_and_who_looks_after_the_hub_is_answered(tmp_path):
@@ -93,7 +101,7 @@ async def test_what_is_answered_is_counted_and_who_looks_after_the_hub_is_answer
         assert (await site.respond(Request("GET", "/readyz"))).body == b"ready\n"
         assert (await site.respond(Request("GET", "/v2/feeds"))).status == 401
         assert site.respond(Request("GET", "/healthz")).status == 200
-        assert site.refuse(400, "that is no request").status == 400
+        assert site.refuse(400, "that is no request", "").status == 400
         metrics = await site.respond(Request("GET", "/metrics", client="127.0.0.1"))
     for line in (
         'requests_total{method="GET",status="200"} 2',

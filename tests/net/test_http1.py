@@ -388,7 +388,8 @@ def test_chunks_of_one_byte_are_bounded_by_what_frames_them():
 
 
 def test_a_refusal_may_have_the_sites_own_body():
-    def refuse(status, reason):
+    def refuse(status, reason, path):
+        assert path == "/"
         return Response(status, (("Content-Type", "application/json"),), b'{"errors":"%s"}' % reason.encode())
 
     peer = Peer(refuse=refuse)
@@ -396,6 +397,23 @@ def test_a_refusal_may_have_the_sites_own_body():
     status, headers, body = read_answer(peer.sent)
     assert (status, headers["content-type"]) == (400, "application/json")
     assert body == b'{"errors":"a header line has no colon"}'
+
+
+def test_a_refusal_is_worded_for_the_address_as_soon_as_that_is_known():
+    def refuse(status, reason, path):
+        return Response(status, (), path.encode() or b"nowhere")
+
+    for sent, path in [
+        (b"POST /a?b HTTP/1.1\r\n", b"/a"),
+        (b"GET / http\r\n", b"nowhere"),
+        (b"\xff", b"nowhere"),
+    ]:
+        peer = Peer(refuse=refuse)
+        peer.send(b"GET /before HTTP/1.1\r\nHost: a\r\n\r\n")
+        peer.answer(Response(200))
+        peer.sent = b""
+        peer.send(sent + b"Host: a\r\nContent-Length: x\r\n\r\n")
+        assert read_answer(peer.sent)[2] == path
 
 
 def test_a_refusal_is_one_line_of_text_otherwise():

@@ -361,7 +361,7 @@ def test_a_failing_site_is_a_500_logged_once(serve, flushed_errors, respond, err
 
 
 def test_a_failing_site_may_still_word_its_500(serve, flushed_errors):
-    def refuse(status: int, reason: str) -> Response:
+    def refuse(status: int, reason: str, path: str) -> Response:
         return Response(status, (), b"<errors/>")
 
     protocol, transport = connect(serve(fail_at_once, refuse=refuse))

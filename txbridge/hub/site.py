@@ -98,8 +98,10 @@ class HubSite:
         """What takes WebSockets over, or None."""
         return None if self._paws is None else self._paws.upgrade
 
-    def refuse(self, status: int, reason: str) -> Response:
-        """The answer to bytes that never became a request."""
+    def refuse(self, status: int, reason: str, path: str) -> Response:
+        """The answer to bytes that never became a request, in the words of whose path it is."""
         if self._monitor is not None:
             self._monitor.requests.refused(status)
+        if self._iobeam is not None and is_iobeam(path):
+            return self._iobeam.refuse(status, reason)
         return connection_refusal(status, reason)

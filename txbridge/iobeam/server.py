@@ -212,6 +212,10 @@ class IobeamServer:
         answered.addErrback(self._unexpected, request)
         return answered.addCallback(_for_browsers, request)
 
+    def refuse(self, status: int, reason: str) -> Response:
+        """The answer to a request whose address `is_iobeam`, and that did not come whole."""
+        return _refused(Refusal(status, reason))
+
     # ---------------------------------------------------------------------------- from request to verb
 
     @deferred

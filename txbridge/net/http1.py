@@ -299,7 +299,7 @@ def loggable_path(path: str) -> str:
     return "/".join(segment if len(segment) <= _LONGEST_SHOWN else "…" for segment in segments)
 
 
-def plain_refusal(status: int, reason: str) -> Response:
+def plain_refusal(status: int, reason: str, path: str = "") -> Response:
     """The refusal of a server that has no body format of its own: one line of text."""
     text = f"{reason_phrase(status)}: {reason}\n"
     return Response(status, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
@@ -612,8 +612,8 @@ class HttpServerConnection:
         now: Seconds, as `handle_deadline` gets them.
         date: The present ``Date`` header's value.
         limits: What the connection may cost.
-        refuse: Makes the answer to a request that cannot be handed out, from a status and a sentence
-            that holds nothing secret.
+        refuse: Makes the answer to a request that cannot be handed out, from a status, a sentence
+            that holds nothing secret, and the path, which is empty when it was not read.
         client: The peer's IP address, for `Request.client`.
         secure: The transport is TLS, for `Request.secure`.
         upgrades: Hand out WebSocket requests as `UpgradeRequested`; otherwise ``Upgrade`` is ignored,
@@ -628,7 +628,7 @@ class HttpServerConnection:
         now: Callable[[], float],
         date: Callable[[], str],
         limits: HttpLimits = HttpLimits(),
-        refuse: Callable[[int, str], Response] = plain_refusal,
+        refuse: Callable[[int, str, str], Response] = plain_refusal,
         client: str = "",
         secure: bool = False,
         upgrades: bool = False,
@@ -753,7 +753,7 @@ class HttpServerConnection:
         """Refuse what the client asks, or may be about to ask, and close; then `advance`."""
         if self._state is _State.CLOSING or self._state is _State.CLOSED:
             return
-        response = self._refuse_with(status, reason)
+        response = self._refuse_with(status, reason, self._path)
         self._headers = {}
         self._write(response, keep_alive=False)
 
@@ -984,7 +984,7 @@ class HttpServerConnection:
             self._state = _State.HEAD
             self._begun = False
             self._searched = 0
-            self._method = ""
+            self._method = self._path = ""
             self._deadline = self._now() + self._limits.idle_seconds
         else:
             self._begin_closing(Close.FULL if self._at_eof else Close.HALF)

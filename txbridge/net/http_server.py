@@ -317,7 +317,7 @@ class HttpServerProtocol(Protocol):
             method=request.method,
             path=loggable_path(request.path),
         )
-        return factory.refuse(500, "the server failed on this request")
+        return factory.refuse(500, "the server failed on this request", request.path)
 
     # -- the transport
 
@@ -403,7 +403,8 @@ class HttpServerFactory(Factory):
         max_unfinished_bytes: Of all requests that are not complete, or wait for their turn; see
             `txbridge.net.budget`.  Who gives way is answered 503, or closed.
         max_unread_bytes: Of all answers that are not read; who gives way is closed.
-        refuse: Makes the answers to requests that never reach the site, and the 500s.
+        refuse: Makes the answers to requests that never reach the site, and the 500s, as
+            `txbridge.net.http1.HttpServerConnection` says.
 
     Attributes:
         is_draining: `drain` was called.
@@ -424,7 +425,7 @@ class HttpServerFactory(Factory):
         max_connections: int = MAX_CONNECTIONS,
         max_unfinished_bytes: int = MAX_UNFINISHED_BYTES,
         max_unread_bytes: int = MAX_UNREAD_BYTES,
-        refuse: Callable[[int, str], Response] = plain_refusal,
+        refuse: Callable[[int, str, str], Response] = plain_refusal,
     ) -> None:
         self.respond = respond
         self.upgrade = upgrade
