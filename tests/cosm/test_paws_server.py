@@ -675,7 +675,7 @@ def test_a_subscriber_that_reads_nothing_gets_the_newest_and_is_told_what_it_mis
         assert "skipped" not in slow.take_all()[-1]
 
 
-def test_a_subscriber_that_reads_nothing_for_a_minute_is_cut_off(tmp_path):
+def test_a_subscriber_that_reads_nothing_for_five_minutes_is_cut_off(tmp_path):
     with opened(tmp_path, PawsOptions(limits=PawsLimits(queue_messages=5))) as hub:
         fatten(hub)
         slow = hub.connect()
@@ -683,13 +683,28 @@ def test_a_subscriber_that_reads_nothing_for_a_minute_is_cut_off(tmp_path):
         slow.hold()
         for number in range(20):
             hub.set_value(str(number))
-        hub.clock.advance(59)
+        hub.clock.advance(299)
         hub.settle()
         assert hub.paws.connections == 1
         hub.clock.advance(1)
         hub.settle()
         assert hub.paws.connections == 0
         assert hub.paws.watched_feeds == 0
+
+
+def test_a_subscriber_that_takes_minutes_to_read_a_message_is_not_cut_off(tmp_path):
+    with opened(tmp_path, PawsOptions(limits=PawsLimits(queue_messages=5))) as hub:
+        fatten(hub)
+        slow = hub.connect()
+        hub.subscribe(slow, token="S")
+        for _ in range(3):
+            slow.hold()
+            for number in range(20):
+                hub.set_value(str(number), "flow")
+            hub.clock.advance(250)
+            slow.release()
+            assert [message["body"]["datastreams"] for message in slow.take_all()]
+        assert hub.paws.connections == 1
 
 
 def test_a_subscriber_of_more_than_fits_the_bound_is_cut_off(tmp_path):

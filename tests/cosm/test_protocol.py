@@ -23,7 +23,6 @@ from txbridge.cosm.protocol import (
     Pushed,
     Rejected,
     Silent,
-    Stalled,
     Subscribed,
     Unmatched,
     Unsubscribed,
@@ -115,7 +114,7 @@ def test_a_push_leaves_after_the_answers_of_what_was_begun_before_it():
     core, (subscription,) = subscriber()
     core.receive_data(b'{"method":"put","resource":"/feeds/0"}')
     place = core.begin()
-    core.push(subscription, b"{}", 0)
+    core.push(subscription, b"{}")
     assert core.data_to_send() == b""
     core.answer(place, b'{"status":200}')
     assert everything(core) == [b'{"status":200}\n', b'{"body":{},"resource":"/feeds/0","token":"t0"}\n']
@@ -198,23 +197,23 @@ def test_subscriptions_are_bounded():
 def test_a_full_queue_keeps_the_newest_push_of_each_subscription():
     core, (first, second) = subscriber(2, queue_messages=4)
     for number in range(10):
-        assert core.push(first, b'{"n":%d}' % number, 0)
-    assert core.push(second, b'{"n":0}', 0)
+        assert core.push(first, b'{"n":%d}' % number)
+    assert core.push(second, b'{"n":0}')
     assert [json.loads(message) for message in everything(core)] == [
         {"body": {"n": 9}, "resource": "/feeds/0", "token": "t0", "skipped": 9},
         {"body": {"n": 0}, "resource": "/feeds/1", "token": "t1"},
     ]
-    core.push(first, b'{"n":10}', 0)
+    core.push(first, b'{"n":10}')
     assert json.loads(core.data_to_send()) == {"body": {"n": 10}, "resource": "/feeds/0", "token": "t0"}
 
 
 def test_a_full_queue_still_sends_an_answer_before_the_push_its_write_caused():
     core, (subscription,) = subscriber(queue_messages=1)
     for number in range(3):
-        core.push(subscription, b'{"n":%d}' % number, 0)
+        core.push(subscription, b'{"n":%d}' % number)
     core.receive_data(b'{"method":"put","resource":"/feeds/0"}')
     place = core.begin()
-    core.push(subscription, b'{"n":3}', 0)
+    core.push(subscription, b'{"n":3}')
     core.answer(place, b'{"status":200}')
     assert core.data_to_send() == b'{"status":200}\n'
     assert json.loads(core.data_to_send())["skipped"] == 3
@@ -224,21 +223,21 @@ def test_a_queue_is_bounded_in_bytes_too():
     core, (subscription,) = subscriber(queue_bytes=1000)
     body = b'{"x":"' + b"x" * 300 + b'"}'
     for _ in range(10):
-        assert core.push(subscription, body, 0)
+        assert core.push(subscription, body)
     (message,) = everything(core)
     assert json.loads(message)["skipped"] == 9
 
 
 def test_one_push_larger_than_the_bound_is_still_sent():
     core, (subscription,) = subscriber(queue_bytes=10)
-    assert core.push(subscription, b'{"x":"' + b"x" * 300 + b'"}', 0)
+    assert core.push(subscription, b'{"x":"' + b"x" * 300 + b'"}')
     assert len(everything(core)) == 1
 
 
 def test_pushes_that_do_not_fit_even_one_by_one_close_the_connection():
     core, subscriptions = subscriber(5, queue_bytes=1000)
     body = b'{"x":"' + b"x" * 300 + b'"}'
-    assert [core.push(subscription, body, 0) for subscription in subscriptions] == [
+    assert [core.push(subscription, body) for subscription in subscriptions] == [
         True,
         True,
         True,
@@ -263,7 +262,7 @@ def test_every_update_is_delivered_or_counted_and_the_queue_stays_bounded(steps)
 
     for what, which in steps:
         if what == "push":
-            core.push(subscriptions[which], b'{"n":%d}' % pushed[which], 0)
+            core.push(subscriptions[which], b'{"n":%d}' % pushed[which])
             pushed[which] += 1
         elif data := core.data_to_send():
             see(data)
@@ -272,54 +271,6 @@ def test_every_update_is_delivered_or_counted_and_the_queue_stays_bounded(steps)
         see(data)
     assert seen == pushed
     assert newest == [count - 1 for count in pushed]
-
-
-def test_a_client_that_reads_nothing_while_its_queue_is_full_is_stalled():
-    core, (subscription,) = subscriber(queue_messages=2)
-    assert core.next_deadline() is None
-    for _ in range(3):
-        core.push(subscription, b"{}", 100)
-    assert core.next_deadline() == 160
-    assert core.handle_deadline(159) == []
-    assert core.handle_deadline(160) == [Stalled()]
-
-
-def test_a_client_that_reads_slowly_is_not_stalled():
-    core, (subscription,) = subscriber(queue_messages=1)
-    core.receive_data(b'{"method":"get","resource":"/a"}')
-    core.answer(core.begin(), b"{}")
-    for _ in range(3):
-        core.push(subscription, b"{}", 100)
-    core.data_to_send()
-    assert core.handle_deadline(160) == []
-    assert core.next_deadline() == 220
-    everything(core)
-    assert core.next_deadline() is None
-
-
-def test_a_client_that_reads_no_answers_is_stalled_once_it_is_read_no_more():
-    messages = [{"method": "get", "resource": "/a"}] * 3
-    core, _ = requests(*messages, max_requests=3)
-    core.knows()
-    for _ in messages:
-        core.answer(core.begin(), b"{}")
-    assert core.next_deadline() == 60
-    core.data_to_send()
-    core.receive_data(b'{"method":"get","resource":"/a"}')
-    core.answer(core.begin(), b"{}")
-    assert core.handle_deadline(60) == []
-    assert core.handle_deadline(120) == [Stalled()]
-
-
-def test_a_server_that_is_slow_to_answer_does_not_blame_its_client():
-    core, _ = requests(*[{"method": "get", "resource": "/a"}] * 2, max_requests=2)
-    core.knows()
-    first, second = core.begin(), core.begin()
-    core.answer(second, b"{}")
-    assert core.handle_deadline(60) == []
-    assert core.handle_deadline(600) == []
-    core.answer(first, b"{}")
-    assert list(everything(core)) == [b"{}\n", b"{}\n"]
 
 
 @pytest.mark.parametrize("piece", [b'{"method":"get",', b'{"a":"', b'{"a":{'])
@@ -394,7 +345,7 @@ def test_everything_that_is_held_is_told_and_in_the_end_nothing_is_held():
     assert core.held_bytes == len(request)
     place = core.begin()
     subscription = core.subscribe(event)
-    core.push(subscription, b"y" * 50_000, 0)
+    core.push(subscription, b"y" * 50_000)
     assert told[-1] == len(request) + 50_000
     core.answer(place, b"z" * 30_000)
     assert told[-1] == 80_000

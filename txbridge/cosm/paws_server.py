@@ -52,7 +52,6 @@ from txbridge.cosm.protocol import (
     PawsLimits,
     PawsRequest,
     PawsServerConnection,
-    Stalled,
     Subscription,
 )
 from txbridge.cosm.server import CosmServer
@@ -337,7 +336,7 @@ class PawsServer:
                 bodies[key] = self.cosm.encode_push(shown, datastream_id, interest.base_url)
             body = bodies[key]
             if body is not None:
-                interest.session.push(interest.subscription, body, now)
+                interest.session.push(interest.subscription, body)
                 if now - interest.checked_at >= self.options.recheck_after:
                     self._recheck(interest, now)
 
@@ -434,11 +433,8 @@ class _Session:
         self._server.enter(self)
 
     def events_received(self, link: Link, events: Sequence[Any]) -> None:
-        """The client asks something, or reads nothing."""
+        """The client asks something, or has taken too long to."""
         for event in events:
-            if type(event) is Stalled:
-                link.abort()
-                return
             if type(event) is Late:
                 self.say(write_error(408, event.reason))
                 self.close()
@@ -469,12 +465,12 @@ class _Session:
     def _hold(self, count: int) -> None:
         self._server.held.hold(self.give_way, count)
 
-    def push(self, subscription: Subscription, body: bytes, now: float) -> None:
+    def push(self, subscription: Subscription, body: bytes) -> None:
         """Send an update."""
         link = self._link
         if link is None:
             return
-        if self.core.push(subscription, body, now):
+        if self.core.push(subscription, body):
             link.flush()
         else:
             link.abort()

@@ -60,7 +60,6 @@ __all__ = [
     "Rejected",
     "ServerEvent",
     "Silent",
-    "Stalled",
     "Subscribed",
     "Subscription",
     "Unmatched",
@@ -86,7 +85,6 @@ class PawsLimits:
         max_subscriptions: Subscriptions.
         queue_messages: Pushes that wait to be sent.
         queue_bytes: Bytes of pushes that wait to be sent.
-        stall_after: Seconds a full queue, or answers at their bound, may go without anything being read.
         message_seconds: How long a request may take, from its first byte to its last.
         stranger_seconds: How long a connection may be open without one request that succeeds.
     """
@@ -99,14 +97,8 @@ class PawsLimits:
     max_subscriptions: int = 1000
     queue_messages: int = 1000
     queue_bytes: int = 4 << 20
-    stall_after: float = 60.0
     message_seconds: float = 60.0
     stranger_seconds: float = 300.0
-
-
-@frozen
-class Stalled:
-    """The client reads nothing although much waits for it, or its pushes do not fit the bound."""
 
 
 @frozen
@@ -120,7 +112,7 @@ class Late:
     reason: str
 
 
-ServerEvent = PawsRequest | Malformed | Broken | Stalled | Late
+ServerEvent = PawsRequest | Malformed | Broken | Late
 
 _TELL_STEP = 16 * 1024  # bytes by which what is held must have changed before it is told
 
@@ -202,8 +194,6 @@ class PawsServerConnection:
         self._pushes = 0
         self._push_bytes = 0
         self._full = False
-        self._moved = False
-        self._stall_at: float | None = None
 
     # -- requests
 
@@ -297,9 +287,6 @@ class PawsServerConnection:
         waiting.data = message
         self._request_bytes -= waiting.asked
         self._answer_bytes += len(message)
-        if self._stall_at is None and not self.wants_data:
-            self._moved = False
-            self._stall_at = self._now() + self.limits.stall_after
         self._tell()
 
     # -- subscriptions
@@ -346,13 +333,12 @@ class PawsServerConnection:
 
     # -- pushes
 
-    def push(self, subscription: Subscription, body: bytes, now: float) -> bool:
+    def push(self, subscription: Subscription, body: bytes) -> bool:
         """Queue an update for a subscription.
 
         Args:
             subscription: Whose it is.
             body: JSON text in one line; all subscribers of a feed can share it.
-            now: The clock's seconds.
 
         Returns:
             False when the pushes do not fit the bound even with one for each subscription: close.
@@ -376,8 +362,6 @@ class PawsServerConnection:
             return True
         if not self._full:
             self._full = True
-            self._moved = False
-            self._stall_at = now + limits.stall_after
             self._coalesce()
         return self._pushes <= 1 or (
             self._push_bytes <= limits.queue_bytes
@@ -420,7 +404,6 @@ class PawsServerConnection:
         if data is None:
             return b""
         del queue[serial]
-        self._moved = True
         subscription = waiting.subscription
         if subscription is None:
             self._answers -= 1
@@ -433,8 +416,6 @@ class PawsServerConnection:
         self._push_bytes -= len(data)
         if self._full and self._pushes == 0:
             self._full = False
-            if self.wants_data:
-                self._stall_at = None
         self._tell()
         skipped = b',"skipped":%d}' % waiting.skipped if waiting.skipped else b"}"
         return b'{"body":' + data + subscription._tail + skipped + self._end
@@ -443,19 +424,12 @@ class PawsServerConnection:
 
     def next_deadline(self) -> float | None:
         """When `handle_deadline` wants to be called."""
-        deadlines = (self._stall_at, self._message_at, self._stranger_at)
+        deadlines = (self._message_at, self._stranger_at)
         return min((at for at in deadlines if at is not None), default=None)
 
     def handle_deadline(self, now: float) -> list[ServerEvent]:
-        """See whether a client still reads, `Stalled` if not, and whether it sends in time, `Late` if not."""
+        """See whether the client sends in time; `Late` if not.  Whether it reads, the link sees."""
         limits = self.limits
-        if self._stall_at is not None and now >= self._stall_at:
-            self._stall_at = None
-            if self._full or (self._is_unread() and not self.wants_data):
-                if not self._moved:
-                    return [Stalled()]
-                self._moved = False
-                self._stall_at = now + limits.stall_after
         if self._message_at is not None and now >= self._message_at:
             if not self.wants_data:  # it is we who do not read
                 self._message_at = now + limits.message_seconds
@@ -467,10 +441,6 @@ class PawsServerConnection:
                 return []
             return self._late(f"no request has succeeded in {limits.stranger_seconds:g} seconds")
         return []
-
-    def _is_unread(self) -> bool:
-        """Whether an answer waits for nobody but its reader."""
-        return bool(self._queue) and next(iter(self._queue.values())).data is not None
 
     def _late(self, reason: str) -> list[ServerEvent]:
         self._message_at = self._stranger_at = None
