@@ -82,6 +82,10 @@ def test_an_end_that_was_asked_for_is_the_end():
         ("scale=manual&min=5&max=1", "Min must be below max"),
         ("t=" + "x" * 201, "Title is too long"),
         ("duration=99999years", "beyond the calendar"),
+        ("start=0001-01-02T00:00:00Z&duration=1day", "from the year 1000"),
+        ("end=9999-12-31T23:59:59Z&duration=10years", "to 3000"),
+        ("scale=manual&min=1e308", "Min is larger"),
+        ("scale=manual&min=0&max=1.7e308", "Max is larger"),
     ],
 )
 def test_a_wish_that_cannot_be_granted_is_refused_in_words(query, words):
@@ -101,6 +105,15 @@ def test_the_line_is_broken_where_points_are_missing_and_text_is_left_out():
     values = [value for _, value in drawn.points]
     assert [value for value in values if not isnan(value)] == minutes
     assert isnan(values[4])
+
+
+def test_what_is_larger_than_can_be_drawn_is_left_out():
+    graph, _ = parsed("scale=datastream")
+    stream = Datastream(min_value="-1e308", max_value="1e999")
+    drawn = with_points(
+        graph, "datastream", stream, [Datapoint(at=NOON, value=text) for text in ("1e308", "-1e999")]
+    )
+    assert (drawn.points, drawn.low, drawn.high) == ((), None, None)
 
 
 def test_the_scale_may_be_the_datastreams_own():

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
-from math import ceil, isfinite, nan
+from math import ceil, nan
 
 from attrs import evolve
 
@@ -29,6 +29,11 @@ DEFAULT_SPAN = timedelta(hours=24)
 LEAST_PIXELS, MOST_PIXELS = 10, 2000
 MOST_STROKE = 50
 MOST_TEXT = 200
+MOST_VALUE = 1e300  # matplotlib adds margins to it, and a double ends at 1.8e308
+EARLIEST, LATEST = (
+    datetime(1000, 1, 1, tzinfo=UTC),
+    datetime(3000, 1, 1, tzinfo=UTC),
+)  # it rounds up to 1000 years
 PERIODS = (86400, 43200, 21600, 10800, 3600, 1800, 900, 600, 300, 120, 60, 30, 15, 10, 5, 2, 1)  # seconds
 BROKEN_AFTER = 3.5  # usual distances of points without one
 
@@ -57,7 +62,7 @@ def parse_graph(parameters: Parameters, now: datetime, zone: tzinfo | None) -> t
         raise invalid(["Colour is not a hexadecimal number such as f15a24"])
     low = high = None
     if parameters.choice("scale", ("auto", "datastream", "manual"), "auto") == "manual":
-        low, high = parameters.number("min"), parameters.number("max")
+        low, high = (_level(parameters, name) for name in ("min", "max"))
         if low is not None and high is not None and not low < high:
             raise invalid(["Min must be below max"])
     graph = Graph(
@@ -96,8 +101,8 @@ def with_points(graph: Graph, scale: str | None, stream: Datastream, points: Ite
     """
     line: list[tuple[datetime, float]] = []
     for point in points:
-        number = parse_number(point.value or "")
-        if number is not None and point.at is not None and isfinite(value := float(number)):
+        value = _drawable(point.value)
+        if value is not None and point.at is not None:
             line.append((point.at, value))
     steps = sorted(after[0] - before[0] for before, after in pairwise(line))
     usual = steps[len(steps) // 2] if steps else timedelta(0)
@@ -107,9 +112,9 @@ def with_points(graph: Graph, scale: str | None, stream: Datastream, points: Ite
             broken.append((before[0] + (after[0] - before[0]) / 2, nan))
         broken.append(after)
     if scale == "datastream":
-        low, high = parse_number(stream.min_value or ""), parse_number(stream.max_value or "")
+        low, high = _drawable(stream.min_value), _drawable(stream.max_value)
         if low is not None and high is not None and low < high:
-            graph = evolve(graph, low=float(low), high=float(high))
+            graph = evolve(graph, low=low, high=high)
     return evolve(graph, points=tuple(broken))
 
 
@@ -129,6 +134,8 @@ def _window(parameters: Parameters, now: datetime) -> tuple[datetime, datetime]:
         raise invalid(["The window reaches beyond the calendar"]) from None
     if not start < end:
         raise invalid(["Start must be before end"])
+    if start < EARLIEST or end > LATEST:
+        raise invalid([f"The window must be from the year {EARLIEST.year} to {LATEST.year}"])
     return start, end
 
 
@@ -154,6 +161,18 @@ def _pixels(parameters: Parameters, names: tuple[str, ...], default: int, least:
     if not least <= pixels <= MOST_PIXELS:
         raise invalid([f"{names[-1].capitalize()} must be from {least} to {MOST_PIXELS} pixels"])
     return pixels
+
+
+def _level(parameters: Parameters, name: str) -> float | None:
+    number = parameters.number(name)
+    if number is not None and abs(number) > MOST_VALUE:
+        raise invalid([f"{name.capitalize()} is larger than can be drawn"])
+    return number
+
+
+def _drawable(text: str | None) -> float | None:
+    number = parse_number(text or "")
+    return None if number is None or abs(number) > MOST_VALUE else float(number)
 
 
 def _flag(parameters: Parameters, names: tuple[str, ...]) -> bool:
