@@ -166,6 +166,7 @@ async def test_a_token_opens_its_own_project_only(project):
         await project.ask("POST", "devices", {"project_id": 7}),
         await project.ask("POST", "imports", table),
         await project.get("exports/7/all/all"),
+        await project.get("devices/timestamp?project_id=7"),
         await project.get("devices?project_id=7"),
         await project.get("devices/pump-3?project_id=7"),
         await project.ask("PATCH", "devices/pump-3", {"project_id": 7, "device_name": "x"}),

@@ -22,6 +22,7 @@ from decimal import Context, Decimal
 
 from attrs import define, field, frozen
 
+from txbridge.iobeam.imports import UNITS
 from txbridge.iobeam.refusal import bad_request
 from txbridge.model.instants import shorten
 from txbridge.model.numbers import parse_number
@@ -35,6 +36,7 @@ __all__ = [
     "json_points",
     "json_series",
     "parse_export",
+    "parse_timefmt",
     "write_time",
 ]
 
@@ -45,7 +47,6 @@ CSV_HEADER = b"project_id,device_id,name,time,value\r\n"
 """Source: the Go client's uploader reads the name of a series from the third column."""
 
 OPERATORS = ("sum", "count", "min", "max", "mean")
-_UNITS = {"sec": 1_000_000, "msec": 1000, "usec": 1}
 _GROUP_UNITS = {
     "us": 1,
     "ms": 1000,
@@ -98,7 +99,7 @@ def parse_export(parameters: Mapping[str, str]) -> ExportQuery:
     Raises:
         Refusal: 400, one cannot be read, or two do not go together.
     """
-    given = {name: text.strip() for name, text in parameters.items() if text.strip()}
+    given = _given(parameters)
     start, end, limit = (_integer(given, name) for name in ("from", "to", "limit"))
     if limit is not None and limit < 1:
         raise bad_request("limit", "must be at least 1")
@@ -115,7 +116,7 @@ def parse_export(parameters: Mapping[str, str]) -> ExportQuery:
         first=-_LAST if start is None else _clamp(start * 1000),
         last=_LAST if end is None else _clamp(end * 1000 + 999),
         limit=limit,
-        timefmt=_choice(given, "timefmt", (*_UNITS, "timeval")) or "msec",
+        timefmt=parse_timefmt(given),
         greater_than=_number(given, "greater_than"),
         less_than=_number(given, "less_than"),
         equals=given.get("equals"),
@@ -123,6 +124,19 @@ def parse_export(parameters: Mapping[str, str]) -> ExportQuery:
         group=group,
         output=_choice(given, "output", ("json", "csv")) or "json",
     )
+
+
+def parse_timefmt(parameters: Mapping[str, str]) -> str:
+    """What times of an answer count: ``sec``, ``msec``, which it is if nobody says, ``usec`` or ``timeval``.
+
+    Raises:
+        Refusal: 400, it is something else.
+    """
+    return _choice(_given(parameters), "timefmt", (*UNITS, "timeval")) or "msec"
+
+
+def _given(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {name: text.strip() for name, text in parameters.items() if text.strip()}
 
 
 def _integer(given: Mapping[str, str], name: str) -> int | None:
@@ -290,7 +304,7 @@ def write_time(at: int, timefmt: str) -> str:
     """An instant as the answer has it; what is finer than its unit is cut off."""
     if timefmt == "timeval":
         return f'{{"sec":{at // 1_000_000},"usec":{at % 1_000_000}}}'
-    return str(at // _UNITS[timefmt])
+    return str(at // UNITS[timefmt])
 
 
 def json_points(rows: Iterable[Row], timefmt: str) -> bytes:

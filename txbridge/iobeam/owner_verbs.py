@@ -178,6 +178,13 @@ class OwnerVerbs:
         await self._projects.delete_project(project.id)
         return DONE
 
+    async def _project_asked(self, call: Call) -> ProjectRecord:
+        """The project that the query names, which must be of whose user token came."""
+        login, number = await self._login(call), call.number("project_id")
+        if number is None:
+            raise bad_request("project_id", "is missing")
+        return await self._project(login, number)
+
     async def _project(self, login: str, number: int) -> ProjectRecord:
         """A project of an account; that there is somebody else's is told to nobody."""
         project = await self._projects.read_project(number)
@@ -188,11 +195,7 @@ class OwnerVerbs:
     # ---------------------------------------------------------------------------------------- tokens
 
     async def _fetch_token(self, call: Call) -> Response:
-        login = await self._login(call)
-        number = call.number("project_id")
-        if number is None:
-            raise bad_request("project_id", "is missing")
-        project = await self._project(login, number)
+        project = await self._project_asked(call)
         device = take_device_id({"device_id": call.parameters.get("device_id") or None})
         flags = {name: call.flag(name) for name in ("read", "write", "admin", "refreshable")}
         duration = DEFAULT_DURATION
@@ -266,11 +269,7 @@ class OwnerVerbs:
         return answer(_granted(await self._projects.create_token(record), project, text))
 
     async def _list_tokens(self, call: Call) -> Response:
-        login = await self._login(call)
-        number = call.number("project_id")
-        if number is None:
-            raise bad_request("project_id", "is missing")
-        project = await self._project(login, number)
+        project = await self._project_asked(call)
         records = await self._projects.list_tokens(project.id)
         return answer({"tokens": [_listed(record) for record in records]})
 

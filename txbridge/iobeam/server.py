@@ -51,6 +51,7 @@ from txbridge.iobeam.exports import (
     json_points,
     json_series,
     parse_export,
+    parse_timefmt,
     write_time,
 )
 from txbridge.iobeam.imports import read_import, take_device_id, take_number, take_text
@@ -257,11 +258,12 @@ class IobeamServer:
         Where the query names the project, an owner's user token is as good as one that may do everything.
 
         Raises:
-            Refusal: 401, there is none, or not any more; 429, too many requests came with it.
+            Refusal: 401, there is none, or not any more; 403, the query names another project; 429, too many
+                requests came with it.
         """
         record = await self._projects.find_token(digest_of(call.bearer))
+        number = call.number("project_id")
         if record is None:
-            number = call.number("project_id")
             if number is None:
                 raise unauthorized()
             project = await self._owners.own_project(call, number)
@@ -269,6 +271,7 @@ class IobeamServer:
         if record.expires is not None and record.expires <= call.now:
             raise unauthorized()
         self._count(f"token {record.id}")
+        _check_project(record, number)
         return record
 
     async def _permitted(self, call: Call, right: str) -> TokenRecord:
@@ -288,16 +291,15 @@ class IobeamServer:
 
     async def _list_devices(self, call: Call) -> Response:
         token = await self._permitted(call, "read")
-        _check_project(token, call.number("project_id"))
         name = call.parameters.get("name")
         devices = [
             device for device in await self._projects.list_devices(token.project_id) if _opens(token, device)
         ]
         if name is None:
-            return answer({"devices": [_device(device) for device in devices]})
+            return answer({"devices": [_described(device) for device in devices]})
         for device in devices:
             if device.name == name:
-                return answer(_device(device))
+                return answer(_described(device))
         raise not_found("device")
 
     async def _create_device(self, call: Call) -> Response:
@@ -321,20 +323,17 @@ class IobeamServer:
             raise Refusal(422, "the device id is in use already", code=DEVICE_ID_TAKEN) from None
         except NameTaken:
             raise _name_taken() from None
-        return answer(_device(device), 201)
+        return answer(_described(device), 201)
 
     async def _read_clock(self, call: Call) -> Response:
         await self._token(call)
-        timefmt = (call.parameters.get("timefmt") or "msec").lower()
-        if timefmt not in ("sec", "msec", "usec", "timeval"):
-            raise bad_request("timefmt", "must be sec, msec, usec or timeval")
-        body = f'{{"server_timestamp":{write_time(to_microseconds(call.now), timefmt)}}}'
+        now = write_time(to_microseconds(call.now), parse_timefmt(call.parameters))
+        body = f'{{"server_timestamp":{now}}}'
         return Response(200, JSON, body.encode())
 
     async def _read_device(self, call: Call) -> Response:
         token = await self._permitted(call, "read")
-        _check_project(token, call.number("project_id"))
-        return answer(_device(await self._device(token, call.names[0])))
+        return answer(_described(await self._device(token, call.names[0])))
 
     async def _update_device(self, call: Call) -> Response:
         token = await self._permitted(call, "write")
@@ -350,11 +349,10 @@ class IobeamServer:
         if written is None:
             return DONE
         self._telling.tell(written)
-        return answer(_device(await self._device(token, device.id)))
+        return answer(_described(await self._device(token, device.id)))
 
     async def _delete_device(self, call: Call) -> Response:
         token = await self._permitted(call, "admin")
-        _check_project(token, call.number("project_id"))
         device = await self._device(token, call.names[0])
         await self._telling.after(self._projects.delete_device(device.project_id, device.id))
         return DONE
@@ -509,7 +507,7 @@ def _opens(token: TokenRecord, device: DeviceRecord) -> bool:
     return token.device_id in (None, device.id)
 
 
-def _device(device: DeviceRecord) -> dict[str, Any]:
+def _described(device: DeviceRecord) -> dict[str, Any]:
     return {
         "project_id": device.project_id,
         "device_id": device.id,
