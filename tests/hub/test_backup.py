@@ -121,6 +121,14 @@ def test_what_is_there_already_is_not_written_over(store, tmp_path):
     assert (tmp_path / "copy.sqlite").read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "link"])
+def test_a_name_that_cannot_be_used_is_refused(store, tmp_path, name):
+    (tmp_path / "link").symlink_to("nowhere")
+    path, _ = store
+    with pytest.raises(StoreError, match=r"File name too long|link already"):
+        back_up(path, tmp_path / name, ignored, never)
+
+
 def test_a_damaged_store_gives_no_copy(store, tmp_path):
     path, writer = store
     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")

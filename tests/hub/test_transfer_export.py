@@ -150,6 +150,18 @@ def test_a_folder_that_is_there_is_not_written_over(store, tmp_path):
         export_folder(store, tmp_path / "out", ignored, never)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "link"])
+def test_a_name_that_cannot_be_used_is_refused(store, tmp_path, name):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(TransferError, match=r"File name too long|link already"):
+        export_folder(store, tmp_path / name, ignored, never)
+
+
+def test_a_disk_that_is_full_is_told_of(store):
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(TransferError, match="No space left"):
+        export_tar(store, full, ignored, never)
+
+
 def test_a_place_that_cannot_be_written_to_is_named(store, tmp_path):
     with pytest.raises(TransferError, match=r"cannot write .*nowhere"):
         export_folder(store, tmp_path / "nowhere" / "out", ignored, never)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import sqlite3
 import stat
@@ -115,14 +118,26 @@ def test_an_archive_is_taken_as_a_folder_is(tmp_path):
     assert rows_of(tmp_path / "new.sqlite") == rows_of(tmp_path / "old.sqlite")
 
 
-@pytest.mark.parametrize("part", [0.0, 0.2, 0.5, 0.8])
-def test_an_archive_that_is_cut_off_is_not_taken(tmp_path, part):
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_an_archive_that_is_cut_off_anywhere_is_not_taken(tmp_path, compress):
     small_store(tmp_path / "old.sqlite")
-    data = archive_of(tmp_path / "old.sqlite")
-    end = len(data.rstrip(b"\0"))
-    with pytest.raises(TransferError):
-        take_archive(tmp_path / "new.sqlite", data[: int(end * part)])
-    assert not (tmp_path / "new.sqlite").exists()
+    data = compress(archive_of(tmp_path / "old.sqlite").rstrip(b"\0"))
+    for end in range(0, len(data), len(data) // 20):
+        with pytest.raises(TransferError):
+            take_archive(tmp_path / "new.sqlite", data[:end])
+        assert not (tmp_path / "new.sqlite").exists()
+
+
+def test_an_archive_that_has_a_file_twice_is_not_taken(tmp_path, old):
+    """The checksum is that of one of them."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        manifest = json.loads((old / "manifest.json").read_text())
+        names = [entry["name"] for entry in manifest["files"]]
+        for name in [*names, "history/1.csv", "manifest.json"]:
+            archive.add(old / name, name)
+    with pytest.raises(TransferError, match=r"history/1\.csv: is there twice"):
+        take_archive(tmp_path / "new.sqlite", out.getvalue())
 
 
 def test_an_archive_without_its_manifest_is_not_taken(tmp_path, old):
@@ -178,6 +193,20 @@ def test_a_file_that_is_missing_is_named(old, tmp_path):
         take(tmp_path / "new.sqlite", old)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"program":"\xff"}',
+        b'{"else":' + b"[" * 10_000,
+        b'{"program":"","created":"","rows":{},"files":[],"numbers":{"feeds":9223372036854775808}}',
+    ],
+)
+def test_a_manifest_that_is_damaged_is_none(old, tmp_path, text):
+    (old / "manifest.json").write_bytes(text)
+    with pytest.raises(TransferError, match="is not the manifest of an export"):
+        take(tmp_path / "new.sqlite", old)
+
+
 def test_names_in_a_manifest_do_not_lead_out_of_the_folder(old, tmp_path):
     text = (old / "manifest.json").read_text().replace("history/2.csv", "../secret")
     (old / "manifest.json").write_text(text)
@@ -196,6 +225,12 @@ def test_names_in_a_manifest_do_not_lead_out_of_the_folder(old, tmp_path):
         ),
         ("keys.jsonl", b'{"digest":"0g"}\n', "keys.jsonl, line 1: 'digest' non-hexadecimal"),
         ("accounts.jsonl", b'{"login":"x","document":{}}\n', "keys.jsonl, line 1: refers to what is not"),
+        ("accounts.jsonl", b"[" * 10_000 + b"\n", "accounts.jsonl, line 1: is nested too deeply"),
+        ("accounts.jsonl", b'{"document":7}\n', "accounts.jsonl, line 1: 'document' is no JSON object"),
+        ("feeds.jsonl", b'{"feed":9223372036854775808}\n', "line 1: 'feed' is no whole number of 64"),
+        ("feeds.jsonl", b'{"feed":1,"lat":1' + b"0" * 400 + b"}\n", "line 1: 'lat' int too large"),
+        ("feeds.jsonl", b'{"feed":1,"tags":5}\n', "feeds.jsonl, line 1: 'tags' is no list of texts"),
+        ("feeds.jsonl", b'{"feed":1,"tags":[5]}\n', "feeds.jsonl, line 1: 'tags' is no list of texts"),
         ("history/1.csv", b"at,value\n", "history/1.csv, line 1: is not datastream,at,value"),
         (
             "history/1.csv",

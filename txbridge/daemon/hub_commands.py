@@ -173,7 +173,7 @@ def _import(arguments: argparse.Namespace) -> Command:
         path = Path(arguments.source)
         if arguments.source == STDIO:
             return ArchiveSource(sys.stdin.buffer, _size(sys.stdin.buffer))
-        return FolderSource(path) if path.is_dir() else _archive(path)
+        return FolderSource(path) if os.path.isdir(path) else _archive(path)
 
     if arguments.history:
         raise ConfigError(["--history is of a --feed"])

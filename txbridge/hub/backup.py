@@ -60,7 +60,7 @@ def back_up(store: Path, target: Path, told: Told, is_stopped: Callable[[], bool
         Stopped: `is_stopped` said so; there is no copy.
         StoreError: The store cannot be read, or the copy not written, or it is not sound.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise StoreError(f"there is {target} already: give another name, or move it away")
     unready = target.with_name(target.name + ".partial")
     try:
@@ -141,7 +141,7 @@ def held_moment(store: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         StoreError: There is no such store, or it cannot be read.
     """
-    if not store.is_file():
+    if not os.path.isfile(store):  # Path.is_file raises for a name that is too long
         raise StoreError(f"there is no store in {store.parent}")
     with _marked(store), closing(connect_for_reading(store)) as connection:
         try:

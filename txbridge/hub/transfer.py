@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from attrs import field, frozen
@@ -51,6 +51,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 ROWS = 1_000_000  # of a file; Excel opens 1 048 576, LibreOffice as many
 HISTORY_HEADER = "datastream,at,value\n"
+LARGEST = 2**63 - 1  # that SQLite keeps
 
 
 class TransferError(BridgeError):
@@ -120,10 +121,16 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
     return read
 
 
-_KINDS = {str: "text", int: "whole number", bool: "true or false"}
+_KINDS = {str: "text", dict: "JSON object", bool: "true or false"}
 
 
 def _as_is(value: Any) -> Any:
+    return value
+
+
+def _read_whole(value: Any) -> int:
+    if type(value) is not int or not -LARGEST <= value <= LARGEST:
+        raise ValueError("is no whole number of 64 bits")
     return value
 
 
@@ -139,6 +146,16 @@ def _read_instant(value: Any) -> int:
     return to_microseconds(parse_instant(value))
 
 
+def _read_object(value: Any) -> str:
+    return msgspec.json.encode(_exactly(dict)(value)).decode()
+
+
+def _read_tags(value: Any) -> str:
+    if not (isinstance(value, list) and all(isinstance(tag, str) for tag in value)):
+        raise ValueError("is no list of texts")
+    return msgspec.json.encode(value).decode()
+
+
 def _read_bytes(value: Any) -> bytes:
     if type(value) is not str:
         raise ValueError("is not hexadecimal")
@@ -147,11 +164,12 @@ def _read_bytes(value: Any) -> bytes:
 
 _WAYS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "text": (_as_is, _exactly(str)),
-    "int": (_as_is, _exactly(int)),
+    "int": (_as_is, _read_whole),
     "real": (_as_is, _read_real),
     "flag": (bool, _exactly(bool)),
     "instant": (lambda value: format_instant(from_microseconds(value)), _read_instant),
-    "json": (msgspec.json.decode, lambda value: msgspec.json.encode(value).decode()),
+    "object": (msgspec.json.decode, _read_object),
+    "tags": (msgspec.json.decode, _read_tags),
     "bytes": (lambda value: value.hex(), _read_bytes),
 }
 
@@ -163,10 +181,10 @@ def _columns(text: str) -> tuple[Column, ...]:
 
 
 TABLES = (
-    Table("accounts", _columns("login document:json password"), ("login",)),
+    Table("accounts", _columns("login document:object password"), ("login",)),
     Table(
         "keys",
-        _columns("number:int digest:bytes reference login document:json"),
+        _columns("number:int digest:bytes reference login document:object"),
         ("digest",),
         number="number",
     ),
@@ -175,7 +193,7 @@ TABLES = (
         _columns(
             """
             feed:int owner created:instant updated:instant private:flag title description icon website email
-            auto_feed_url tags:json place domain exposure disposition lat:real lon:real ele located:instant
+            auto_feed_url tags:tags place domain exposure disposition lat:real lon:real ele located:instant
             product_id device_serial
             """
         ),
@@ -188,7 +206,7 @@ TABLES = (
         "datastreams",
         _columns(
             """
-            stream:int feed:int id value at:instant max_value min_value tags:json
+            stream:int feed:int id value at:instant max_value min_value tags:tags
             unit_type unit_symbol unit_label
             """
         ),
@@ -209,7 +227,7 @@ TABLES = (
     ),
     Table(
         "notices",
-        _columns("notice:int trigger:int environment:json at:instant due:instant tries:int outcome"),
+        _columns("notice:int trigger:int environment:object at:instant due:instant tries:int outcome"),
         ("trigger", "at"),
         number="notice",
         refers={"trigger": "triggers"},
@@ -241,7 +259,7 @@ TABLES = (
     Table(
         "products",
         _columns(
-            "product:int id owner name secret:bytes created:instant description state feed_defaults:json"
+            "product:int id owner name secret:bytes created:instant description state feed_defaults:object"
         ),
         ("id", "owner"),
         number="product",
@@ -273,7 +291,10 @@ def from_line(table: Table, line: bytes) -> dict[str, Any]:
     Raises:
         ValueError: It is no such line.
     """
-    members: Any = msgspec.json.decode(line)
+    try:
+        members: Any = msgspec.json.decode(line)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     if not isinstance(members, dict):
         raise ValueError("is no JSON object")
     row = {}
@@ -281,7 +302,7 @@ def from_line(table: Table, line: bytes) -> dict[str, Any]:
         if column.name in members:
             try:
                 row[column.name] = column.read(members.pop(column.name))
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise ValueError(f"{column.name!r} {error}") from None
     if members:
         raise ValueError(f"nothing has {min(members)!r} here")
@@ -374,7 +395,7 @@ class Manifest(msgspec.Struct, frozen=True):
     program: str
     created: str
     rows: dict[str, int]
-    numbers: dict[str, int]
+    numbers: dict[str, Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]]
     files: list[FileEntry]
     schema: int = len(VERSIONS)
     format: str = FORMAT
@@ -389,7 +410,7 @@ def read_manifest(text: bytes) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TransferError(MANIFEST, f"is not the manifest of an export: {error}") from None
     if manifest.format != FORMAT:
         raise TransferError(MANIFEST, "is not the manifest of an export")

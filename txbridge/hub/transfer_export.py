@@ -62,7 +62,7 @@ def export_folder(store: Path, target: Path, told: Told, is_stopped: Callable[[]
         StoreError: The store cannot be read.
         TransferError: The folder cannot be written.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise TransferError("", f"there is {target} already: give another name, or move it away")
     unready = target.with_name(target.name + ".partial")
     with held_moment(store) as connection:
@@ -92,13 +92,18 @@ def export_tar(store: Path, out: BinaryIO, told: Told, is_stopped: Callable[[], 
     Raises:
         Stopped: `is_stopped` said so.
         StoreError: The store cannot be read.
-        OSError: It cannot be written.
+        BrokenPipeError: Nobody reads it.
+        TransferError: It cannot be written.
     """
     with held_moment(store) as connection:
         try:
             with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
                 manifest = _write_all(connection, _Archive(archive), told, is_stopped)
             out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise TransferError("", f"cannot write the archive: {error.strerror}") from error
         except sqlite3.Error as error:
             raise StoreError(f"cannot read the store {store}: {error}") from error
     return manifest

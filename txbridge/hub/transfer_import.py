@@ -59,6 +59,8 @@ CHUNK = 10_000  # points that are in memory
 NAMED = 5  # numbers that are taken, of which an error names so many
 CACHE_KIB = 64 << 10
 
+_DAMAGED = (tarfile.TarError, EOFError, zlib.error, LZMAError)
+
 
 @frozen
 class Imported:
@@ -88,7 +90,8 @@ class Source(Protocol):
         """Names, and what is read from the beginning to the end before the next one.
 
         Raises:
-            TransferError: It cannot be read, or is not complete.
+            TransferError: It cannot be read, or is not complete; reading an archive also raises
+                what its format does.
         """
 
 
@@ -147,13 +150,10 @@ class ArchiveSource:
 
     def files(self) -> Iterator[tuple[str, BinaryIO]]:
         """The files in the archive."""
-        try:
-            with tarfile.open(fileobj=self._file, mode="r|*") as archive:
-                for entry in archive:
-                    if (file := archive.extractfile(entry)) is not None:
-                        yield entry.name, file  # type: ignore[misc]  # typeshed: a IO[bytes] is one
-        except (tarfile.TarError, EOFError, zlib.error, LZMAError) as error:
-            raise TransferError("", f"the archive is cut off, damaged, or none: {error}") from error
+        with tarfile.open(fileobj=self._file, mode="r|*") as archive:
+            for entry in archive:
+                if (file := archive.extractfile(entry)) is not None:
+                    yield entry.name, file  # type: ignore[misc]  # typeshed: a IO[bytes] is one
 
 
 def import_into(
@@ -183,6 +183,9 @@ def import_into(
             loader = _Loader(connection, is_stopped, lambda done: told(done, source.size or 0.0))
             loader.take(source)
             return Imported(loader.rows, {name: count for name, count in loader.known.items() if count})
+    except _DAMAGED as error:
+        # Not where an archive is opened: most of it is read by who takes its files.
+        raise TransferError("", f"the archive is cut off, damaged, or none: {error}") from error
     except sqlite3.Error as error:
         raise StoreError(f"cannot write the store {store}: {error}") from error
     except OSError as error:
@@ -281,7 +284,7 @@ class _Loader:
     rows: dict[str, int] = field(factory=dict)
     known: dict[str, int] = field(factory=dict)
     _done: int = 0
-    _files: list[FileEntry] = field(factory=list)
+    _files: dict[str, FileEntry] = field(factory=dict)
     _numbers: dict[str, dict[int, int]] = field(factory=dict)
     """Table -> number in the export -> number here."""
 
@@ -299,11 +302,13 @@ class _Loader:
         for name, file in source.files():
             if manifest is not None:
                 raise TransferError(name, f"comes after {MANIFEST}")
+            if name in self._files:
+                raise TransferError(name, "is there twice")
             if name == MANIFEST:
                 manifest = read_manifest(file.read())
             else:
                 self._take_file(name, _Checked(file, self._count))
-                self._check(self._files[-1], source.entries.get(name))
+                self._check(self._files[name], source.entries.get(name))
         if manifest is None:
             raise TransferError("", f"the archive has no {MANIFEST} at its end: it is not complete")
         self._check_all(manifest)
@@ -319,7 +324,7 @@ class _Loader:
         table = _BY_FILE.get(name)
         history = read_history_name(name)
         if table is not None:
-            before = [entry.name for entry in self._files if entry.name not in _FILES[: _FILES.index(name)]]
+            before = [other for other in self._files if other not in _FILES[: _FILES.index(name)]]
             if before:
                 raise TransferError(
                     name, f"comes after {before[0]}: unpack the archive, and import the folder"
@@ -329,14 +334,14 @@ class _Loader:
             rows = self._take_history(name, history[0], io.BufferedReader(file, 1 << 18))
         else:
             raise TransferError(name, "is no file of an export")
-        self._files.append(FileEntry(name, rows, file.bytes, file.sha256))
+        self._files[name] = FileEntry(name, rows, file.bytes, file.sha256)
 
     def _check(self, found: FileEntry, said: FileEntry | None) -> None:
         if said not in (None, found):
             raise TransferError(found.name, "is not what was exported: its length or checksum is another")
 
     def _check_all(self, manifest: Manifest) -> None:
-        found = {entry.name: entry for entry in self._files}
+        found = dict(self._files)
         for entry in manifest.files:
             if entry.name not in found:
                 raise TransferError(entry.name, "is missing")
