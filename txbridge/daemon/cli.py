@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -162,6 +163,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     """Tells mistakes in one line that begins with the program's name."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Name an option that there is not, before what follows it is taken for an action's name."""
+        words = sys.argv[1:] if args is None else args
+        actions = [name for action in self._get_positional_actions() for name in action.choices or ()]
+        for word in takewhile(lambda word: word != "--" and word not in actions, words if actions else ()):
+            if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
+                self.error(f"unrecognized arguments: {word}")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"txbridge: {message}; see '{self.prog} --help'\n")
