@@ -13,7 +13,17 @@ from playwright.sync_api import Page, expect
 
 from tests.support.program import StartedHub
 
-__all__ = ["ask", "enter", "feed_with", "history", "put", "waves"]
+__all__ = ["DRAWN", "ask", "enter", "feed_with", "history", "put", "waves"]
+
+# Whether a chart has a pixel of this colour.
+DRAWN = """(colour) => {
+    const canvas = document.querySelector(".chart canvas");
+    const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    const wanted = [0, 2, 4].map((at) => parseInt(colour.slice(at, at + 2), 16));
+    for (let at = 0; at < bytes.length; at += 4)
+        if (wanted.every((one, index) => bytes[at + index] === one)) return true;
+    return false;
+}"""
 
 
 def ask(hub: StartedHub, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import BrowserContext, Page, expect
@@ -136,6 +137,10 @@ def test_a_trigger_is_set_seen_to_fire_and_its_log_tells_what_became_of_it(
     expect(row).to_contain_text("ago")
     expect(page.locator(".log").last).to_contain_text("answered 200")
     expect(page.locator(".log").last).to_contain_text("21.5")
+    page.locator(".log a").last.click()
+    expect(page.locator("h1")).to_have_text("Watched")
+    expect(page.get_by_role("button", name="Back to now")).to_be_enabled()
+    expect(page.locator(".chart")).to_have_attribute("data-points", re.compile("^[12]$"))
 
 
 def test_the_log_of_a_trigger_that_nobody_takes_says_when_it_is_tried_again(

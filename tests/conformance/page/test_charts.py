@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.conformance.page.hub import ask, feed_with, history, put, waves
+from tests.conformance.page.hub import DRAWN, ask, feed_with, history, put, waves
 from tests.support.program import StartedHub
 
 
@@ -114,6 +114,25 @@ def test_values_that_are_no_numbers_are_a_band_of_states(page: Page, hub: Starte
     put(hub, number, "mode", "<i>off</i>")
     expect(page.locator(".state")).to_have_count(7)
     expect(page.locator(".state").last).to_have_text("<i>off</i>")
+
+
+def test_a_state_that_began_before_the_window_lasts_into_it(page: Page, hub: StartedHub) -> None:
+    points = [
+        {"at": seconds_ago(3600 * hours), "value": value} for hours, value in ((5, "idle"), (3, "heating"))
+    ]
+    number = feed_with(hub, "Since before", [{"id": "mode", "datapoints": points}])
+    now = datetime.now(UTC).timestamp()
+    for begin, end, states in ((4, 2, ["idle", "heating"]), (2, 1, ["heating"])):
+        page.goto(f"{hub.url}/#/feeds/{number}?from={now - 3600 * begin:.0f}&to={now - 3600 * end:.0f}")
+        expect(page.locator(".state")).to_have_text(states)
+
+
+def test_the_greatest_numbers_there_are_have_a_line(page: Page, hub: StartedHub) -> None:
+    points = [{"at": seconds_ago(60 * one), "value": f"{'-' * (one % 2)}1.7e308"} for one in range(1, 9)]
+    number = feed_with(hub, "Huge", [{"id": "t", "datapoints": points}])
+    page.goto(f"{hub.url}/#/feeds/{number}")
+    expect(page.locator(".chart")).to_have_attribute("data-points", "8")
+    page.wait_for_function(DRAWN, arg="0b6e6e")
 
 
 def test_an_empty_window_leads_to_what_was_written_last(page: Page, hub: StartedHub) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conformance.page.hub import ask, enter, feed_with, put, waves
+from tests.conformance.page.hub import DRAWN, ask, enter, feed_with, put, waves
 from tests.support.program import StartedHub
 
 VIEWS = ("", "map", "keys", "triggers", "projects", "products", "accounts", "relay")
@@ -133,14 +133,7 @@ def test_changing_from_light_to_dark_draws_the_charts_anew(page: Page, hub: Star
     before = page.locator(".chart canvas").screenshot()
     page.emulate_media(color_scheme="dark")
     expect(page.locator("body")).to_have_css("background-color", "rgb(17, 23, 28)")
-    accent = """() => {
-        const canvas = document.querySelector(".chart canvas");
-        const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        for (let at = 0; at < bytes.length; at += 4)
-            if (bytes[at] === 0x35 && bytes[at + 1] === 0xb3 && bytes[at + 2] === 0xad) return true;
-        return false;
-    }"""
-    page.wait_for_function(accent)
+    page.wait_for_function(DRAWN, arg="35b3ad")
     assert page.locator(".chart canvas").screenshot() != before
 
 

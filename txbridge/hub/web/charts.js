@@ -7,6 +7,7 @@ import { band } from "./states.js";
 import { count, instant, length, measure } from "./words.js";
 
 const KEPT_POINTS = 5000;
+const GREATEST = 1e300; // that is drawn: between two of the greatest numbers there are is more than a number holds
 const HEIGHT = 160;
 
 const open = new Set();
@@ -69,6 +70,7 @@ export class Chart {
     this.note = h("div", { className: "soft chart-note" });
     this.element = h("div", {}, this.box, this.note);
     this.points = [];
+    this.before = null;
     this.extremes = null;
     this.interval = 0;
     this.asked = 0;
@@ -134,7 +136,7 @@ export class Chart {
       this.points.push([x, Number(value), value]);
     }
     const [start] = this.time.range();
-    while (this.points.length > KEPT_POINTS || (this.points.length && this.points[0][0] < start)) this.points.shift();
+    while (this.points.length > KEPT_POINTS || (this.points.length && this.points[0][0] < start)) this.before = this.points.shift();
     if (this.visible) this.due ??= requestAnimationFrame(() => this.draw()); // however many come
   }
 
@@ -157,7 +159,7 @@ export class Chart {
     const window = this.time.range();
     this.shown = window[1];
     const kept = this.points.filter(([, y]) => Number.isFinite(y));
-    const line = withGaps([kept.map(([x]) => x), kept.map(([, y]) => y)], this.interval);
+    const line = withGaps([kept.map(([x]) => x), kept.map(([, y]) => Math.max(-GREATEST, Math.min(GREATEST, y)))], this.interval);
     this.box.dataset.points = String(kept.length);
     this.box.dataset.gaps = String(line[1].filter((y) => y === null).length);
     this.box.dataset.states = String(this.points.length - kept.length);
@@ -182,7 +184,9 @@ export class Chart {
   drawOther(window) {
     this.plot?.destroy();
     this.plot = null;
-    this.box.replaceChildren(...(this.points.length ? band(this.points, window) : []));
+    const lasts = this.before !== null && !Number.isFinite(this.before[1]); // a state lasts until the next begins, a number does not
+    const shown = lasts ? [this.before, ...this.points] : this.points;
+    this.box.replaceChildren(...(shown.length ? band(shown, window) : []));
   }
 
   drawLine(line, [start, end]) {

@@ -27,14 +27,17 @@ function windowOf(start, end, interval) {
 
 const read = (document) => (document.datapoints ?? []).map((point) => [Date.parse(point.at) / 1000, Number(point.value), point.value]);
 
-// {points: [[seconds, number, text]], interval}.  More points than one answer holds are thinned out, so that the
+// {points: [[seconds, number, text]], before, interval}; `before` is the last point before the window, if that is known.
+// More points than one answer holds are thinned out, so that the
 // window is always shown whole.
 export async function readHistory(path, start, end) {
   for (const [interval] of intervalsFor(end - start)) {
-    const points = read(await get(path, windowOf(start, end, interval)));
-    if (points.length < MOST_POINTS || interval) return { points, interval };
+    const window = windowOf(start, end, interval);
+    const points = read(await get(path, { ...window, find_previous: true }));
+    const before = points[0]?.[0] < Date.parse(window.start) / 1000 ? points.shift() : null;
+    if (points.length < MOST_POINTS - 1 || interval) return { points, before, interval };
   }
-  return { points: [], interval: 0 };
+  return { points: [], before: null, interval: 0 };
 }
 
 // What the thinned out points leave out: the least and the greatest number of each interval.
