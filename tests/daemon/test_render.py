@@ -25,6 +25,7 @@ from txbridge.daemon.render import (
     length_of_time,
     nanoseconds,
     point_json,
+    points_text,
     quantity,
     sparkline,
     table,
@@ -204,3 +205,7 @@ def test_a_size_has_three_digits(count, text):
 )
 def test_nanoseconds_are_shown_to_the_last(at_ns, text):
     assert nanoseconds(at_ns) == text
+
+
+def test_one_point_is_no_points():
+    assert [points_text(count) for count in (0, 1, 2)] == ["0 points", "1 point", "2 points"]

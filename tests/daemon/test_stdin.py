@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.support.program import turn
-from txbridge.daemon.stdin import StdinLines
+from txbridge.daemon.stdin import StdinLines, size_of
 from txbridge.errors import ConfigError
 from txbridge.net.reactor import resolve_reactor
 
@@ -123,3 +123,10 @@ async def test_cancelling_a_wait_loses_no_line(pipe):
     assert await lines.next_lines() == ["kept"]
     end_of(pipe)
     assert await everything(lines) == []
+
+
+def test_only_of_a_file_it_is_known_how_much_there_is_to_read(pipe, tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    with open(tmp_path / "file") as file:
+        assert size_of(file.fileno()) == 5
+    assert size_of(pipe["reading"]) is None

@@ -7,8 +7,6 @@ for people or as JSON and CSV for scripts; everything else goes to stderr.  It r
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -23,11 +21,12 @@ from txbridge.daemon.render import (
     feed_details,
     feed_rows,
     json_text,
+    points_text,
     table,
 )
 from txbridge.daemon.running import DONE
 from txbridge.daemon.service import HubService
-from txbridge.daemon.stdin import StdinLines
+from txbridge.daemon.stdin import StdinLines, size_of
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import BridgeError, ConfigError
 from txbridge.model.structures import Environment
@@ -220,7 +219,7 @@ async def send_lines(
             report(lines.bytes_read)
 
     try:
-        with terminal.progress("sending", _size(descriptor)) as report:
+        with terminal.progress("sending", size_of(descriptor)) as report:
             while texts := await lines.next_lines():
                 for text in texts:
                     number += 1
@@ -235,7 +234,7 @@ async def send_lines(
             await write_while_at_least(1)
     except BridgeError:
         if sent:
-            terminal.say(f"{_points(sent)} had been sent to feed {feed_id} before this went wrong:")
+            terminal.say(f"{points_text(sent)} had been sent to feed {feed_id} before this went wrong:")
         raise
     if feed_id is None:
         raise ConfigError(["there was nothing to send"])
@@ -253,17 +252,7 @@ def _tell_sent(terminal: Terminal, feed_id: int, points: int, form: Form) -> Non
     if form == "json":
         terminal.give(json_text({"feed": feed_id, "points": points}))
     else:
-        terminal.give(f"sent {_points(points)} to feed {feed_id}\n")
-
-
-def _points(count: int) -> str:
-    return "1 point" if count == 1 else f"{count} points"
-
-
-def _size(descriptor: int) -> float | None:
-    """How much there is to read, if it is a file."""
-    status = os.fstat(descriptor)
-    return float(status.st_size) if stat.S_ISREG(status.st_mode) else None
+        terminal.give(f"sent {points_text(points)} to feed {feed_id}\n")
 
 
 def _now() -> datetime:

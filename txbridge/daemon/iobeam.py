@@ -6,8 +6,6 @@ Each asks one project of one service, with the project's token.  They raise erro
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +18,9 @@ from txbridge.daemon.commands import Form
 from txbridge.daemon.config import IobeamConfig
 from txbridge.daemon.history import CHART_HEIGHT
 from txbridge.daemon.iobeam_readings import Reading, read_line, tables_of
-from txbridge.daemon.render import chart, clean, csv_row, instant, json_text
+from txbridge.daemon.render import chart, clean, csv_row, instant, json_text, points_text
 from txbridge.daemon.running import DONE, UNREACHABLE
-from txbridge.daemon.stdin import StdinLines
+from txbridge.daemon.stdin import StdinLines, size_of
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import BridgeError, ConfigError, ConnectError, DecodeError
 from txbridge.iobeam import Client, operations
@@ -197,7 +195,7 @@ async def send_lines(
         report(lines.bytes_read)
 
     try:
-        with terminal.progress("sending", _size(descriptor)) as report:
+        with terminal.progress("sending", size_of(descriptor)) as report:
             while texts := await lines.next_lines():
                 for text in texts:
                     number += 1
@@ -216,7 +214,7 @@ async def send_lines(
                 await write()
     except BridgeError:
         if sent:
-            terminal.say(f"{_points(sent)} had been sent to device {device} before this went wrong:")
+            terminal.say(f"{points_text(sent)} had been sent to device {device} before this went wrong:")
         raise
     if not sent:
         raise ConfigError(["there was nothing to send"])
@@ -237,21 +235,11 @@ def _tell_sent(terminal: Terminal, device: str, points: int, form: Form) -> None
     if form == "json":
         terminal.give(json_text({"device": device, "points": points}))
     else:
-        terminal.give(f"sent {_points(points)} to device {device}\n")
+        terminal.give(f"sent {points_text(points)} to device {device}\n")
 
 
 def _count(readings: Sequence[Reading]) -> int:
     return sum(len(reading.values) for reading in readings)
-
-
-def _points(count: int) -> str:
-    return "1 point" if count == 1 else f"{count} points"
-
-
-def _size(descriptor: int) -> float | None:
-    """How much there is to read, if it is a file."""
-    status = os.fstat(descriptor)
-    return float(status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
 def _now() -> int:

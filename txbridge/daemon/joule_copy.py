@@ -34,7 +34,7 @@ from txbridge.daemon import assembly
 from txbridge.daemon.commands import Form
 from txbridge.daemon.config import CopyEnd, CosmEnd, JouleEnd
 from txbridge.daemon.joule import find, is_at, no_node
-from txbridge.daemon.render import instant, json_text
+from txbridge.daemon.render import instant, json_text, points_text
 from txbridge.daemon.running import DONE, FAILED, USAGE
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError, ConnectError, PlanRefused
@@ -651,9 +651,7 @@ def _tell(terminal: Terminal, request: CopyRequest, end: CopyEnd, feed: int, pro
 
 
 def _points(count: int | None) -> str:
-    if count is None:
-        return "nobody knows how many points"
-    return "1 point" if count == 1 else f"{count} points"
+    return "nobody knows how many points" if count is None else points_text(count)
 
 
 def _iso(timestamp: int) -> str:

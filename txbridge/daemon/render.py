@@ -38,6 +38,7 @@ __all__ = [
     "point_json",
     "point_line",
     "point_members",
+    "points_text",
     "quantity",
     "sparkline",
     "symbol_of",
@@ -173,6 +174,11 @@ def byte_size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} TiB"
+
+
+def points_text(count: int) -> str:
+    """How many points, in words."""
+    return "1 point" if count == 1 else f"{count} points"
 
 
 def nanoseconds(at_ns: int) -> str:

@@ -9,6 +9,7 @@ has something better to do ends while the thread still waits for a line.
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from threading import Semaphore, Thread
 
@@ -17,7 +18,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from txbridge.errors import ConfigError
 
-__all__ = ["StdinLines"]
+__all__ = ["StdinLines", "size_of"]
 
 CHUNK = 65536  # bytes; what a pipe holds
 AHEAD = 2  # chunks
@@ -121,3 +122,9 @@ class StdinLines:
             self._reactor.callFromThread(self._came, chunk)
             if not chunk or isinstance(chunk, OSError):
                 return
+
+
+def size_of(descriptor: int) -> float | None:
+    """How much there is to read, if it is a file."""
+    status = os.fstat(descriptor)
+    return float(status.st_size) if stat.S_ISREG(status.st_mode) else None

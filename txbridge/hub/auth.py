@@ -36,6 +36,7 @@ from txbridge.hub.passwords import Passwords
 from txbridge.hub.store import FeedRecord, KeyRecord, Missing, Store
 from txbridge.model.accounts import Key, Permission, Resource, Trigger
 from txbridge.net.deferred import deferred
+from txbridge.net.private_file import sync_folder
 from txbridge.net.reactor import utc_now
 
 __all__ = [
@@ -482,8 +483,4 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text + "\n")
         file.flush()
         os.fsync(descriptor)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -33,6 +33,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from txbridge.errors import StoreError
+from txbridge.net.private_file import make_private
 
 __all__ = [
     "APPLICATION_ID",
@@ -275,7 +276,7 @@ def connect_for_writing(path: Path) -> sqlite3.Connection:
         StoreError: It cannot be opened, is no store of ours, or was written by a newer version.
     """
     try:
-        _make_private(path)
+        make_private(path)
         connection = sqlite3.connect(
             path,
             timeout=BUSY_SECONDS,
@@ -376,19 +377,6 @@ def _is_locked(mark: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _make_private(path: Path) -> None:
-    """Make the file, for its owner only, and put its name safely into its folder."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,8 +1,4 @@
-"""A small file of a client's own, which only its user may read: what it knows from one run to the next.
-
-It is replaced and never changed, so a reader sees the old one or the new one.  This blocks for as long as
-the disk takes.
-"""
+"""Files that only their user may read.  All of this blocks for as long as the disk takes."""
 
 from __future__ import annotations
 
@@ -10,11 +6,13 @@ import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-__all__ = ["replace_private"]
+__all__ = ["make_private", "replace_private", "sync_folder"]
 
 
 def replace_private(path: Path, text: str) -> None:
-    """Write all of a file, or nothing; its directory is made, for the user alone, if it is not there.
+    """Write all of a small file, or nothing: a reader sees the old one or the new one.
+
+    Its directory is made, for the user alone, if it is not there.
 
     Raises:
         OSError: It cannot be written.
@@ -30,3 +28,25 @@ def replace_private(path: Path, text: str) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file, and put its name safely into its folder; one that is there stays as it is.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder as durable as the disk is."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from txbridge.net.private_file import sync_folder
+
 __all__ = ["File", "Files", "Lock", "RealFiles", "put_file", "size_of"]
 
 _PIECES = 512  # buffers in one call; Linux takes 1024
@@ -214,11 +216,7 @@ class RealFiles:
 
     def sync_folder(self, path: Path) -> None:
         """Make the names in a folder durable."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(path)
 
     def free(self, path: Path) -> int:
         """How many bytes the disk has left."""

@@ -40,6 +40,7 @@ from twisted.python.failure import Failure
 from txbridge.errors import Closed, OutboxError
 from txbridge.model.samples import Gap
 from txbridge.net.deferred import deferred
+from txbridge.net.private_file import make_private
 from txbridge.relay.roles import Ledger, Loss, LossKind
 from txbridge.relay.worker import Worker, WorkerThread
 
@@ -555,7 +556,7 @@ class _LedgerFile:
             self.close()
             self._owe("somebody removed the ledger until now")
         if self._book is None:
-            _make_private(self._path)
+            make_private(self._path)
             connection = self._disk.connect(self._path)
             try:
                 self._book = _Book(connection, self._max_rows)
@@ -601,19 +602,6 @@ class _LedgerFile:
                 f"the damaged ledger {self._path.name} cannot be set aside: {second}"
             ) from second
         self._owe(f"the ledger until now is damaged ({error}) and kept as {aside.name}")
-
-
-def _make_private(path: Path) -> None:
-    """Make the file, for its owner only, and put its name safely into its folder."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 # ----------------------------------------------------------------------------------- the ledgers
