@@ -27,6 +27,7 @@ class Peer:
         self.answers = list(answers)
         self.holds = holds
         self.refuses = refuses
+        self.refuses_size = lambda values: False
         self.requests = []
         self.cells = []
 
@@ -35,6 +36,8 @@ class Peer:
         assert len(columns) * len(rows) <= MAX_POINTS
         error = self.answers.pop(0) if self.answers else None
         if error is None and len(columns) * len(rows) > self.holds:
+            error = TOO_LARGE
+        if error is None and any(self.refuses_size(row.values) for row in rows):
             error = TOO_LARGE
         if error is None and any(self.refuses(value) for row in rows for value in row.values):
             error = REFUSED
@@ -148,6 +151,17 @@ def test_what_is_too_large_by_itself_stays_and_is_told():
     store, peer = store_of(1, 3), Peer(holds=0)
     assert sending(store, peer) is TOO_LARGE
     assert len(store.rows()) == 3
+
+
+def test_a_row_that_is_too_large_does_not_slow_down_the_others():
+    store, peer = DataStore(["a", "b"]), Peer()
+    peer.refuses_size = lambda values: "large" in values
+    store.add(0, {"a": "large", "b": 1})
+    for row in range(1, 3000):
+        store.add(row, {"a": row, "b": row})
+    assert sending(store, peer) is TOO_LARGE
+    assert [row["a"] for row in store.rows()] == ["large"]
+    assert len(peer.requests) < 60
 
 
 def test_a_refused_row_is_found_and_the_others_are_sent():

@@ -2,7 +2,7 @@
 
 A request holds at most 1000 points, empty cells included.  So many whole rows go together as fit; a row
 that alone has more columns goes in parts.  A piece that the service finds too large is halved: by rows,
-and a single row by columns.
+and a single row by columns; after such a row the pieces are as large as before.
 
 A piece that the service refuses for good is halved too, to find the rows that are the reason.  They stay
 in the store, and what comes after them is sent all the same: one bad row does not hold up the others.
@@ -43,8 +43,8 @@ async def send_store(store: DataStore, send: Send) -> RequestRejected | None:
         BridgeError: The sending ended; what did not arrive is in the store.
     """
     columns = store.columns()
-    most_rows = max(1, MAX_POINTS // len(columns))
-    most_columns = min(len(columns), MAX_POINTS)
+    usual = max(1, MAX_POINTS // len(columns)), min(len(columns), MAX_POINTS)
+    most_rows, most_columns = usual
     refusals: list[RequestRejected] = []
     pieces = deque([list(store.waiting())])
     while pieces:
@@ -79,6 +79,7 @@ async def send_store(store: DataStore, send: Send) -> RequestRejected | None:
                 pieces.appendleft(numbers)
             else:
                 refusals.append(error)
+                most_rows, most_columns = usual  # it was this row, and says nothing about the others
         except RequestRejected as error:
             if error.advice is not Advice.BURY or isinstance(error, NotFound):
                 raise
@@ -89,4 +90,6 @@ async def send_store(store: DataStore, send: Send) -> RequestRejected | None:
             store.arrived(numbers, end)
             if end < len(columns):
                 pieces.appendleft(numbers)
+            elif start > 0:
+                most_rows, most_columns = usual
     return refusals[0] if refusals else None
