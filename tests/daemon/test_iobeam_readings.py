@@ -128,6 +128,21 @@ def test_rows_of_the_same_series_go_together_and_keep_their_order():
     ]
 
 
+def test_of_two_values_of_one_series_and_instant_the_later_one_is_sent_last():
+    readings = [
+        Reading(1, {"a": 1}),
+        Reading(1, {"a": 2, "b": 3}),
+        Reading(2, {"a": 4}),
+        Reading(1, {"a": 5}),
+    ]
+    sent = {}
+    for table in tables_of(readings, now=9):
+        for row in table.rows:
+            for name, value in zip(table.columns, row.values, strict=True):
+                sent[name, row.at] = value
+    assert sent == {("a", 1): 5, ("b", 1): 3, ("a", 2): 4}
+
+
 def test_no_table_has_more_points_than_a_service_takes_at_once():
     readings = [Reading(at, {"x": 0, "y": 0, "z": 0}) for at in range(667)]
     assert [len(table.rows) for table in tables_of(readings, 0)] == [333, 333, 1]

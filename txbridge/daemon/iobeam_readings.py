@@ -122,11 +122,22 @@ def tables_of(readings: Iterable[Reading], now: int) -> list[Table]:
         readings: They keep their order among those of the same series.
         now: The instant of those that have none, in microseconds.
     """
+    tables: list[Table] = []
     gathered: dict[tuple[str, ...], list[Row]] = {}
+    cells: dict[tuple[str, int], tuple[str, ...]] = {}
     for reading in readings:
-        rows = gathered.setdefault(tuple(sorted(reading.values)), [])
+        names = tuple(sorted(reading.values))
         at = now if reading.at is None else reading.at
-        rows.append(Row(at, tuple(reading.values[name] for name in sorted(reading.values))))
+        if any(cells.setdefault((name, at), names) != names for name in names):
+            # One of the values replaces another that is in a request of other series.
+            tables += _cut(gathered)
+            gathered.clear()
+            cells = dict.fromkeys(((name, at) for name in names), names)
+        gathered.setdefault(names, []).append(Row(at, tuple(reading.values[name] for name in names)))
+    return tables + _cut(gathered)
+
+
+def _cut(gathered: Mapping[tuple[str, ...], list[Row]]) -> list[Table]:
     tables: list[Table] = []
     for columns, rows in gathered.items():
         step = max(1, MAX_POINTS // len(columns))
