@@ -19,6 +19,7 @@ from txbridge.daemon.hub_projects import add_project, add_token
 from txbridge.errors import AuthError, ConfigError
 from txbridge.iobeam.errors import NoSuchThing, UnknownCodeError
 from txbridge.iobeam.operations import register_device, with_token
+from txbridge.iobeam.projects import create_token as new_token
 
 OLD = "eyJraWQiOjEwfQ==.eyJwaWQiOjEyMzQsImV4cCI6MTQ1MDAwMDAwMH0=.c2lnbmF0dXJl"  # of project 1234, long ended
 
@@ -93,7 +94,7 @@ async def test_a_project_is_deleted_once(tmp_path):
 async def test_a_token_is_printed_once_and_nothing_else_is(tmp_path):
     async with asking(tmp_path) as ask:
         await ask(hub_projects.create_project, "Pumps", 7, "table")
-        out, err = await ask(hub_projects.create_token, 7, ("read", "write"))
+        out, err = await ask(hub_projects.create_token, new_token(7, ("read", "write")))
         token = out.strip()
         assert (token.count("."), err) == (2, "")
         for form in ("table", "json"):
@@ -106,7 +107,7 @@ async def test_a_person_is_told_that_the_token_is_shown_this_once(tmp_path):
     async with asking(tmp_path) as ask:
         await ask(hub_projects.create_project, "Pumps", 7, "table")
         terminal = captured(watched=True)
-        await hub_projects.create_token(ask.hub, terminal, 7, ("read", "write"))
+        await hub_projects.create_token(ask.hub, terminal, new_token(7, ("read", "write")))
         assert terminal.out.getvalue().count("\n") == 1
         assert (
             "token 1 is shown this once; it is for every device, may read and write"
@@ -119,17 +120,13 @@ async def test_tokens_are_listed_with_what_they_may_do(tmp_path):
         await ask(hub_projects.create_project, "Pumps", 7, "table")
         out, err = await ask(hub_projects.list_tokens, 7, "table")
         assert (out, "project 7 has no tokens" in err) == ("", True)
-        out, _ = await ask(hub_projects.create_token, 7, ("write",), form="json")
+        out, _ = await ask(hub_projects.create_token, new_token(7, ("write",)), form="json")
         first = json.loads(out)
         await ask.hub.run(with_token(register_device(7, "pump-3"), first["token"]))
         await ask(hub_projects.revoke_token, first["token_id"], "table")
         out, _ = await ask(
             hub_projects.create_token,
-            7,
-            ("write",),
-            device="pump-3",
-            duration="12h",
-            refreshable=False,
+            new_token(7, ("write",), device="pump-3", duration="12h", refreshable=False),
             form="json",
         )
         made = json.loads(out)
@@ -144,11 +141,13 @@ async def test_a_saved_token_is_in_a_file_of_its_owner_alone(tmp_path):
     async with asking(tmp_path) as ask:
         await ask(hub_projects.create_project, "Pumps", 7, "table")
         path = tmp_path / "pumps.token"
-        out, err = await ask(hub_projects.create_token, 7, ("read",), save=str(path))
+        out, err = await ask(hub_projects.create_token, new_token(7, ("read",)), save=str(path))
         assert (out, path.read_text().count(".")) == ("", 2)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert f"is in {path}; it is for every device, may read, and ends 2" in err
-        out, _ = await ask(hub_projects.create_token, 7, ("read",), save=f"{path}.json", form="json")
+        out, _ = await ask(
+            hub_projects.create_token, new_token(7, ("read",)), save=f"{path}.json", form="json"
+        )
         assert "token" not in json.loads(out)
         assert json.loads(out)["file"] == f"{path}.json"
 
@@ -159,7 +158,7 @@ async def test_no_token_is_made_that_could_not_be_saved(tmp_path):
         path = tmp_path / "there.already"
         path.write_text("something else")
         with pytest.raises(ConfigError, match=r"--save: cannot make .*there\.already: File exists"):
-            await ask(hub_projects.create_token, 7, ("read",), save=str(path))
+            await ask(hub_projects.create_token, new_token(7, ("read",)), save=str(path))
         assert path.read_text() == "something else"
         out, _ = await ask(hub_projects.list_tokens, 7, "json")
         assert json.loads(out)["tokens"] == []
@@ -168,7 +167,7 @@ async def test_no_token_is_made_that_could_not_be_saved(tmp_path):
 async def test_a_refusal_leaves_no_empty_file(tmp_path):
     async with asking(tmp_path) as ask:
         with pytest.raises(NoSuchThing):
-            await ask(hub_projects.create_token, 99, ("read",), save=str(tmp_path / "x.token"))
+            await ask(hub_projects.create_token, new_token(99, ("read",)), save=str(tmp_path / "x.token"))
         assert not (tmp_path / "x.token").exists()
 
 
@@ -188,7 +187,7 @@ async def test_a_revoked_token_is_gone(tmp_path):
     async with asking(tmp_path) as ask:
         await ask(hub_projects.create_project, "Pumps", 7, "table")
         for form in ("table", "json"):
-            out, _ = await ask(hub_projects.create_token, 7, ("read",), form="json")
+            out, _ = await ask(hub_projects.create_token, new_token(7, ("read",)), form="json")
             reference = json.loads(out)["token_id"]
             out, err = await ask(hub_projects.revoke_token, reference, form)
             assert (out + err).startswith(
@@ -229,6 +228,8 @@ def parser():
             "--may: 'read,delete' is not some of read,write,admin",
         ),
         (["token", "create", "7", "--may", ""], "--may: '' is not some of read,write,admin"),
+        (["token", "create", "7", "--device", "a b"], "deviceId: must be letters, digits, "),
+        (["token", "create", "7", "--duration", "3y"], "duration: must be a number and one of "),
         (["token", "adopt", "7", "--token-file", "/nowhere"], "--token-file: cannot read /nowhere: "),
     ],
 )

@@ -36,6 +36,8 @@ def problems(parser, *words):
     [
         (("register", "a b"), "the device's id must be letters, digits, '_', ':' and '-', not 'a b'"),
         (("register", "--or-set"), "--or-set: say which id it shall have"),
+        (("register", "d", "--name", ""), "--name: it is blank"),
+        (("register", "--type", ""), "--type: it is blank"),
         (("send", "ä", "x=1"), "the device's id must be letters, digits, '_', ':' and '-', not 'ä'"),
         (("send", "d", "x=1", "x=2"), "'x' is given twice"),
         (("send", "d", "x=1", "--at", "soon"), "--at: 'soon' is "),

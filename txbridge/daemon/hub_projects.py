@@ -34,10 +34,11 @@ from txbridge.errors import ConfigError
 from txbridge.iobeam import projects
 from txbridge.iobeam.codec import token_payload
 from txbridge.iobeam.errors import BadArgument
-from txbridge.iobeam.projects import PERMISSIONS, Project, Token
+from txbridge.iobeam.projects import PERMISSIONS, NewToken, Project, Token
 from txbridge.model.instants import format_instant, shorten
 from txbridge.net.deferred import deferred
 from txbridge.net.http import HttpCarrier
+from txbridge.net.operation import Operation
 
 __all__ = [
     "add_project",
@@ -200,20 +201,19 @@ def _project_delete(arguments: argparse.Namespace) -> Command:
 
 
 def _token_create(arguments: argparse.Namespace) -> Command:
-    permissions = _permissions(arguments)
-    return _asking(
-        arguments,
-        lambda hub, terminal: create_token(
-            hub,
-            terminal,
+    try:
+        asked = projects.create_token(
             arguments.project,
-            permissions,
+            _permissions(arguments),
             device=arguments.device,
             duration=arguments.duration,
             refreshable=not arguments.no_refresh,
-            save=arguments.save,
-            form=_form(arguments),
-        ),
+        )
+    except BadArgument as error:
+        raise ConfigError([str(error)]) from error
+    return _asking(
+        arguments,
+        lambda hub, terminal: create_token(hub, terminal, asked, arguments.save, _form(arguments)),
     )
 
 
@@ -370,12 +370,7 @@ async def list_tokens(hub: HttpCarrier, terminal: Terminal, project: int, form: 
 async def create_token(
     hub: HttpCarrier,
     terminal: Terminal,
-    project: int,
-    permissions: tuple[str, ...],
-    *,
-    device: str | None = None,
-    duration: str | None = None,
-    refreshable: bool = True,
+    asked: Operation[NewToken],
     save: str | None = None,
     form: Form = "table",
 ) -> int:
@@ -384,17 +379,10 @@ async def create_token(
     Args:
         hub: Asked.
         terminal: Where to show it.
-        project: The project's number.
-        permissions: What it may do.
-        device: The one device that it is for.
-        duration: How long it holds.
-        refreshable: Whether its device may get the next one with it.
+        asked: The token that is wanted.
         save: Write it to this new file instead.
         form: ``"table"`` or ``"json"``.
     """
-    asked = projects.create_token(
-        project, permissions, device=device, duration=duration, refreshable=refreshable
-    )
     if save is None:
         made = await hub.run(asked)
         document = {"token": made.text, **_token_members(made.token)}

@@ -151,6 +151,9 @@ def _register(arguments: argparse.Namespace) -> Command:
         _device(arguments.device, problems)
     elif arguments.or_set:
         problems.append("--or-set: say which id it shall have")
+    for option, text in (("--name", arguments.name), ("--type", arguments.type)):
+        if text == "":
+            problems.append(f"{option}: it is blank")
     new = iobeam.NewDevice(arguments.device, arguments.name, arguments.type, arguments.or_set)
     return _asking(
         arguments,
