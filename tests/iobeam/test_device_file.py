@@ -28,7 +28,7 @@ def test_no_file_and_an_empty_one_are_no_id(tmp_path):
 
 def test_a_file_with_something_else_is_told(tmp_path):
     (tmp_path / "iobeam_device_id").write_text("two ids")
-    with pytest.raises(ValueError, match="deviceId"):
+    with pytest.raises(ValueError, match=r"iobeam_device_id: must be letters, .*, not 'two ids'"):
         read_device_file(tmp_path)
     (tmp_path / "iobeam_device_id").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"cannot read .*iobeam_device_id: it is no text"):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from txbridge.errors import ConfigError
+from txbridge.iobeam.errors import BadArgument
 from txbridge.iobeam.structures import check_device_id
 from txbridge.net.private_file import replace_private
 
@@ -25,7 +26,7 @@ def read_device_file(directory: Path) -> str | None:
 
     Raises:
         ConfigError: The file cannot be read.
-        BadArgument: It holds something else.
+        BadArgument: It holds something else; the path is the file's.
     """
     path = directory / DEVICE_FILE
     try:
@@ -35,7 +36,10 @@ def read_device_file(directory: Path) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError([f"cannot read {path}: {reason}"]) from error
-    return check_device_id(text) if text else None
+    try:
+        return check_device_id(text) if text else None
+    except BadArgument as error:
+        raise BadArgument(str(path), error.reason) from None
 
 
 def write_device_file(directory: Path, device_id: str) -> None:
