@@ -175,6 +175,7 @@ class TestSink:
             (error_answer(401), AuthError),
             (Response(400, (), b"<html>login</html>"), RemoteProtocolError),
             (Response(404, (), b""), RemoteProtocolError),
+            (Response(200, (("Content-Type", "text/html"),), b"<html>login</html>"), RemoteProtocolError),
             (error_answer(404, 1, "no such project"), ConfigError),
         ],
     )
@@ -376,6 +377,26 @@ class TestSource:
         found = Reader(hub, source).read_all()
         assert [at for name, at, _ in found if name == "a"] == [row.at for row in rows]
         assert [at for name, at, _ in found if name == "b"] == [row.at for row in burst]
+
+    def test_what_no_float_holds_is_text_and_of_two_points_of_an_instant_the_last_counts(
+        self, network, service, odd
+    ):
+        data = b'{"time":5,"value":NaN},{"time":6,"value":1e999},{"time":6,"value":2},{"time":7,"value":1.5}'
+        rounds = [b"", b"", b',{"time":8,"value":3}']
+
+        def answer(request):
+            if request.path.endswith("timestamp"):
+                return json_answer({"server_timestamp": 9})
+            points = data + (rounds.pop(0) if rounds else b"")
+            return Response(200, (), b'{"result":[{"device_id":"p","name":"a","data":[' + points + b"]}]}")
+
+        service.answer = answer
+        source = IobeamSource(odd, since=BEGINNING, reactor=network.reactor)
+        flow = network.run(source.open(EVERYTHING, None))
+        network.run(flow.next_batch())
+        given = [network.run(flow.next_batch()) for _ in range(2)]
+        values = [[one.values.tolist() for one in batch.blocks] for batch in given]
+        assert values == [[["nan"], [2.0, 1.5]], [[3.0]]]
 
     def test_a_cursor_of_something_else_is_refused(self, hub, client):
         source = IobeamSource(client, reactor=hub.network.reactor)

@@ -10,7 +10,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from tests.support.hub_in_memory import HubInMemory
 from tests.support.iobeam_project import client_of, token_of_project
 from tests.support.iobeam_service import IobeamService, error_answer, json_answer, make_token
-from txbridge.errors import ConfigError, ConnectionLost, Forbidden, NotFound, TimedOut
+from txbridge.errors import (
+    BridgeError,
+    ConfigError,
+    ConnectionLost,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    RemoteProtocolError,
+    TimedOut,
+)
 from txbridge.iobeam.client import Client, ClientBuilder, fetchDeviceToken, login, makeQuery
 from txbridge.iobeam.errors import (
     BadArgument,
@@ -295,6 +304,14 @@ class TestTheDevice:
         network.run(odd.registerDevice("p-9"))
         assert odd.getDeviceId() == "p-9"
 
+    def test_an_id_that_is_none_is_not_taken_from_a_service(self, network, service, tmp_path):
+        client = Client(7, TOKEN, backend=service.url, directory=tmp_path, reactor=network.reactor)
+        service.answer = lambda request: json_answer({"device_id": "../x", "device_name": "x"}, 201)
+        with pytest.raises(RemoteProtocolError, match="register_device: the id that it gave must be letters"):
+            network.run(client.registerDevice())
+        assert (client.getDeviceId(), list(tmp_path.iterdir())) == (None, [])
+        network.run(client.close())
+
     def test_a_builder_that_fails_closes_its_connections(self, network, service):
         service.answer = lambda request: error_answer(403)
         builder = ClientBuilder(7, TOKEN, reactor=network.reactor).setBackend(service.url)
@@ -415,6 +432,65 @@ class TestSending:
         service.answer = lambda request: Response(status)
         odd.createDataStore(["a"]).add(1, {"a": 1})
         assert network.run(odd.send()) is True
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            Response(200, (("Content-Type", "text/HTML; charset=utf-8"),), b"Log in to the network"),
+            Response(200, (), b"\n<!DOCTYPE html><p>Log in to the network"),
+        ],
+    )
+    def test_what_stands_in_front_of_the_service_takes_no_rows(self, network, service, odd, page):
+        service.answer = lambda request: page
+        store = odd.createDataStore(["a"])
+        store.add(1, {"a": 1})
+        with pytest.raises(RemoteProtocolError, match="answered 200 with a page of HTML"):
+            network.run(odd.send())
+        with pytest.raises(RemoteProtocolError):
+            network.run(odd.delete_device("pump-3"))
+        assert len(store) == 1
+
+    @pytest.mark.parametrize("kind", ["text/html", "application/json"])
+    @pytest.mark.parametrize("body", [b"", b" "])
+    def test_an_answer_without_a_word_is_success(self, network, service, odd, kind, body):
+        service.answer = lambda request: Response(200, (("Content-Type", kind),), body)
+        odd.createDataStore(["a"]).add(1, {"a": 1})
+        assert network.run(odd.send()) is True
+
+    def test_a_service_that_is_asked_too_often_says_when_to_come_again(self, network, service, odd):
+        service.answer = lambda request: Response(429, (("Retry-After", "7"),))
+        store = odd.createDataStore(["a"])
+        store.add(1, {"a": 1})
+        with pytest.raises(RateLimited) as caught:
+            network.run(odd.send())
+        assert (caught.value.retry_after, len(store), len(service.requests)) == (7, 1, 1)
+
+    def test_a_sending_that_is_given_up_while_it_waits_for_another_sends_nothing(self, network, service, odd):
+        service.answer = lambda request: Deferred()
+        store = odd.createDataStore(["a"])
+        store.add(1, {"a": 1})
+        first, second = odd.send(), odd.send()
+        network.pump()
+        second.cancel()
+        with pytest.raises(CancelledError):
+            network.run(second)
+        first.cancel()
+        with pytest.raises(CancelledError):
+            network.run(first)
+        service.answer = lambda request: Response(200)
+        assert network.run(odd.send()) is True
+        assert (len(store), len(service.requests)) == (0, 2)
+
+    def test_closing_the_client_ends_a_sending_and_keeps_its_rows(self, network, service, odd):
+        service.answer = lambda request: Deferred()
+        store = odd.createDataStore(["a"])
+        store.add(1, {"a": 1})
+        sending = odd.send()
+        network.pump()
+        network.run(odd.close())
+        with pytest.raises(BridgeError):
+            network.run(sending)
+        assert len(store) == 1
 
     def test_one_connection_serves_all_requests(self, network, service, odd):
         for number in range(3):

@@ -437,11 +437,11 @@ class _IobeamFlow:
         self._rounds += 1
 
     def _news(self, name: str, points: Iterable[ExportedPoint]) -> list[ExportedPoint]:
-        """Those that were not given yet, or not with this value."""
+        """Those that were not given yet, or not with this value; of several of an instant the last."""
         given = self._given.setdefault(name, {})
         last = LAST * MILLISECOND if self._until is None else self._until - 1
         news: list[ExportedPoint] = []
-        for point in points:
+        for point in {point.at: point for point in points}.values():
             if point.value is None or not self._begin <= point.at <= last:
                 continue
             if point.at not in given or given[point.at] != point.value:

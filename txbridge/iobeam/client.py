@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredLock
 
-from txbridge.errors import RequestRejected
+from txbridge.errors import RemoteProtocolError, RequestRejected
 from txbridge.iobeam import operations
 from txbridge.iobeam.codec import token_payload
 from txbridge.iobeam.device_file import read_device_file, write_device_file
@@ -229,7 +229,10 @@ class Client:
                 raise
             self.setDeviceId(deviceId)
         else:
-            self.setDeviceId(device.device_id)
+            try:
+                self.setDeviceId(device.device_id)
+            except BadArgument as error:
+                raise RemoteProtocolError("register_device", f"the id that it gave {error.reason}") from None
         return self
 
     @deferred

@@ -18,12 +18,13 @@ from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from attrs import frozen
 
 from txbridge.codecs.json_answer import JsonObject, json_kind, json_object, json_objects, read_json
-from txbridge.errors import DecodeError
+from txbridge.errors import DecodeError, RemoteProtocolError
 from txbridge.iobeam.errors import BadArgument, detail_text
 from txbridge.iobeam.structures import (
     DeviceInfo,
@@ -43,6 +44,7 @@ __all__ = [
     "read_device",
     "read_devices",
     "read_export",
+    "read_nothing",
     "read_query",
     "read_refusal",
     "read_timestamp",
@@ -127,6 +129,19 @@ def write_table(project_id: int, device_id: str, columns: Sequence[str], rows: S
 
 
 # ------------------------------------------------------------------------------------------- answers
+
+
+def read_nothing(operation: str, answer: Answer) -> None:
+    """Read the answer to a write, in which nothing matters but that it is no page of HTML.
+
+    A network that wants somebody to log in answers everything with 200 and a page.
+
+    Raises:
+        RemoteProtocolError: It is a page: nothing was written.
+    """
+    body = answer.body.strip()
+    if body[:1] == b"<" or (body and "html" in answer.headers.get("content-type", "").lower()):
+        raise RemoteProtocolError(operation, f"it answered {answer.status} with a page of HTML")
 
 
 def _answer(body: bytes) -> JsonObject:
@@ -228,6 +243,8 @@ def _point(found: JsonObject, unit: TimeUnit) -> ExportedPoint:
     value: Value = found.members.get("value")
     if not isinstance(value, bool | int | float | str) and value is not None:
         raise DecodeError(FORMAT, found.at("value"), f"must be a value, not {json_kind(value)}")
+    if isinstance(value, float) and not isfinite(value):
+        value = str(value)  # NaN is no number, and 1e999 is none that a float holds
     return ExportedPoint(at, value)
 
 

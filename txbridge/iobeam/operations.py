@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import evolve
@@ -104,12 +105,14 @@ def update_device(
         "device_name": _maybe_text("deviceName", device_name),
         "device_type": _maybe_text("deviceType", device_type),
     }
-    return _operation("update_device", "PATCH", _device(device_id), _nothing, _project(project_id), body=body)
+    read = partial(codec.read_nothing, "update_device")
+    return _operation("update_device", "PATCH", _device(device_id), read, _project(project_id), body=body)
 
 
 def delete_device(project_id: int, device_id: str) -> Operation[None]:
     """Delete a device with its data."""
-    return _operation("delete_device", "DELETE", _device(device_id), _nothing, _project(project_id))
+    read = partial(codec.read_nothing, "delete_device")
+    return _operation("delete_device", "DELETE", _device(device_id), read, _project(project_id))
 
 
 def device_timestamp() -> Operation[int]:
@@ -126,7 +129,8 @@ def import_table(
     """Write rows of some series of a device; see `MAX_POINTS` for how many at once."""
     names = [check_series_name(name, f"columns[{at}]") for at, name in enumerate(columns)]
     body = codec.write_table(check_project_id(project_id), check_device_id(device_id), names, rows)
-    return _operation("import_table", "POST", ("imports",), _nothing, (("fmt", "table"),), body=body)
+    read = partial(codec.read_nothing, "import_table")
+    return _operation("import_table", "POST", ("imports",), read, (("fmt", "table"),), body=body)
 
 
 def export(query: QueryReq) -> Operation[list[ExportedSeries]]:
@@ -240,7 +244,3 @@ def _operation(
 
 def _get(name: str, path: tuple[str, ...], query: Query, read: Callable[[bytes], T]) -> Operation[T]:
     return _operation(name, "GET", path, lambda answer: read(answer.body), query)
-
-
-def _nothing(answer: Answer) -> None:
-    """What is in the answer does not matter, if anything is."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
 from txbridge.codecs.json_answer import JsonObject, json_object, read_json
 from txbridge.errors import AuthError, DecodeError, Forbidden, RequestRejected
-from txbridge.iobeam.codec import read_refusal, write_json
+from txbridge.iobeam.codec import read_nothing, read_refusal, write_json
 from txbridge.iobeam.errors import BadArgument, refine
 from txbridge.iobeam.operations import fetch_token
 from txbridge.iobeam.structures import check_project_id, check_token
@@ -124,7 +125,8 @@ def create_project(name: str, number: int | None = None) -> Operation[Project]:
 
 def delete_project(number: int) -> Operation[None]:
     """Delete a project with its tokens; the feeds of its devices stay."""
-    return _operation("delete_project", "DELETE", ("projects", str(check_project_id(number))), _nothing)
+    path = ("projects", str(check_project_id(number)))
+    return _operation("delete_project", "DELETE", path, partial(read_nothing, "delete_project"))
 
 
 # -------------------------------------------------------------------------------------------- tokens
@@ -183,7 +185,7 @@ def adopt_token(project: int, text: str, permissions: Collection[str]) -> Operat
 
 def revoke_token(reference: str) -> Operation[None]:
     """Make a token open nothing any more."""
-    return _operation("revoke_token", "DELETE", ("tokens", reference), _nothing)
+    return _operation("revoke_token", "DELETE", ("tokens", reference), partial(read_nothing, "revoke_token"))
 
 
 # --------------------------------------------------------------------------------------------- parts
@@ -220,10 +222,6 @@ def _flags(permissions: Collection[str]) -> dict[str, bool]:
         if word not in PERMISSIONS:
             raise BadArgument("permissions", f"{shorten(repr(word))} is none of {', '.join(PERMISSIONS)}")
     return {word: word in permissions for word in PERMISSIONS}
-
-
-def _nothing(answer: Answer) -> None:
-    """What is in the answer does not matter."""
 
 
 def _decoded(answer: Answer) -> JsonObject:

@@ -532,7 +532,7 @@ class ExportedPoint:
 
     Attributes:
         at: Microseconds since 1970.
-        value: Its value.
+        value: Its value; text, such as ``"inf"``, for a number that no float holds.
     """
 
     at: int
