@@ -414,6 +414,19 @@ def test_what_the_transport_is_full_of_is_counted_and_cut_off_after_its_time():
     assert budget.held == 0
 
 
+def test_a_peer_that_takes_minutes_to_read_what_is_before_a_ping_is_not_cut_off():
+    server = Upgraded(options=WebSocketOptions(send_within=300))
+    server.core.unsent.append(b"x" * 100_000)
+    server.owner.link.flush()
+    server.clock.advance(0)
+    server.owner.link.pauseProducing()
+    server.clock.pump([45] * 6)
+    assert not server.transport.disconnected
+    server.owner.link.resumeProducing()
+    server.clock.pump([45] * 3)
+    assert server.transport.disconnected
+
+
 def test_what_comes_after_a_peer_has_broken_the_rules_is_not_counted():
     budget = Budget(1_000_000)
     server = Upgraded(held=budget)

@@ -401,7 +401,9 @@ class WebSocketLink:
         elif self._message_at is not None and now >= self._message_at:
             self._message_at = None
             self._protocol.sendCloseFrame(code=_POLICY, reasonUtf8=b"the message took too long")
-        if now >= self._ping_at:
+        if now >= self._ping_at and self._send_at is not None:
+            self._ping_at = now + self._options.ping_every  # a ping would wait behind what is to be read
+        elif now >= self._ping_at:
             if self._unanswered >= self._options.pongs_missed:
                 self._error = ConnectionLost("connection", "the peer answers no pings")
                 self.abort()
