@@ -409,11 +409,12 @@ class IobeamServer:
 
     async def _series(self, token: TokenRecord, device_id: str, name: str) -> list[_Series]:
         """What an export is about: a series that a device does not have is left out."""
-        if device_id == EVERY and token.device_id is None:
+        if device_id == EVERY:
+            device_id = token.device_id or EVERY
+        if device_id == EVERY:
             devices = await self._projects.list_devices(token.project_id)
         else:
-            asked = token.device_id if device_id == EVERY and token.device_id is not None else device_id
-            devices = [await self._device(token, asked)]
+            devices = [await self._device(token, device_id)]
         wanted = None if name == EVERY else [datastream_id(name), name]
         found: list[_Series] = []
         for device in devices:
