@@ -84,11 +84,20 @@ async def test_a_short_time_is_given_point_by_point(world):
     assert answer["datapoints"][0] == [60.0, NOON_MS - 3_600_000]
 
 
-@pytest.mark.parametrize("room", [10**400, float("inf"), float("nan"), "100", None, True])
+@pytest.mark.parametrize("room", [10**400, -(10**400), 1e308, "100", None, True])
 @pytest_twisted.ensureDeferred
 async def test_a_panel_that_names_no_size_is_given_every_point(world, room):
     (answer,) = await world.query("1/t", maxDataPoints=room)
     assert len(answer["datapoints"]) == 361
+
+
+@pytest.mark.parametrize(
+    "body", [b"x", b"NaN", b"1e999", b'{"a":' * 5000, b"\xff", b'{"target":"\\ud800"}', b"9" * 5000]
+)
+@pytest_twisted.ensureDeferred
+async def test_a_body_that_is_no_json_is_refused(world, body):
+    answer = await world.ask("query", body, status=400)
+    assert answer == {"message": "the body is no JSON"}
 
 
 @pytest_twisted.ensureDeferred
