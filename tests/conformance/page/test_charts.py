@@ -133,6 +133,8 @@ def test_the_greatest_numbers_there_are_have_a_line(page: Page, hub: StartedHub)
     page.goto(f"{hub.url}/#/feeds/{number}")
     expect(page.locator(".chart")).to_have_attribute("data-points", "8")
     page.wait_for_function(DRAWN, arg="0b6e6e")
+    page.goto(f"{hub.url}/#/?q=Huge")
+    expect(page.locator(".spark path").first).to_have_attribute("d", re.compile(r"^M[^N]*$"))
 
 
 def test_an_empty_window_leads_to_what_was_written_last(page: Page, hub: StartedHub) -> None:

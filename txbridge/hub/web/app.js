@@ -86,7 +86,6 @@ async function go() {
   document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const [pattern, make] = ROUTES.find(([known]) => known.test(path)) ?? [];
   view.setAttribute("aria-busy", "true");
-  if (mine === 1) show(h("p", { className: "soft" }, "Loading …"));
   try {
     const made = pattern ? await make(path.match(pattern), parameters) : show(h("h1", {}, "There is no such page"), h("a", { href: "#/" }, "All feeds"));
     if (mine !== turn) return made?.leave?.();

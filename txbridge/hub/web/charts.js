@@ -1,13 +1,12 @@
 // A chart of one datastream: its history at the distance of points the window needs, and what comes live.
 
 import { blame, h } from "./dom.js";
-import { readExtremes, readHistory, withGaps } from "./history.js";
+import { drawable, readExtremes, readHistory, withGaps } from "./history.js";
 import { unwatch, watch } from "./near.js";
 import { band } from "./states.js";
 import { count, instant, length, measure } from "./words.js";
 
 const KEPT_POINTS = 5000;
-const GREATEST = 1e300; // that is drawn: between two of the greatest numbers there are is more than a number holds
 const HEIGHT = 160;
 
 const open = new Set();
@@ -159,7 +158,7 @@ export class Chart {
     const window = this.time.range();
     this.shown = window[1];
     const kept = this.points.filter(([, y]) => Number.isFinite(y));
-    const line = withGaps([kept.map(([x]) => x), kept.map(([, y]) => Math.max(-GREATEST, Math.min(GREATEST, y)))], this.interval);
+    const line = withGaps([kept.map(([x]) => x), kept.map(([, y]) => drawable(y))], this.interval);
     this.box.dataset.points = String(kept.length);
     this.box.dataset.gaps = String(line[1].filter((y) => y === null).length);
     this.box.dataset.states = String(this.points.length - kept.length);

@@ -61,6 +61,12 @@ export function clock(at, none = "never") {
   return at ? h("time", { dateTime: at, title: instant(at), className: "ago" }, ago(at)) : h("span", {}, none);
 }
 
+// When a key or a token ends.
+export function expiry(at, none = "never") {
+  if (!at) return none;
+  return Date.parse(at) < Date.now() ? h("span", { className: "badge expired" }, "expired ", clock(at)) : clock(at);
+}
+
 setInterval(() => {
   for (const element of document.querySelectorAll("time.ago")) {
     const words = ago(element.dateTime);

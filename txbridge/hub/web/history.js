@@ -9,6 +9,7 @@ const INTERVALS = [
 ];
 export const LONGEST = INTERVALS.at(-1)[1];
 const MOST_POINTS = 1000;
+const GREATEST = 1e300;
 export const GAP = 3.5; // times the usual distance
 
 function intervalsFor(seconds) {
@@ -44,8 +45,11 @@ export async function readHistory(path, start, end) {
 export async function readExtremes(path, start, end, interval) {
   const ask = (name) => get(path, { ...windowOf(start, end, interval), function: name }).then(read);
   const [least, greatest] = await Promise.all([ask("min"), ask("max")]);
-  return [least, greatest].map((points) => [points.map(([x]) => x - interval / 2), points.map(([, y]) => y)]); // their instant is the interval's end
+  return [least, greatest].map((points) => [points.map(([x]) => x - interval / 2), points.map(([, y]) => drawable(y))]); // their instant is the interval's end
 }
+
+// Between two of the greatest numbers there are is more than a number holds.
+export const drawable = (y) => Math.max(-GREATEST, Math.min(GREATEST, y));
 
 export function usualStep(xs, interval) {
   const steps = xs.slice(1).map((x, index) => x - xs[index]).sort((a, b) => a - b);

@@ -3,7 +3,7 @@
 import { get, keyReplaced, post, put, remove } from "./api.js";
 import { secret } from "./copy.js";
 import { formDialog, sure } from "./dialog.js";
-import { check, clock, field, form, h, row, show, table } from "./dom.js";
+import { check, expiry, field, form, h, row, show, table } from "./dom.js";
 import { localInput } from "./words.js";
 
 const METHODS = [["get", "read"], ["put", "update"], ["post", "create"], ["delete", "delete"]];
@@ -21,11 +21,6 @@ function what(key) {
     if (permission.minimum_interval) parts.push(`each ${permission.minimum_interval} s at the finest`);
     return h("div", {}, parts.join(" · "));
   });
-}
-
-function expiry(key) {
-  if (!key.expires_at) return "never";
-  return Date.parse(key.expires_at) < Date.now() ? h("span", { className: "badge expired" }, "expired ", clock(key.expires_at)) : clock(key.expires_at);
 }
 
 const expires = (key) => field("Expires (empty: never)", h("input", { name: "expires", type: "datetime-local", value: key?.expires_at ? localInput(Date.parse(key.expires_at) / 1000) : "" }));
@@ -52,7 +47,7 @@ export async function listKeys(parameters = new URLSearchParams()) {
     const mine = await keyReplaced(textOf(where));
     await again(where, mine ? `${ONCE} It was the key of this page, which goes on with the new one.` : ONCE);
   };
-  const rows = keys.map((key) => row([key.label, [what(key), key.private_access && h("div", { className: "soft" }, "private feeds too")], expiry(key), h("div", { className: "row tight" },
+  const rows = keys.map((key) => row([key.label, [what(key), key.private_access && h("div", { className: "soft" }, "private feeds too")], expiry(key.expires_at), h("div", { className: "row tight" },
     h("button", { type: "button", className: "quiet", onclick: () => change(key, again) }, "Change"),
     h("button", { type: "button", className: "quiet", onclick: () => sure(`Replace the text of “${key.label}”?`, "The new one may do the same. Whoever uses the old one is refused from then on.", "Replace", () => replace(key)) }, "Replace"),
     h("button", { type: "button", className: "danger", onclick: () => sure(`Delete “${key.label}”?`, "Whoever uses this key is refused from then on, this page too if you are signed in with it.", "Delete key", async () => { await remove(`/keys/${key.api_key}`); await again(); }) }, "Delete"))]));

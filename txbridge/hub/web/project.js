@@ -2,7 +2,7 @@
 
 import { secret } from "./copy.js";
 import { sure } from "./dialog.js";
-import { check, clock, field, form, h, row, select, show, table, toast } from "./dom.js";
+import { check, clock, expiry, field, form, h, row, select, show, table, toast } from "./dom.js";
 import { devices, iobeam } from "./iobeam.js";
 import { tokenField } from "./projects.js";
 
@@ -11,13 +11,8 @@ const ONCE = "It is shown this once: the hub keeps only its digest. Devices send
 
 const rights = (token) => ["read", "write", "admin"].filter((name) => token[name]).join(", ") + (token.refreshable ? "" : " · cannot be refreshed") + (token.device_id ? ` · ${token.device_id} only` : "");
 
-function expiry(token) {
-  if (!token.expires) return "never (adopted)";
-  return Date.parse(token.expires) < Date.now() ? h("span", { className: "badge expired" }, "expired ", clock(token.expires)) : clock(token.expires);
-}
-
 function tokens(list, again) {
-  const rows = list.map((token) => row([`token ${token.token_id}`, rights(token), clock(token.created), expiry(token),
+  const rows = list.map((token) => row([`token ${token.token_id}`, rights(token), clock(token.created), expiry(token.expires, "never (adopted)"),
     h("button", { type: "button", className: "danger", onclick: () => sure(`Revoke token ${token.token_id}?`, "Whoever uses it, or one that was refreshed from it, is refused from then on.", "Revoke", async () => { await iobeam("DELETE", `/tokens/${token.token_id}`); await again(); }) }, "Revoke")], { "data-token": token.token_id }));
   return rows.length ? table(["token", "may", "made", "expires", ""], rows) : h("p", {}, "There are no tokens: make one for your devices, or adopt the one they have.");
 }

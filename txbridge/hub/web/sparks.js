@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { svg } from "./dom.js";
-import { GAP, usualStep } from "./history.js";
+import { drawable, GAP, usualStep } from "./history.js";
 
 const SPAN = 6 * 3600;
 const INTERVAL = 300;
@@ -53,12 +53,12 @@ export class Sparks {
     const start = Date.now() / 1000 - SPAN;
     while (points.length && points[0][0] < start) points.shift();
     const gap = GAP * usualStep(points.map(([x]) => x), INTERVAL);
-    const ys = points.map(([, y]) => y);
+    const ys = points.map(([, y]) => drawable(y));
     const least = Math.min(...ys);
     const height = Math.max(...ys) - least;
-    const drawn = points.map(([x, y], index) => {
+    const drawn = points.map(([x], index) => {
       const begins = index === 0 || x - points[index - 1][0] > gap;
-      const place = `${((WIDTH * (x - start)) / SPAN).toFixed(1)} ${(HEIGHT - 2 - (height ? (y - least) / height : 0.5) * (HEIGHT - 4)).toFixed(1)}`;
+      const place = `${((WIDTH * (x - start)) / SPAN).toFixed(1)} ${(HEIGHT - 2 - (height ? (ys[index] - least) / height : 0.5) * (HEIGHT - 4)).toFixed(1)}`;
       return begins ? `M${place}h.01` : `L${place}`; // a point alone is a dot
     });
     path.setAttribute("d", drawn.join(""));
