@@ -6,7 +6,7 @@ in: not to this machine, not to a private or link-local address, also not by a n
 the guard stands where names have become addresses, and once more where the connection is made: what
 is resolved is what is connected to, and nothing is looked up twice.
 
-Source: RFC 6890 (special addresses), RFC 6052 and RFC 3056 (IPv4 inside IPv6).
+Source: RFC 6890 (special addresses), RFC 4291 (global unicast), RFC 6052 and RFC 3056 (IPv4 inside IPv6).
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _NAT64 = ip_network("64:ff9b::/96")
+_UNICAST = ip_network(
+    "2000::/3"
+)  # of IPv6, all that the internet has: what is beside it may have a use inside
 
 
 def is_outside(text: str, allowed: Sequence[Network] = ()) -> bool:
@@ -47,8 +50,12 @@ def is_outside(text: str, allowed: Sequence[Network] = ()) -> bool:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # as which the system connects to it
     if any(address in network for network in allowed):
         return True
+    if isinstance(address, IPv6Address) and address not in _UNICAST and address not in _NAT64:
+        return False
     return all(one.is_global and not one.is_multicast for one in _meanings(address))
 
 
@@ -56,8 +63,6 @@ def _meanings(address: Address) -> Iterator[Address]:
     """An address, and the IPv4 address that a gateway would make of it."""
     yield address
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            yield address.ipv4_mapped
         if address.sixtofour is not None:
             yield address.sixtofour
         if address.teredo is not None:
