@@ -86,6 +86,13 @@ async def test_user_tokens_that_have_expired_are_forgotten(project):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_page_of_another_site_does_not_log_in_with_the_password_that_a_browser_adds(project):
+    for origin, status in [("http://evil.test", 401), ("http://127.0.0.1:8080", 200)]:
+        headers = {**basic("keeper", KEY), "origin": origin, "x-apikey": STRANGER}
+        assert (await project.get("tokens/user", token="", headers=headers)).status == status
+
+
+@pytest_twisted.ensureDeferred
 async def test_who_logs_in_twice_at_once_is_let_in_twice_after_a_token_has_expired(project):
     async def log_in():
         return (await project.get("tokens/user", token="", headers=basic("keeper", KEY))).status

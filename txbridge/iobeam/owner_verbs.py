@@ -39,6 +39,8 @@ from txbridge.net.http1 import Response
 __all__ = ["OwnerVerbs"]
 
 LOGIN_DURATION = timedelta(days=1)
+# What tells of a password, and whose page had it sent.
+_BASIC = ("authorization", "origin", "sec-fetch-site", "host")
 LOGIN_LABEL = "iobeam login"
 MAX_LOGINS = 100  # that are good at once; some clients log in each time they are started
 
@@ -88,7 +90,8 @@ class OwnerVerbs:
     # ----------------------------------------------------------------------------------------- users
 
     async def _log_in(self, call: Call) -> Response:
-        credentials = Credentials.of({"authorization": call.request.headers.get("authorization", "")}, None)
+        headers = call.request.headers
+        credentials = Credentials.of({name: headers[name] for name in _BASIC if name in headers}, None)
         name, password = call.parameters.get("name", ""), call.parameters.get("password", "")
         if credentials is None and name and password:
             credentials = Credentials(password, name)
