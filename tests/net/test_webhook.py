@@ -106,10 +106,25 @@ class Endless(Protocol):
         self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (1 << 20))
 
 
-def test_an_endless_answer_is_cut_off(world):
+def test_an_endless_answer_is_not_read(world):
     world.network.listen("hook.example", 80, Factory.forProtocol(Endless))
-    with pytest.raises(RemoteProtocolError):
-        world.post()
+    assert world.post() == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("http://hook.example", "/"),
+        ("http://hook.example/", "/"),
+        ("http://hook.example?a=b", "/"),
+        ("http://hook.example/in", "/in"),
+        ("http://hook.example/in/?a=b", "/in/"),
+    ],
+)
+def test_the_path_is_the_one_that_was_given(world, url, path):
+    world.serve(Response(200))
+    assert world.post(url) == 200
+    assert world.requests[0].path == path
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from txbridge.net.tls import ClientTls
 __all__ = ["WebhookCarrier", "webhook_problem"]
 
 DEADLINE = 10.0  # seconds.  Source: Cosm API v2, "Triggers"
-MAX_ANSWER = 64 << 10  # bytes; nobody reads it
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 FORM = "application/x-www-form-urlencoded"
@@ -29,7 +28,8 @@ class WebhookCarrier:
     Args:
         reactor: Where it runs.
         allowed: Networks that may be called although they are not of the public internet.
-        deadline: Seconds for one call, from the look-up of the name to the last byte of the answer.
+        deadline: Seconds for one call, from the look-up of the name to the head of an answer, or
+            the end of a refusal.
         trust: Whom to trust over TLS; None for the system's roots.
     """
 
@@ -58,20 +58,21 @@ class WebhookCarrier:
         problem = webhook_problem(url)
         if problem is not None:
             raise ConfigError([f"the URL {problem}"])
-        base, query = _take_apart(url)
+        base, path, query = _take_apart(url)
         outside = OutsideReactor(self._reactor, self._allowed)
         carrier = HttpCarrier(
             base,
             deadline=self._deadline,
-            pool_size=1,
-            max_body=MAX_ANSWER,
             trust=self._trust,
             reactor=outside,
         )
         try:
-            return await carrier.run(
-                Operation("notify", "POST", (), _status, query, {"Content-Type": FORM}, body)
+            # What a success says beside its status is read by nobody, so it cannot undo it.
+            answer = await carrier.open_download(
+                Operation("notify", "POST", path, _status, query, {"Content-Type": FORM}, body)
             )
+            answer.close()
+            return answer.status
         except BridgeError:
             if outside.refused:
                 where = f"{urlsplit(base).hostname}"
@@ -86,7 +87,7 @@ class WebhookCarrier:
 def webhook_problem(url: str) -> str | None:
     """Why a URL cannot be called, or None."""
     try:
-        base, _ = _take_apart(url)
+        base, _, _ = _take_apart(url)
     except ConfigError:
         problems = True
     else:
@@ -98,11 +99,12 @@ def _status(answer: Answer) -> int:
     return answer.status
 
 
-def _take_apart(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The URL without its query and fragment, and the query."""
+def _take_apart(url: str) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The URL without its query and fragment, the slash that ends it, if any does, and the query."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise ConfigError([f"{url!r:.100} cannot be read as a URL"]) from error
     base = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    return base, tuple(parse_qsl(parts.query, keep_blank_values=True))
+    slash = () if parts.path.rpartition("/")[2] else ("",)  # which a base URL does not keep
+    return base, slash, tuple(parse_qsl(parts.query, keep_blank_values=True))
