@@ -119,6 +119,7 @@ def test_a_document_that_is_no_feed_is_named(tmp_path, name, text, said):
         ("2013-06-01T00:00:00Z", "line 2: has 1 fields"),
         ("2013-06-01T00:00:00Z,", "line 2: '' is no value"),
         (f"2013-06-01T00:00:00Z,{'x' * 256}", "line 2: .* is no value"),
+        ("2013-06-01T00:00:00Z,a\x00b", "line 2: .* no value of 1 to 255 characters of text"),
         ('2013-06-01T00:00:00Z,"x', "line 2: unexpected end of data"),
         ("a b,2013-06-01T00:00:00Z,3", "Datastream a b"),
     ],

@@ -25,7 +25,7 @@ from txbridge._version import __version__
 from txbridge.codecs import cosm_json, eeml
 from txbridge.codecs.limits import CLIENT_LIMITS
 from txbridge.cosm.refusal import Refusal
-from txbridge.cosm.rules import MAX_TEXT, writable_feed
+from txbridge.cosm.rules import MAX_TEXT, is_text, writable_feed
 from txbridge.errors import DecodeError
 from txbridge.hub.transfer import (
     HISTORY_HEADER,
@@ -268,8 +268,8 @@ def _point(name: str, row: Sequence[str]) -> tuple[str, datetime, str]:
     if len(row) != 3:
         raise ValueError(f"has {len(row)} fields, and not TIMESTAMP,VALUE or DATASTREAM,TIMESTAMP,VALUE")
     value = row[2].strip()
-    if not 0 < len(value) <= MAX_TEXT:
-        raise ValueError(f"{shorten(row[2])!r} is no value of 1 to {MAX_TEXT} characters")
+    if not (0 < len(value) <= MAX_TEXT and is_text(value)):
+        raise ValueError(f"{shorten(row[2])!r} is no value of 1 to {MAX_TEXT} characters of text")
     return row[0].strip(), parse_instant(row[1]), value
 
 
