@@ -87,24 +87,26 @@ class TestDataStore:
         assert len(store) == 4
         assert store.columns() == ["flow", "rpm"]
 
-    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float64("nan")])
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float64("nan"), np.float32("inf")])
     def test_what_is_no_number_is_refused_where_it_is_added_and_the_column_named(self, value):
         store = DataStore(["flow", "rpm"])
         with pytest.raises(ValueError, match=r"^rpm: .* is not a number that can be sent$"):
             store.add(1, {"flow": 1, "rpm": value})
         assert store.rows() == []
 
-    @pytest.mark.parametrize("value", [b"x", [1], {}, 1j, "\ud800"])
+    @pytest.mark.parametrize("value", [b"x", [1], {}, 1j, np.complex64(1), "\ud800"])
     def test_what_json_has_no_form_for_is_refused_where_it_is_added(self, value):
         store = DataStore(["flow"])
         with pytest.raises(BadArgument) as caught:
             store.add(1, {"flow": value})
         assert caught.value.path == "flow"
 
-    def test_integers_of_numpy_are_integers(self):
-        store = DataStore(["n"])
-        store.add(np.int64(1), {"n": np.uint8(5)})
-        assert store.rows() == [{"time": 1000, "n": 5}]
+    def test_numbers_of_numpy_are_numbers(self):
+        store = DataStore(["n", "f"])
+        store.add(np.int64(1), {"n": np.uint8(5), "f": np.float32(0.5)})
+        (row,) = store.rows()
+        assert row == {"time": 1000, "n": 5, "f": 0.5}
+        assert (type(row["n"]), type(row["f"])) == (int, float)
 
     def test_the_same_column_twice_is_refused(self):
         with pytest.raises(ValueError, match=r"columns\[2\]: 'a' is there already"):

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from math import isfinite
+from numbers import Integral, Real
 from operator import index
 from typing import Any, TypeAlias
 
@@ -127,15 +128,14 @@ def check_value(column: str, value: Any) -> Value:
     if isinstance(value, str):
         _check_text(column, value)
         return str(value)
-    if isinstance(value, float):
-        if not isfinite(value):
-            raise BadArgument(column, f"{value} is not a number that can be sent")
-        return float(value)
-    try:
-        return index(value)  # numpy's integers too
-    except TypeError:
+    if isinstance(value, Integral):  # numpy's too
+        return int(value)
+    if not isinstance(value, Real):
         kind = type(value).__name__
-        raise BadArgument(column, f"must be a number, text, true, false or None, not a {kind}") from None
+        raise BadArgument(column, f"must be a number, text, true, false or None, not a {kind}")
+    if not isfinite(value):
+        raise BadArgument(column, f"{value} is not a number that can be sent")
+    return float(value)
 
 
 class TimeUnit(Enum):
