@@ -28,6 +28,7 @@ def test_a_restart_of_the_hub_is_seen_and_what_came_meanwhile_is_shown(
     context: BrowserContext, tmp_path: Path
 ) -> None:
     page = context.new_page()
+    page.clock.install(time=datetime.now(UTC))
     with started_hub(tmp_path / "data") as hub:
         port = hub.port
         number = feed_with(hub, "Interrupted", [{"id": "t", "current_value": "1"}])
@@ -43,6 +44,7 @@ def test_a_restart_of_the_hub_is_seen_and_what_came_meanwhile_is_shown(
     with started_again(hub, port) as again:
         put(again, number, "t", "2")
         put(again, number, "t", "3")
+        page.clock.fast_forward(15_000)  # it tries less and less often
         expect(page.locator("#live")).to_have_text("live")
         expect(value).to_contain_text("3")
         expect(page.locator(".chart")).to_have_attribute("data-points", "3")

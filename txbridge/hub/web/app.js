@@ -83,7 +83,6 @@ async function go() {
     if (own === path || (own !== "/" && path.startsWith(`${own}/`))) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const [pattern, make] = ROUTES.find(([known]) => known.test(path)) ?? [];
   view.setAttribute("aria-busy", "true");
   try {
