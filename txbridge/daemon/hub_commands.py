@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import stat
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 from txbridge.daemon.assembly import STORE_FILE
 from txbridge.daemon.hub_data import backup, export, take
 from txbridge.daemon.hub_document import DocumentSource
 from txbridge.daemon.hub_projects import add_project, add_token
+from txbridge.daemon.stdin import size_of
 from txbridge.daemon.subcommands import Command, add_command
 from txbridge.errors import ConfigError
 from txbridge.hub.auth import OWNER
@@ -172,7 +171,7 @@ def _import(arguments: argparse.Namespace) -> Command:
     def source() -> Source:
         path = Path(arguments.source)
         if arguments.source == STDIO:
-            return ArchiveSource(sys.stdin.buffer, _size(sys.stdin.buffer))
+            return ArchiveSource(sys.stdin.buffer, size_of(sys.stdin.fileno()))
         return FolderSource(path) if os.path.isdir(path) else _archive(path)
 
     if arguments.history:
@@ -207,10 +206,4 @@ def _archive(path: Path) -> Source:
         file = path.open("rb")
     except OSError as error:
         raise ConfigError([f"cannot read {path}: {error.strerror}"]) from error
-    return ArchiveSource(file, _size(file))
-
-
-def _size(file: BinaryIO) -> float | None:
-    """How long it is, if it is a file."""
-    status = os.fstat(file.fileno())
-    return float(status.st_size) if stat.S_ISREG(status.st_mode) else None
+    return ArchiveSource(file, size_of(file.fileno()))

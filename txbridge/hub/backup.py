@@ -20,8 +20,9 @@ from attrs import frozen
 
 from txbridge.errors import StoreError
 from txbridge.hub.sqlite_schema import APPLICATION_ID, connect_for_reading, copying_mark
+from txbridge.net.private_file import sync_folder
 
-__all__ = ["BackedUp", "Stopped", "Told", "back_up", "give_to_owner", "held_moment", "sync_folder"]
+__all__ = ["BackedUp", "Stopped", "Told", "back_up", "give_to_owner", "held_moment"]
 
 PAGES = 1024  # copied between two looks at whether to go on: 4 MB, some milliseconds
 
@@ -177,12 +178,3 @@ def give_to_owner(path: Path) -> None:
     if os.geteuid() == 0:
         folder = path.parent.stat()
         os.chown(path, folder.st_uid, folder.st_gid)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder as durable as the disk is."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -26,7 +26,7 @@ from attrs import define, field
 
 from txbridge._version import __version__
 from txbridge.errors import StoreError
-from txbridge.hub.backup import Stopped, Told, held_moment, sync_folder
+from txbridge.hub.backup import Stopped, Told, held_moment
 from txbridge.hub.sqlite_schema import VERSIONS
 from txbridge.hub.transfer import (
     HISTORY_HEADER,
@@ -42,6 +42,7 @@ from txbridge.hub.transfer import (
     to_line,
 )
 from txbridge.model.instants import format_instant
+from txbridge.net.private_file import sync_folder
 
 __all__ = ["export_folder", "export_tar"]
 

@@ -35,7 +35,7 @@ from typing import Any, BinaryIO, Protocol
 from attrs import define, field, frozen
 
 from txbridge.errors import StoreError
-from txbridge.hub.backup import Stopped, Told, give_to_owner, sync_folder
+from txbridge.hub.backup import Stopped, Told, give_to_owner
 from txbridge.hub.sqlite import StoreLock
 from txbridge.hub.sqlite_schema import connect_for_writing, fold, fold_list
 from txbridge.hub.transfer import (
@@ -52,6 +52,7 @@ from txbridge.hub.transfer import (
 )
 from txbridge.model.instants import EPOCH, shorten
 from txbridge.model.numbers import parse_number
+from txbridge.net.private_file import sync_folder
 
 __all__ = ["ArchiveSource", "FolderSource", "Imported", "Source", "import_into"]
 
