@@ -86,6 +86,7 @@ setup(
         "autobahn[twisted]>=26.10.2",
         # No floor here: pyOpenSSL and Autobahn between them leave room for one release series.
         "cryptography",
+        "hyperlink>=21",
         "idna>=3.10",
         "msgspec>=0.22",
         "numpy>=2.3",

@@ -886,6 +886,21 @@ def test_the_repr_shows_the_host_only() -> None:
     assert repr(HttpCarrier("http://[::1]:81", reactor=MemoryNetwork().reactor)) == "<HttpCarrier [::1]:81>"
 
 
+def test_an_api_may_be_at_an_ipv6_address() -> None:
+    network = MemoryNetwork()
+    asked: list[Request] = []
+
+    def respond(request: Request) -> Response:
+        asked.append(request)
+        return Response(200)
+
+    network.listen("2001:db8::7", 81, HttpServerFactory(respond, clock=network.clock))
+    carrier = HttpCarrier("http://[2001:db8::7]:81/v2", reactor=network.reactor)
+    assert network.run(carrier.run(ask())).status == 200
+    network.run(carrier.close())
+    assert (asked[0].path, asked[0].headers["host"]) == ("/v2/feeds/7", "[2001:db8::7]:81")
+
+
 def test_the_parts_are_what_twisted_looks_for() -> None:
     network = MemoryNetwork()
     exchange = http._Exchange("x", "h:80", network.reactor, http._Pool(network.reactor, 1), None, float)
