@@ -25,7 +25,7 @@ from txbridge.iobeam.adapter import (
     IobeamSource,
 )
 from txbridge.iobeam.client import Client
-from txbridge.iobeam.errors import UnknownCodeError
+from txbridge.iobeam.errors import NoSuchThing, UnknownCodeError
 from txbridge.iobeam.structures import QueryReq, Row, TimeUnit
 from txbridge.model.samples import Batch, Cursor, SampleBlock, ValueType
 from txbridge.net.http1 import Response
@@ -404,6 +404,12 @@ class TestSource:
             with pytest.raises(ConfigError, match="the cursor is not one of a device of iobeam"):
                 hub.run(source.open(EVERYTHING, Cursor(value)))
 
+    @pytest.mark.parametrize("after", [None, Cursor({"begin": 0, "at": 5})])
+    def test_a_device_that_cannot_be_read_is_told_when_it_is_opened(self, hub, client, after):
+        source = IobeamSource(client, device_id="none", since=BEGINNING, reactor=hub.network.reactor)
+        with pytest.raises(NoSuchThing, match="there is no such device"):
+            hub.run(source.open(EVERYTHING, after))
+
     @pytest.mark.parametrize("times", [{"every": 0}, {"late": -1}])
     def test_times_that_are_none_are_refused(self, hub, client, times):
         with pytest.raises(ConfigError):
@@ -417,7 +423,8 @@ class TestSource:
             reader.read()
 
     def test_a_service_that_fails_is_asked_for_the_same_again(self, network, service, odd):
-        answers = [json_answer({"server_timestamp": 5}), error_answer(503)]
+        there = json_answer({"result": []})
+        answers = [there, json_answer({"server_timestamp": 5}), error_answer(503)]
         data = {"result": [{"device_id": "pump-3", "name": "a", "data": [{"time": 5000, "value": 1}]}]}
         service.answer = lambda request: answers.pop(0) if answers else json_answer(data)
         source = IobeamSource(odd, since=BEGINNING, reactor=network.reactor)
@@ -529,10 +536,8 @@ class TestWindows:
         assert {back for _, back in looks[:-1]} == {1}
 
     def test_a_service_that_refuses_every_window_is_told(self, network, service, odd):
-        timestamp = json_answer({"server_timestamp": 20_000})
-        service.answer = lambda request: (
-            timestamp if request.path.endswith("timestamp") else error_answer(400, 1, "no")
-        )
+        well = json_answer({"server_timestamp": 20_000, "result": []})
+        service.answer = lambda request: error_answer(400, 1, "no") if "limit=1000" in request.query else well
         source = IobeamSource(odd, since=BEGINNING, reactor=network.reactor)
         flow = network.run(source.open(EVERYTHING, None))
         network.run(flow.next_batch())

@@ -272,11 +272,15 @@ class IobeamSource:
 
         Raises:
             ConfigError: The cursor is not one of this source.
+            NotFound: There is no such device yet.
             BridgeError: The service cannot be asked.
         """
         place = read_instants(after, "a device of iobeam")
         if after is not None and set(place) != {"begin", "at"}:
             raise ConfigError(["the cursor is not one of a device of iobeam"])
+        # Whoever opens it takes the device for well then, and says so.
+        there = QueryReq(self._client.project_id, self._device_id).in_time_range(0, 0).limit(1)
+        await self._client.export(there)
         if after is None:
             begin = self._since
             if begin is None:
