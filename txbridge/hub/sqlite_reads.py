@@ -71,7 +71,11 @@ _STREAMS = f"SELECT {STREAM_COLUMNS} FROM datastreams WHERE feed = ? ORDER BY id
 _SOME_STREAMS = f"""
     SELECT {STREAM_COLUMNS} FROM datastreams WHERE feed = ? AND id IN {_THESE} ORDER BY id
 """
-_FEEDS = f"SELECT {FEED_COLUMNS} FROM feeds WHERE feed IN {_THESE}"
+# A new feed is frozen until it is written, even when it is young.
+_HAS_VALUE = "EXISTS (SELECT 1 FROM datastreams AS d WHERE d.feed = {feed} AND d.value IS NOT NULL)"
+_WRITTEN = f"(updated != created OR {_HAS_VALUE.format(feed='feeds.feed')})"
+_LOOK_FOR_VALUE = f"SELECT {_HAS_VALUE.format(feed='?')}"
+_FEEDS = f"SELECT {FEED_COLUMNS}, {_WRITTEN} FROM feeds WHERE feed IN {_THESE}"
 _STREAMS_OF_FEEDS = f"""
     SELECT feed, {STREAM_COLUMNS} FROM datastreams WHERE feed IN {_THESE} ORDER BY feed, id
 """
@@ -151,11 +155,6 @@ _BACKWARDS = """
     SELECT at, value FROM points WHERE stream = :stream AND at BETWEEN :first AND :end
     ORDER BY at DESC LIMIT :limit
 """
-
-# A new feed is frozen until it is written, even when it is young.
-_HAS_VALUE = "EXISTS (SELECT 1 FROM datastreams AS d WHERE d.feed = {feed} AND d.value IS NOT NULL)"
-_WRITTEN = f"(updated != created OR {_HAS_VALUE.format(feed='feeds.feed')})"
-_LOOK_FOR_VALUE = f"SELECT {_HAS_VALUE.format(feed='?')}"
 
 _number = lru_cache(10_000)(parse_number)
 _MEAN = Context(prec=15)  # what a double holds for certain: 0.1 stays 0.1
@@ -267,17 +266,22 @@ def find_stream(connection: sqlite3.Connection, feed_id: int, datastream_id: str
     raise Missing("datastream")
 
 
-def feed_record(connection: sqlite3.Connection, row: Sequence[Any], *, waypoints: bool = True) -> FeedRecord:
+def feed_record(
+    connection: sqlite3.Connection, row: Sequence[Any], *, waypoints: bool = True, written: bool | None = None
+) -> FeedRecord:
     """A feed's metadata from its row, without datastreams.
 
     Args:
         connection: To read the waypoints.
         row: What `load_feed` gives.
         waypoints: Whether they are wanted: what moves a lot has many.
+        written: Whether it was, if that is known.
     """
     feed_id, owner, created, updated, private, title, description, icon, website, email, auto_feed_url = row[
         :11
     ]
+    if written is None:
+        written = updated != created or bool(connection.execute(_LOOK_FOR_VALUE, (feed_id,)).fetchone()[0])
     return FeedRecord(
         owner,
         Environment(
@@ -296,7 +300,7 @@ def feed_record(connection: sqlite3.Connection, row: Sequence[Any], *, waypoints
             product_id=row[20],
             device_serial=row[21],
         ),
-        updated != created or bool(connection.execute(_LOOK_FOR_VALUE, (feed_id,)).fetchone()[0]),
+        written,
     )
 
 
@@ -415,7 +419,10 @@ def _feed_records(connection: sqlite3.Connection, feeds: Sequence[int], full: bo
     these = (json.dumps(feeds),)
     moved = {feed for (feed,) in connection.execute(_MOVED, these)}
     rows = {row[0]: row for row in connection.execute(_FEEDS, these)}
-    records = {feed: feed_record(connection, rows[feed], waypoints=feed in moved) for feed in feeds}
+    records = {
+        feed: feed_record(connection, rows[feed], waypoints=feed in moved, written=bool(rows[feed][-1]))
+        for feed in feeds
+    }
     if full:
         for feed, *row in in_one_step(connection, f"feed, {STREAM_COLUMNS}", _STREAMS_OF_FEEDS, these):
             records[feed].environment.datastreams[row[1]] = _datastream(row)
