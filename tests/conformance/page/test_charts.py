@@ -173,3 +173,21 @@ def test_what_has_just_begun_is_shown_closely_and_numbers_are_readable(page: Pag
     expect(page.locator('[data-stream="free"]')).to_have_text("80.34 GB")
     expect(page.locator('[data-stream="load"]')).to_have_text("51.57895 %")
     expect(page.locator('[data-stream="load"]')).to_have_attribute("title", "51.5789473681671")
+
+
+def test_the_steps_of_an_axis_are_written_as_they_are(page: Page, hub: StartedHub) -> None:
+    number = feed_with(
+        hub, "One pump", [{"id": "flow", "datapoints": [{"at": seconds_ago(60), "value": "4.5"}]}]
+    )
+    page.add_init_script(
+        """window.written = new Set();
+        const write = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+          window.written.add(text);
+          return write.call(this, text, ...rest);
+        };"""
+    )
+    page.goto(f"{hub.url}/#/feeds/{number}")
+    page.reload()
+    expect(page.locator(".chart").first).to_have_attribute("data-points", "1")
+    page.wait_for_function("window.written.has('2.5') && window.written.has('7.5')")

@@ -22,7 +22,8 @@ function tick(span) {
 }
 
 function numbers(ticks, step, unit) {
-  const decimals = Math.min(10, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+  const [digits, power] = step.toExponential(1).split("e"); // a step is 1, 2, 2.5 or 5 times a power of ten
+  const decimals = Math.min(10, Math.max(0, (digits.endsWith("0") ? 0 : 1) - power));
   const words = (one) => {
     const [text, prefixed] = measure(one.toFixed(decimals), unit);
     return prefixed === unit ? text : `${text} ${prefixed}`;
