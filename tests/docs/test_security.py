@@ -10,7 +10,7 @@ import pytest
 from txbridge.cosm.messages import MAX_HEAD
 from txbridge.cosm.paws_server import PawsOptions
 from txbridge.cosm.protocol import PawsLimits
-from txbridge.net.http1 import HttpLimits
+from txbridge.net.http1 import PIECE, HttpLimits
 from txbridge.net.http_server import MAX_CONNECTIONS, MAX_UNFINISHED_BYTES, MAX_UNREAD_BYTES
 
 TESTS = Path(__file__).parent.parent
@@ -37,7 +37,7 @@ def size(count):
         ("time for a head; for a body", f"{HTTP.head_seconds:g} s; {HTTP.body_seconds:g} s"),
         ("sent ahead of an answer", size(HTTP.pipeline)),
         ("not finished or sent ahead, together", size(MAX_UNFINISHED_BYTES)),
-        ("an answer that is not read", f"{HTTP.send_seconds:g} s"),
+        ("an answer that is not read", f"{HTTP.send_seconds:g} s for each {size(PIECE)}"),
         ("answers that are not read, together", size(MAX_UNREAD_BYTES)),
         ("after the last answer", f"{HTTP.linger_seconds:g} s, then {HTTP.send_seconds:g} s"),
         (

@@ -81,6 +81,14 @@ class TcpTransport(HalfCloseableTransport):
         self.options.append(("keep alive", enabled))
 
 
+class Stalling(HalfCloseableTransport):
+    """One that is full after each write."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.producer.pauseProducing()
+
+
 class Site:
     """A site whose answers the test gives when it likes."""
 
@@ -471,15 +479,11 @@ def test_a_full_transport_does_not_hurry_a_request_that_is_out(serve, clock):
     clock.advance(600)
     assert not transport.disconnected
     site.answer()
+    protocol.resumeProducing()
     assert statuses(transport) == [200]
 
 
 def test_a_stalled_answer_is_given_its_time_and_no_more(serve, clock):
-    class Stalling(HalfCloseableTransport):
-        def write(self, data: bytes) -> None:
-            super().write(data)
-            self.producer.pauseProducing()
-
     site = Site()
     protocol, transport = connect(serve(site.respond), Stalling())
     protocol.dataReceived(GET * 3)
@@ -496,6 +500,57 @@ def test_a_stalled_answer_is_given_its_time_and_no_more(serve, clock):
     assert len(site.requests) == 2
     lose(protocol)
     assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("request_", [GET, GET_AND_CLOSE])
+def test_a_slow_reader_gets_a_long_answer_whole_before_the_connection_ends(serve, clock, request_):
+    site = Site()
+    factory = serve(site.respond)
+    protocol, transport = connect(factory, Stalling())
+    protocol.dataReceived(request_)
+    body = bytes(range(256)) * 1024
+    site.answer(body)
+    for _ in range(4):
+        clock.advance(59)
+        assert not transport.disconnecting
+        assert not transport.half_closed
+        assert factory.unread.held
+        protocol.resumeProducing()
+    assert transport.value().endswith(b"\r\n\r\n" + body)
+    assert transport.half_closed is (request_ is GET_AND_CLOSE)
+    lose(protocol)
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("request_", [GET, GET_AND_CLOSE])
+def test_who_reads_a_part_of_a_long_answer_and_no_more_is_disconnected(serve, clock, request_):
+    site = Site()
+    factory = serve(site.respond)
+    protocol, transport = connect(factory, Stalling())
+    protocol.dataReceived(request_)
+    site.answer(b"x" * 1_000_000)
+    clock.advance(59)
+    protocol.resumeProducing()
+    clock.advance(59)
+    assert not transport.disconnected
+    clock.advance(1)
+    assert transport.disconnected
+    lose(protocol)
+    assert factory.unread.held == 0
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_client_that_ends_its_side_gets_the_rest_of_a_long_answer(serve, clock):
+    site = Site()
+    protocol, transport = connect(serve(site.respond), Stalling())
+    protocol.dataReceived(GET_AND_CLOSE)
+    site.answer(b"x" * 300_000)
+    protocol.readConnectionLost()
+    while not transport.disconnecting:
+        clock.advance(30)
+        protocol.resumeProducing()
+    assert transport.value().endswith(b"x" * 300_000)
+    lose(protocol)
 
 
 def test_closing_half_closes_first_and_drops_what_still_comes(serve, clock):

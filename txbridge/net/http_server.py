@@ -117,6 +117,8 @@ class HttpServerProtocol(Protocol):
     _producing = False  # registered as the transport's producer
     _held_bytes = 0  # of what is not finished, as the factory has counted them
     _unread_bytes = 0  # of answers, the same; more than nothing only while the transport is full
+    _written_bytes = 0  # since the transport was empty
+    _closing: Close | None = None  # as soon as all is written
     _is_full = False  # the transport holds as much as it likes to
     _gone = False  # the transport is closed, or somebody else's
     _asking = False  # inside the site's function: its Deferred may fire at once
@@ -179,9 +181,11 @@ class HttpServerProtocol(Protocol):
     def resumeProducing(self) -> None:
         """The transport has sent everything; called by the transport."""
         self._is_full = False
+        self._written_bytes = 0
         self._count_unread(0)
         if not self._gone:
             self._core.sending_resumed()
+            self._flush()
             if not self._asking:
                 self._run(self._core.advance())
 
@@ -259,11 +263,19 @@ class HttpServerProtocol(Protocol):
         self._run(self._core.advance())
 
     def _flush(self) -> None:
-        data = self._core.data_to_send()
-        if data and not self._gone:
+        core = self._core
+        while not (self._gone or self._is_full) and (data := core.data_to_send()):
+            self._written_bytes += len(data)
             self.transport.write(data)
-            if self._is_full:
-                self._count_unread(self._unread_bytes + len(data))
+        if self._gone:
+            return
+        if self._is_full:
+            core.sending_stalled()  # an answer may be late enough to find it so
+            self._count_unread(self._written_bytes + core.unsent_bytes)
+        else:
+            self._written_bytes = 0
+        if self._closing is not None and not core.unsent_bytes:
+            self._close(self._closing)
 
     def _ask(self, request: Request) -> Response | None:
         """Call the site; None means that the answer comes later, to `_answered`."""
@@ -329,6 +341,11 @@ class HttpServerProtocol(Protocol):
         upgrade(self.transport, event.request, event.data)
 
     def _close(self, how: Close) -> None:
+        """Close, at once or when all is written."""
+        if how is not Close.ABORT and self._core.unsent_bytes:
+            self._closing = how
+            return
+        self._closing = None
         transport = self.transport
         self._stop_producing()  # a transport does not close under a producer that it has paused
         if how is Close.ABORT:
