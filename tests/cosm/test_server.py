@@ -38,7 +38,7 @@ async def hub(tmp_path):
 
 @pytest_twisted.async_yield_fixture
 async def narrowing_hub(tmp_path):
-    async with running_hub(tmp_path, CosmOptions(window_limits="clamp", archive_points=3)) as running:
+    async with running_hub(tmp_path, CosmOptions(window_limits="clamp")) as running:
         yield running
 
 
@@ -1221,11 +1221,15 @@ async def test_an_archive_is_the_whole_history_in_two_columns(hub):
     )
 
 
-async def test_an_archive_has_a_bound(narrowing_hub):
-    feed = await recorded(narrowing_hub)
-    response = await narrowing_hub.get(f"/v2/feeds/{feed}/datastreams/s/archive.csv")
+@pytest.mark.parametrize(
+    ("most", "words"), [({"archive_points": 3}, "3 points"), ({"archive_bytes": 99}, "99 bytes")]
+)
+async def test_an_archive_has_a_bound(tmp_path, most, words):
+    async with running_hub(tmp_path, CosmOptions(**most)) as hub:
+        feed = await recorded(hub)
+        response = await hub.get(f"/v2/feeds/{feed}/datastreams/s/archive.csv")
     assert response.status == 422
-    assert "more than 3 points" in text(response)
+    assert f"more than {words}" in text(response)
 
 
 # -------------------------------------------------------------------------------- what each client needs

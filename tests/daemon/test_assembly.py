@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from tests.support.program import hub_here, turn
 from tests.support.relay import ScriptedSource
@@ -23,7 +23,7 @@ from txbridge.daemon.assembly import (
     socket_of,
 )
 from txbridge.daemon.config import ClientConfig, HubConfig, NodeConfig, hub_config
-from txbridge.errors import ConfigError, RequestRejected, StoreError
+from txbridge.errors import ConfigError, Forbidden, RateLimited, RequestRejected, StoreError
 from txbridge.host import CAPABILITIES
 from txbridge.joule.errors import UnknownNode
 from txbridge.model.samples import Batch, SampleBlock
@@ -73,6 +73,31 @@ async def test_a_hub_shows_graphs_and_bounds_feeds_as_it_is_told(tmp_path):
         graph = await anybody.run(Operation("look", "GET", path, lambda answer: answer.body))
         assert graph.startswith(b"\x89PNG")
         await anybody.close()
+    finally:
+        await service.stop()
+
+
+async def test_a_keys_requests_are_counted_together_wherever_it_asks(tmp_path):
+    config = HubConfig(str(tmp_path), listen=("tcp:0:interface=127.0.0.1",), requests_per_minute=1)
+    service = hub_service(resolve_reactor(), config)
+    await service.start()
+    try:
+        (address,) = service.addresses
+        key = {"x-apikey": (tmp_path / "owner.key").read_text().strip()}
+        carrier = HttpCarrier(address, reactor=resolve_reactor())
+
+        def ask(method: str, *path: str) -> Deferred[int]:
+            return carrier.run(
+                Operation("ask", method, path, lambda answer: answer.status, headers=key, body=b"{}")
+            )
+
+        for _ in range(3):
+            await ask("POST", "grafana", "search")
+        with pytest.raises(RateLimited):
+            await ask("POST", "grafana", "search")
+        with pytest.raises(Forbidden):
+            await ask("GET", "v2", "feeds")
+        await carrier.close()
     finally:
         await service.stop()
 

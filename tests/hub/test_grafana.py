@@ -11,6 +11,7 @@ import pytest_twisted
 
 from tests.support.hub import KEY, NOON, STRANGER, document, running_hub
 from txbridge.hub.grafana import Grafana
+from txbridge.hub.rates import RateLimiter
 from txbridge.model.accounts import Permission, Resource
 from txbridge.net.http1 import Request
 
@@ -174,3 +175,15 @@ async def test_annotations_are_what_triggers_fired(world):
     (mark,) = await world.ask("annotations", span)
     assert (mark["time"], mark["title"], mark["tags"]) == (NOON_MS, "trigger 1: gt 90", ["1/t"])
     assert await world.ask("annotations", span, key=STRANGER) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_key_that_asks_too_often_is_told_when_to_come_back(world):
+    limiter = RateLimiter(per_minute=1)
+    world.grafana = Grafana(world.hub.store, world.hub.accounts, world.hub.clock, limiter)
+    for _ in range(3):
+        await world.ask("search")
+    asked = Request("POST", "/grafana/search", "", {"x-apikey": KEY}, b"{}", "127.0.0.1")
+    response = await world.grafana.respond(asked)
+    assert (response.status, dict(response.headers)["Retry-After"]) == (429, "60")
+    assert document(response) == {"message": "more requests came with this key than may"}

@@ -146,6 +146,7 @@ class CosmOptions:
         window_limits: Whether a history window wider than its interval allows is refused or narrowed.
         live_seconds: How long after its last write a feed is live.
         archive_points: The most points of one archive download.
+        archive_bytes: Its most bytes.
         public_url: Scheme and host to show in addresses, for a hub behind a proxy; None takes
             them from each request.
         limits: What a document may cost to read.
@@ -156,6 +157,7 @@ class CosmOptions:
     window_limits: WindowLimits = "refuse"
     live_seconds: float = LIVE_SECONDS
     archive_points: int = 1_000_000
+    archive_bytes: int = 64 << 20
     public_url: str | None = None
     limits: DecodeLimits = field(factory=DecodeLimits)
     requests_per_minute: float | None = None
@@ -189,6 +191,9 @@ class CosmServer:
         passwords: Hashes the passwords of accounts; None when the hub takes none.
         graphs: Draws pictures; without it there are none.
         products: Keeps products and their devices; without it there are none.
+
+    Attributes:
+        limiter: Counts the requests of each key; None when they may make any number.
     """
 
     _log = Logger()
@@ -215,7 +220,7 @@ class CosmServer:
         self._store_fails = False
         self._passwords = passwords
         per_minute = self._options.requests_per_minute
-        self._limiter = None if per_minute is None else RateLimiter(per_minute)
+        self.limiter = None if per_minute is None else RateLimiter(per_minute)
         self._visitors = Visitors() if self._options.public_graphs else None
         self._newcomers = Visitors(ACTIVATIONS_PER_MINUTE)
         self._routes = _by_route(self._rows())
@@ -394,8 +399,8 @@ class CosmServer:
         principal = await self._accounts.authenticate(credentials)
         if principal is None:
             raise unauthorized()
-        if self._limiter is not None:
-            wait = self._limiter.take(principal.reference or principal.login, self._clock.seconds())
+        if self.limiter is not None:
+            wait = self.limiter.take(principal.reference or principal.login, self._clock.seconds())
             if wait:
                 raise too_often(wait)
         return principal
@@ -559,17 +564,20 @@ class CosmServer:
         record = await self._store.read_feed(call.feed_id, [name])
         call.permit("get", record, datastream_id=name, interval=0)
         parts: list[bytes] = []
-        count, after = 0, None
+        count, size, after = 0, 0, None
         while True:
             points = await self._store.read_points(call.feed_id, name, after, _ARCHIVE_CHUNK)
             if not points:
                 return call.document(b"".join(parts))
-            count, after = count + len(points), points[-1].at
-            if count > self._options.archive_points:
-                raise invalid(
-                    [f"The archive has more than {self._options.archive_points} points: read it in windows"]
-                )
             parts.append(_encode("csv", Datastream(id=name, datapoints=list(points)), zone))
+            count, size, after = count + len(points), size + len(parts[-1]), points[-1].at
+            options = self._options
+            for most, unit, has in (
+                (options.archive_points, "points", count),
+                (options.archive_bytes, "bytes", size),
+            ):
+                if has > most:
+                    raise invalid([f"The archive has more than {most} {unit}: read it in windows"])
 
     # -------------------------------------------------------------------------------------- datapoints
 

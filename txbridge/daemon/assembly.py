@@ -323,7 +323,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     )
     report = HubReport(directory / STORE_FILE, store, telling, triggers.service, paws)
     monitor = Monitor(reactor, accounts, report.ask, report.families)
-    site = HubSite(cosm, paws, Grafana(store, accounts, reactor), window, iobeam, monitor)
+    site = HubSite(cosm, paws, Grafana(store, accounts, reactor, cosm.limiter), window, iobeam, monitor)
     http = HttpServerFactory(
         site.respond, upgrade=site.upgrade, clock=reactor, max_connections=room, refuse=site.refuse
     )

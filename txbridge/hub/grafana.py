@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from txbridge.errors import Closed, StoreError
 from txbridge.hub.auth import Accounts, Credentials, Principal, may
+from txbridge.hub.rates import RateLimiter
 from txbridge.hub.store import FeedRecord, FeedSearch, HistoryQuery, Missing, Store
 from txbridge.model.instants import parse_instant
 from txbridge.model.numbers import parse_number
@@ -38,10 +39,11 @@ STEPS = (30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400)
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.headers = headers
 
 
 @frozen
@@ -71,12 +73,16 @@ class Grafana:
         store: Has the history.
         accounts: Finds whose key a request carries.
         clock: Tells the time.
+        limiter: Counts a key's requests with those it makes elsewhere; None lets it make any number.
     """
 
-    def __init__(self, store: Store, accounts: Accounts, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: Store, accounts: Accounts, clock: IReactorTime, limiter: RateLimiter | None = None
+    ) -> None:
         self._store = store
         self._accounts = accounts
         self._clock = clock
+        self._limiter = limiter
         self._verbs = {
             "search": self._search,
             "metrics": self._search,
@@ -90,7 +96,7 @@ class Grafana:
         try:
             return await self._respond(request)
         except _Refused as error:
-            return _json(error.status, {"message": error.reason})
+            return _json(error.status, {"message": error.reason}, error.headers)
         except Missing as error:  # deleted a moment ago
             return _json(404, {"message": f"there is no such {error.what}"})
         except (StoreError, Closed):
@@ -100,6 +106,12 @@ class Grafana:
         principal = await self._accounts.authenticate(Credentials.of(request.headers, None))
         if principal is None:
             raise _Refused(401, "give a valid API key in the header X-ApiKey")
+        if self._limiter is not None:
+            wait = self._limiter.take(principal.reference or principal.login, self._clock.seconds())
+            if wait:
+                raise _Refused(
+                    429, "more requests came with this key than may", (("Retry-After", str(ceil(wait))),)
+                )
         name = request.path.removeprefix(PREFIX).strip("/")
         if name == "":
             return _json(200, {"message": "txbridge hub"})
@@ -226,6 +238,6 @@ def _numbers(points: Any) -> Iterator[list[float]]:
             yield [value, int(point.at.astimezone(UTC).timestamp() * 1000)]
 
 
-def _json(status: int, document: Any) -> Response:
-    headers = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"))
+def _json(status: int, document: Any, more: tuple[tuple[str, str], ...] = ()) -> Response:
+    headers = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"), *more)
     return Response(status, headers, msgspec.json.encode(document))  # a million points take it 0.2 s
