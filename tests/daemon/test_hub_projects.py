@@ -183,6 +183,15 @@ async def test_a_token_from_the_days_of_the_service_is_adopted_and_never_ends(tm
         assert out.splitlines()[1].endswith("never")
 
 
+async def test_a_project_that_is_not_made_yet_is_named_with_what_makes_it(tmp_path):
+    async with asking(tmp_path) as ask:
+        words = "no project 1234, .*'txbridge hub project create NAME --number 1234' makes it"
+        with pytest.raises(ConfigError, match=words):
+            await ask(hub_projects.adopt_token, 1234, OLD, ("read",), "table")
+        with pytest.raises(ConfigError, match=words):
+            await ask(hub_projects.list_tokens, 1234, "table")
+
+
 async def test_a_revoked_token_is_gone(tmp_path):
     async with asking(tmp_path) as ask:
         await ask(hub_projects.create_project, "Pumps", 7, "table")
@@ -288,6 +297,6 @@ def test_the_program_makes_a_project_a_token_and_adopts_an_old_one(tmp_path):
         assert len(run("token", "list", "1234").out.splitlines()) == 3
         run("token", "revoke", "2")
         missing = run("token", "list", "7", status=1)
-        assert missing.err.startswith("txbridge: the service says: ")
+        assert missing.err.startswith("txbridge: there is no project 7")
         wrong = run_program("hub", "project", "list", environ={**hub.environ, "TXBRIDGE_API_KEY": "wrong"})
         assert (wrong.status, "the hub refuses the key" in wrong.err) == (77, True)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -33,7 +33,7 @@ from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
 from txbridge.iobeam import projects
 from txbridge.iobeam.codec import token_payload
-from txbridge.iobeam.errors import BadArgument
+from txbridge.iobeam.errors import BadArgument, NoSuchThing
 from txbridge.iobeam.projects import PERMISSIONS, NewToken, Project, Token
 from txbridge.model.instants import format_instant, shorten
 from txbridge.net.deferred import deferred
@@ -53,6 +53,8 @@ __all__ = [
 ]
 
 USUAL = "read,write"
+
+T = TypeVar("T")
 
 
 # -------------------------------------------------------------------------------------------- words
@@ -345,7 +347,7 @@ async def delete_project(hub: HttpCarrier, terminal: Terminal, number: int, form
 @deferred
 async def list_tokens(hub: HttpCarrier, terminal: Terminal, project: int, form: Form) -> int:
     """Show what is known of a project's tokens; nobody knows their texts."""
-    found = await hub.run(projects.list_tokens(project))
+    found = await _of_project(hub, project, projects.list_tokens(project))
     if form == "json":
         terminal.give(json_text({"tokens": [_token_members(one) for one in found]}))
     elif found:
@@ -406,7 +408,7 @@ async def adopt_token(
     hub: HttpCarrier, terminal: Terminal, project: int, text: str, permissions: tuple[str, ...], form: Form
 ) -> int:
     """Let a token that a device has open a project."""
-    token = await hub.run(projects.adopt_token(project, text, permissions))
+    token = await _of_project(hub, project, projects.adopt_token(project, text, permissions))
     if form == "json":
         terminal.give(json_text(_token_members(token)))
     else:
@@ -423,6 +425,17 @@ async def revoke_token(hub: HttpCarrier, terminal: Terminal, reference: str, for
     else:
         terminal.say(f"token {reference} opens nothing any more")
     return DONE
+
+
+async def _of_project(hub: HttpCarrier, project: int, asked: Operation[T]) -> T:
+    """Ask for what can fail to be there only because the project is not."""
+    try:
+        return await hub.run(asked)
+    except NoSuchThing as error:
+        known = f"there is no project {project}, or it is somebody else's"
+        raise ConfigError(
+            [f"{known}; 'txbridge hub project create NAME --number {project}' makes it"]
+        ) from error
 
 
 @contextmanager
