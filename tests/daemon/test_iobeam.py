@@ -184,6 +184,8 @@ async def test_a_device_that_nobody_registered_is_told(tmp_path):
     async with device_here(tmp_path) as device:
         with pytest.raises(ConfigError, match="'txbridge iobeam register nobody' makes it"):
             await device(send_readings, "nobody", [Reading(T0, {"flow": 1})], "table")
+        with pytest.raises(ConfigError, match="'txbridge iobeam register nobody' makes it"):
+            await device.show(device="nobody")
 
 
 # --------------------------------------------------------------------------------------------- query

@@ -92,7 +92,7 @@ def test_each_error_has_its_exit_status(error, status):
     ("error", "words"),
     [
         (ConnectError("hub:80", "refused"), "cannot connect to hub:80: refused; is a hub running there?"),
-        (AuthError("read_feed", 401), "refuses the key; TXBRIDGE_API_KEY"),
+        (AuthError("read_feed", 401), "refuses the key; --api-key-file, TXBRIDGE_API_KEY"),
         (Forbidden("read_feed", 403, "Forbidden", "not yours"), "may not do this (not yours)"),
         (Forbidden("read_feed", 403), "may not do this (forbidden)"),
         (
@@ -105,7 +105,10 @@ def test_each_error_has_its_exit_status(error, status):
         (StreamNotFound("data_read", 404, "", "gone"), "the node says: gone; 'txbridge joule ls' lists"),
         (NodeFailed("data_read", 500, "", "a traceback"), "the node failed with 500; its own log says why"),
         (DataRefused("data_write", 400, "", "too late"), "too late [400]"),
-        (TokenRefused("import_table", 401), "the service refuses the token; TXBRIDGE_IOBEAM_TOKEN or"),
+        (
+            TokenRefused("import_table", 401),
+            "the service refuses the token; --token-file, TXBRIDGE_IOBEAM_TOKEN or",
+        ),
         (UnauthorizedError("import_table", 403, "read only."), "the token may not do this (read only)"),
         (
             NoSuchThing("import_table", 404, "No device x.", "code 32: Register it."),

@@ -227,8 +227,12 @@ async def _write(client: Client, device: str, readings: Sequence[Reading]) -> No
         for table in tables_of(readings, _now()):
             await client.run(operations.import_table(client.project_id, device, table.columns, table.rows))
     except NoSuchThing as error:
-        known = f"project {client.project_id} has no device {device!r}"
-        raise ConfigError([f"{known}; 'txbridge iobeam register {device}' makes it"]) from error
+        raise _no_device(client, device) from error
+
+
+def _no_device(client: Client, device: str) -> ConfigError:
+    known = f"project {client.project_id} has no device {device!r}"
+    return ConfigError([f"{known}; 'txbridge iobeam register {device}' makes it"])
 
 
 def _tell_sent(terminal: Terminal, device: str, points: int, form: Form) -> None:
@@ -260,7 +264,7 @@ async def query(client: Client, terminal: Terminal, request: QueryRequest) -> in
     """
     found = [
         evolve(one, points=points)
-        for one in await client.run(operations.export(request.query))
+        for one in await _read(client, request.query)
         if (points := tuple(point for point in one.points if _is_asked_for(point.at, request)))
     ]
     if request.form == "json":
@@ -274,6 +278,15 @@ async def query(client: Client, terminal: Terminal, request: QueryRequest) -> in
     else:
         terminal.give("".join(_lines(found)))
     return DONE
+
+
+async def _read(client: Client, asked: QueryReq) -> list[ExportedSeries]:
+    try:
+        return await client.run(operations.export(asked))
+    except NoSuchThing as error:
+        if asked.device_id is None:
+            raise
+        raise _no_device(client, asked.device_id) from error
 
 
 def _is_asked_for(at: int, request: QueryRequest) -> bool:

@@ -45,6 +45,7 @@ from txbridge.joule.errors import ApiError
 __all__ = [
     "DONE",
     "FAILED",
+    "KEY_WORDS",
     "MISCONFIGURED",
     "NOBODY_READS",
     "REFUSED",
@@ -63,6 +64,8 @@ REFUSED = 77  # EX_NOPERM
 MISCONFIGURED = 78  # EX_CONFIG
 BY_SIGNAL = 128
 NOBODY_READS = BY_SIGNAL + signal.SIGPIPE
+
+KEY_WORDS = "--api-key-file, TXBRIDGE_API_KEY or TXBRIDGE_API_KEY_FILE gives it"
 
 _log = Logger()
 
@@ -87,7 +90,7 @@ def explain(error: BridgeError) -> str:
     if isinstance(error, ConnectError):
         return f"{error}; is a hub running there? TXBRIDGE_URL says where it is, 'txbridge hub' starts one"
     if isinstance(error, AuthError):
-        return "the hub refuses the key; TXBRIDGE_API_KEY or TXBRIDGE_API_KEY_FILE gives it"
+        return f"the hub refuses the key; {KEY_WORDS}"
     if isinstance(error, Forbidden):
         return f"the key may not do this ({error.detail or error.title or 'forbidden'})"
     if isinstance(error, NotFound):
@@ -114,7 +117,10 @@ def _explain_node(error: ApiError) -> str:
 def _explain_iobeam(error: Error | UnauthorizedError) -> str:
     said = ", ".join(word.rstrip(".") for word in (error.message, error.details) if word)
     if isinstance(error, TokenRefused):
-        return "the service refuses the token; TXBRIDGE_IOBEAM_TOKEN or TXBRIDGE_IOBEAM_TOKEN_FILE gives it"
+        return (
+            "the service refuses the token; "
+            "--token-file, TXBRIDGE_IOBEAM_TOKEN or TXBRIDGE_IOBEAM_TOKEN_FILE gives it"
+        )
     if isinstance(error, UnauthorizedError):
         return f"the token may not do this ({said or 'forbidden'})"
     return f"the service says: {said}" if said else str(error)
