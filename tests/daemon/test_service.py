@@ -86,7 +86,7 @@ async def test_a_port_in_use_is_named_and_everything_is_closed_again():
         order = Order(ANY_PORT, endpoint)
         with pytest.raises(ConfigError, match="cannot listen at " + endpoint) as caught:
             await order.service().start()
-    assert "in use" in str(caught.value)
+    assert str(caught.value).endswith("in use; --listen chooses another")
     assert order.events == ["build", "drain", "close"]
 
 

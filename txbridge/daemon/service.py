@@ -197,9 +197,14 @@ class HubService(Service):
             return await read_endpoint(self._reactor, door.endpoint).listen(door.factory)
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-            raise ConfigError([f"cannot listen at {door.endpoint}: {reason}"]) from error
+            raise _cannot_listen(door, reason) from error
         except OSError as error:
-            raise ConfigError([f"cannot listen at {door.endpoint}: {error.strerror or error}"]) from error
+            raise _cannot_listen(door, error.strerror or str(error)) from error
+
+
+def _cannot_listen(door: Door, reason: str) -> ConfigError:
+    option = "--paws-tcp" if door.scheme.startswith("paws") else "--listen"
+    return ConfigError([f"cannot listen at {door.endpoint}: {reason}; {option} chooses another"])
 
 
 def read_endpoint(reactor: IReactorTime, text: str) -> IStreamServerEndpoint:
