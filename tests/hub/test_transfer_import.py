@@ -140,6 +140,26 @@ def test_an_archive_that_has_a_file_twice_is_not_taken(tmp_path, old):
         take_archive(tmp_path / "new.sqlite", out.getvalue())
 
 
+def test_an_archive_that_was_packed_again_from_a_folder_is_taken(tmp_path, old):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.add(old, ".", recursive=False)
+        names = [entry["name"] for entry in json.loads((old / "manifest.json").read_text())["files"]]
+        for name in [*names, "manifest.json"]:
+            archive.add(old / name, f"./{name}")
+    take_archive(tmp_path / "new.sqlite", out.getvalue())
+    assert (tmp_path / "new.sqlite").exists()
+
+
+def test_an_archive_with_its_manifest_first_is_to_be_unpacked(tmp_path, old):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("manifest.json", "accounts.jsonl"):
+            archive.add(old / name, name)
+    with pytest.raises(TransferError, match="unpack the archive, and import the folder"):
+        take_archive(tmp_path / "new.sqlite", out.getvalue())
+
+
 def test_an_archive_without_its_manifest_is_not_taken(tmp_path, old):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:

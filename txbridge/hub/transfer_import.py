@@ -154,7 +154,8 @@ class ArchiveSource:
         with tarfile.open(fileobj=self._file, mode="r|*") as archive:
             for entry in archive:
                 if (file := archive.extractfile(entry)) is not None:
-                    yield entry.name, file  # type: ignore[misc]  # typeshed: a IO[bytes] is one
+                    # As 'tar -C everything .' writes them.
+                    yield entry.name.removeprefix("./"), file  # type: ignore[misc]  # typeshed: a IO[bytes] is one
 
 
 def import_into(
@@ -302,7 +303,9 @@ class _Loader:
         manifest: Manifest | None = None
         for name, file in source.files():
             if manifest is not None:
-                raise TransferError(name, f"comes after {MANIFEST}")
+                raise TransferError(
+                    name, f"comes after {MANIFEST}: unpack the archive, and import the folder"
+                )
             if name in self._files:
                 raise TransferError(name, "is there twice")
             if name == MANIFEST:
