@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,13 @@ class TestAnswers:
         )
         assert (found.device_name, found.project_id, found.device_type) == ("n", 7, None)
         assert found.created == datetime(2016, 7, 1, 10, tzinfo=UTC)
+
+    def test_a_date_of_any_length_takes_no_time(self):
+        """A pattern that looks from each character to the end would take seconds."""
+        body = json.dumps({"device_id": "p", "created": "1 " * 20_000}).encode()
+        begun = process_time()
+        assert codec.read_device(body).created is None
+        assert process_time() - begun < 1
 
     @pytest.mark.parametrize("body", [b'[{"device_id":"p"}]', b'{"devices":[{"device_id":"p"}]}'])
     def test_devices_come_in_an_array_or_in_an_object(self, body):

@@ -58,6 +58,7 @@ FORMAT = "json"
 DEPTH = 16  # the deepest answer has 6
 MAX_REFUSAL = 64 << 10
 MAX_REASON = 1000
+MAX_INSTANT = 64  # characters of a date and time, whichever way it is written
 MAX_TOKEN = 8192  # characters; what a header can carry
 
 _DATE_AND_TIME = re.compile(r"(.*[0-9]) (?=[+-])")
@@ -151,8 +152,10 @@ def _answer(body: bytes) -> JsonObject:
 def _instant(found: JsonObject, name: str) -> datetime | None:
     """When something was; services write it in several ways, and nothing depends on it."""
     text = found.members.get(name)
+    if not isinstance(text, str) or len(text) > MAX_INSTANT:
+        return None
     try:
-        return parse_instant(_DATE_AND_TIME.sub(r"\1", text)) if isinstance(text, str) else None
+        return parse_instant(_DATE_AND_TIME.sub(r"\1", text))
     except ValueError:
         return None
 
