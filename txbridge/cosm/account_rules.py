@@ -17,11 +17,11 @@ from txbridge.hub.auth import METHODS
 from txbridge.hub.passwords import LONGEST_PASSWORD
 from txbridge.model.accounts import Key, Permission, Resource, Trigger, User
 from txbridge.model.numbers import parse_number
+from txbridge.model.texts import MAX_TEXT, is_login
 from txbridge.net.webhook import webhook_problem
 
 __all__ = ["writable_key", "writable_trigger", "writable_user"]
 
-MAX_TEXT = 255
 MAX_PERMISSIONS = 100
 MAX_RESOURCES = 1000
 MAX_URL = 2000
@@ -30,7 +30,6 @@ COMPARISONS = ("gt", "gte", "lt", "lte", "eq")
 WATCHES = ("change", "frozen", "live")
 
 _TRIGGER_MEMBERS = ("environment_id", "stream_id", "url", "trigger_type", "threshold_value")
-_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -122,7 +121,7 @@ def writable_user(document: User, *, creating: bool) -> User:
     document.daily_api_access_count = document.total_api_access_count = None
     if creating and not (document.login or "").strip():
         problems.append("Login can't be blank")
-    elif creating and _LOGIN.fullmatch(document.login or "") is None:
+    elif creating and not is_login(document.login or ""):
         problems.append("Login is invalid: use up to 40 letters, digits, _, . and -")
     if document.password is None and creating:
         problems.append("Password can't be blank")

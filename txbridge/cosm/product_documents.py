@@ -19,11 +19,12 @@ from txbridge.codecs import cosm_json
 from txbridge.codecs.json_answer import JsonObject, json_object
 from txbridge.codecs.limits import DecodeLimits
 from txbridge.cosm.refusal import Refusal, invalid
-from txbridge.cosm.rules import MAX_TEXT, is_text, writable_feed
+from txbridge.cosm.rules import writable_feed
 from txbridge.hub.products import STATES, DeviceRecord, ProductRecord
 from txbridge.hub.store import MAX_DATASTREAMS
 from txbridge.model.instants import format_instant, shorten
 from txbridge.model.structures import Environment
+from txbridge.model.texts import MAX_TEXT, is_text
 
 __all__ = [
     "ProductDocument",

@@ -10,18 +10,16 @@ Source: Cosm API v2, "API resource attributes"; xively-rb ``feed.rb``, ``datastr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from txbridge.cosm.refusal import invalid
 from txbridge.model.instants import shorten
 from txbridge.model.numbers import parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit
+from txbridge.model.texts import MAX_TEXT, is_datastream_id, is_text
 
 __all__ = [
     "MAX_DATAPOINTS",
-    "MAX_TEXT",
-    "is_text",
     "new_datastreams",
     "writable_datapoint",
     "writable_datapoints",
@@ -32,11 +30,6 @@ __all__ = [
 MAX_DATAPOINTS = 500
 """The most datapoints of one request, all its datastreams together.  Source: "Usage limits"."""
 
-MAX_TEXT = 255
-"""The most characters of a value, of an id, and of a datastream's tags joined.  Source: xively-rb."""
-
-_ID = re.compile(r"[\w\-+.]+")
-_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _STRIPPED_FROM_TAGS = str.maketrans("", "", "'\",")
 _FEED_TEXTS = ("title", "icon", "website", "tags", "description", "auto_feed_url", "email")
 _UNIT_TEXTS = ("symbol", "label")
@@ -144,7 +137,7 @@ def _id_problems(stream: Datastream) -> list[str]:
         return ["Id can't be blank"]
     if len(stream.id) > MAX_TEXT:
         return [f"Id {_TOO_LONG}"]
-    if _ID.fullmatch(stream.id) is None:
+    if not is_datastream_id(stream.id):
         return ["Id is invalid: use letters, digits, _, -, + and ."]
     return []
 
@@ -236,8 +229,3 @@ def _text_problems(
         if (text := getattr(structure, name)) is not None
         and not (is_text(text) if isinstance(text, str) else all(map(is_text, text)))
     ]
-
-
-def is_text(text: str) -> bool:
-    """Whether every format can give a text back: XML has no control characters and no lone surrogates."""
-    return _NO_TEXT.search(text) is None

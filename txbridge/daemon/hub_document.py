@@ -25,7 +25,7 @@ from txbridge._version import __version__
 from txbridge.codecs import cosm_json, eeml
 from txbridge.codecs.limits import CLIENT_LIMITS
 from txbridge.cosm.refusal import Refusal
-from txbridge.cosm.rules import MAX_TEXT, is_text, writable_feed
+from txbridge.cosm.rules import writable_feed
 from txbridge.errors import DecodeError
 from txbridge.hub.transfer import (
     HISTORY_HEADER,
@@ -41,6 +41,7 @@ from txbridge.hub.transfer import (
 from txbridge.model.instants import EPOCH, format_instant, parse_instant, shorten, to_microseconds
 from txbridge.model.numbers import number_text, parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit
+from txbridge.model.texts import MAX_TEXT, is_text
 
 __all__ = ["DocumentSource"]
 

@@ -30,13 +30,13 @@ from txbridge.iobeam.series import LONGEST_ID, datastream_id, is_reserved
 from txbridge.model.instants import from_microseconds, shorten
 from txbridge.model.numbers import parse_number
 from txbridge.model.structures import Datapoint, Datastream
+from txbridge.model.texts import MAX_TEXT, is_text
 
 __all__ = [
     "LIMITS",
     "MAX_POINTS",
     "UNITS",
     "Import",
-    "is_text",
     "read_import",
     "read_object",
     "take_device_id",
@@ -53,10 +53,6 @@ LIMITS = DecodeLimits(depth=8)
 UNITS: Mapping[str, int] = {"sec": 1_000_000, "msec": 1000, "usec": 1}
 """What a ``timefmt`` counts, in microseconds."""
 
-LONGEST_VALUE = 255
-"""Characters of a value.  Source: Cosm API v2, "API resource attributes"."""
-
-_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9_:-]{1,255}")
 _EXACT = Context(prec=1000)
 _EXPONENT = frozenset("eE")
@@ -144,8 +140,8 @@ def take_text(document: Mapping[str, Any], name: str) -> str | None:
         raise bad_request(name, f"must be text, not {_kind(value)}")
     if not value.strip():
         raise bad_request(name, "is blank")
-    if len(value) > LONGEST_VALUE:
-        raise bad_request(name, f"is longer than {LONGEST_VALUE} characters")
+    if len(value) > MAX_TEXT:
+        raise bad_request(name, f"is longer than {MAX_TEXT} characters")
     if not is_text(value):
         raise bad_request(name, "has control characters in it")
     return value
@@ -163,11 +159,6 @@ def take_device_id(document: Mapping[str, Any], where: str = "device_id") -> str
     if type(value) is not str or _DEVICE_ID.fullmatch(value) is None:
         raise bad_request(where, "must be 1 to 255 letters, digits, _, : and -")
     return value
-
-
-def is_text(text: str) -> bool:
-    """Whether every format that the hub speaks can give a text back."""
-    return _NO_TEXT.search(text) is None
 
 
 def _kind(value: Any) -> str:
@@ -330,18 +321,18 @@ def _value(value: Any, where: str, list_name: str, row: int, cell: int | str) ->
     kind = type(value)
     if kind is int:
         text = str(value)
-        if len(text) <= LONGEST_VALUE:
+        if len(text) <= MAX_TEXT:
             return text
         problem = "is too long a number"
     elif kind is _NumberText:
         # Without an exponent none that is so short can be too large; with one, reading it tells.
-        if len(value) <= LONGEST_VALUE and (_EXPONENT.isdisjoint(value) or parse_number(value) is not None):
+        if len(value) <= MAX_TEXT and (_EXPONENT.isdisjoint(value) or parse_number(value) is not None):
             return str(value)
         problem = "is a number that is too long or too large"
     elif kind is str:
-        if len(value) <= LONGEST_VALUE and is_text(value):
+        if len(value) <= MAX_TEXT and is_text(value):
             return str(value)
-        problem = f"must have at most {LONGEST_VALUE} characters, and no control characters"
+        problem = f"must have at most {MAX_TEXT} characters, and no control characters"
     elif kind is bool:
         return "true" if value else "false"
     else:
