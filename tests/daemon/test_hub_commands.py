@@ -51,6 +51,23 @@ def test_a_terminal_is_asked_for_no_archive(tmp_path, monkeypatch):
         arguments.command(arguments)
 
 
+@pytest.mark.parametrize(
+    ("stream", "words", "said"),
+    [
+        ("stdout", ("hub", "export", "--data", ".", "-"), "standard output is closed"),
+        ("stdin", ("hub", "import", "--data", ".", "-"), "standard input is closed"),
+        ("stdin", ("hub", "token", "adopt"), "standard input is closed"),
+        ("stdin", ("send", "5"), "standard input is closed"),
+        ("stdin", ("iobeam", "send", "pump-3"), "standard input is closed"),
+    ],
+)
+def test_a_stream_that_the_shell_has_closed_is_named(stream, words, said, monkeypatch):
+    monkeypatch.setattr(f"sys.{stream}", None)
+    arguments = parser().parse_args(words)
+    with pytest.raises(ConfigError, match=said):
+        arguments.command(arguments)
+
+
 def test_an_archive_is_taken_from_its_file(tmp_path):
     (tmp_path / "data").mkdir()
     small_store(tmp_path / "data" / "hub.sqlite")

@@ -54,6 +54,7 @@ from txbridge.daemon.relay_files import load_relay_config
 from txbridge.daemon.relay_run import relay_run, runnable_config
 from txbridge.daemon.relay_top import relay_status, relay_top
 from txbridge.daemon.running import MISCONFIGURED, USAGE, run
+from txbridge.daemon.stdin import opened
 from txbridge.daemon.subcommands import (
     Command,
     add_command,
@@ -483,8 +484,11 @@ def _send(arguments: argparse.Namespace) -> Command:
             problems += error.problems
     if from_stdin and at is not None:
         problems.append("--at: lines of standard input have timestamps of their own")
-    if words == [] and sys.stdin.isatty():
-        problems.append("there is nothing to send: give values, or '-' to read lines from the terminal")
+    try:
+        if from_stdin and opened(sys.stdin, "standard input").isatty() and words == []:
+            problems.append("there is nothing to send: give values, or '-' to read lines from the terminal")
+    except ConfigError as error:
+        problems += error.problems
     if problems or feed is None:
         raise ConfigError(problems)
     if not from_stdin:

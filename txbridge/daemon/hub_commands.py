@@ -11,7 +11,7 @@ from txbridge.daemon.assembly import STORE_FILE
 from txbridge.daemon.hub_data import backup, export, take
 from txbridge.daemon.hub_document import DocumentSource
 from txbridge.daemon.hub_projects import add_project, add_token
-from txbridge.daemon.stdin import size_of
+from txbridge.daemon.stdin import opened, size_of
 from txbridge.daemon.subcommands import Command, add_command
 from txbridge.errors import ConfigError
 from txbridge.hub.auth import OWNER
@@ -153,7 +153,7 @@ def _export(arguments: argparse.Namespace) -> Command:
     if arguments.directory != STDIO:
         target = Path(arguments.directory)
         return lambda reactor, terminal: export(reactor, terminal, store, target, arguments.json)
-    if sys.stdout.isatty():
+    if opened(sys.stdout, "standard output").isatty():
         raise ConfigError(["-: a terminal takes no tar archive; send it to a file, or to a program"])
     out = sys.stdout.buffer
     return lambda reactor, terminal: export(reactor, terminal, store, out, arguments.json)
@@ -176,7 +176,7 @@ def _import(arguments: argparse.Namespace) -> Command:
 
     if arguments.history:
         raise ConfigError(["--history is of a --feed"])
-    if arguments.source == STDIO and sys.stdin.isatty():
+    if arguments.source == STDIO and opened(sys.stdin, "standard input").isatty():
         raise ConfigError(["-: a terminal gives no tar archive"])
     return lambda reactor, terminal: take(
         reactor, terminal, store, source, merge=arguments.merge, as_json=arguments.json

@@ -21,6 +21,7 @@ from txbridge.daemon.commands import Form
 from txbridge.daemon.keys import key_text
 from txbridge.daemon.render import instant, json_text, table
 from txbridge.daemon.running import DONE
+from txbridge.daemon.stdin import opened
 from txbridge.daemon.subcommands import (
     Command,
     add_command,
@@ -248,12 +249,13 @@ def _permissions(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(word for word in PERMISSIONS if word in words)
 
 
-def _token_text(path: str | None, stdin: TextIO, stderr: TextIO) -> str:
+def _token_text(path: str | None, stdin: TextIO | None, stderr: TextIO) -> str:
     text = key_text("--token-file", path)
     if text is None:
-        if stdin.isatty():
+        given = opened(stdin, "standard input")
+        if given.isatty():
             stderr.write("txbridge: paste the token, and end it with Enter\n")
-        text = stdin.readline(_LONGEST + 1)
+        text = given.readline(_LONGEST + 1)
     token = text.strip()
     if not token or len(token) > _LONGEST or not token.isascii() or not token.isprintable():
         raise ConfigError(["a token is one line of text; there is none"])

@@ -16,6 +16,7 @@ from txbridge.daemon.commands import Form
 from txbridge.daemon.config import IobeamConfig, instant_or_ago, iobeam_config
 from txbridge.daemon.iobeam_readings import Reading, read_argument
 from txbridge.daemon.keys import key_text
+from txbridge.daemon.stdin import opened
 from txbridge.daemon.subcommands import Command, add_command, add_json, add_verbose
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import ConfigError
@@ -181,8 +182,11 @@ def _send(arguments: argparse.Namespace) -> Command:
         problems.append("--at: lines of standard input have timestamps of their own")
     if not from_stdin and arguments.timefmt is not None:
         problems.append("--timefmt: it is for lines of standard input")
-    if arguments.words == [] and sys.stdin.isatty():
-        problems.append("there is nothing to send: give values, or '-' to read lines from the terminal")
+    try:
+        if from_stdin and opened(sys.stdin, "standard input").isatty() and arguments.words == []:
+            problems.append("there is nothing to send: give values, or '-' to read lines from the terminal")
+    except ConfigError as error:
+        problems += error.problems
     if not from_stdin:
         readings = [Reading(at, values)]
         return _asking(

@@ -12,13 +12,14 @@ import os
 import stat
 from collections import deque
 from threading import Semaphore, Thread
+from typing import TextIO
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 
 from txbridge.errors import ConfigError
 
-__all__ = ["StdinLines", "size_of"]
+__all__ = ["StdinLines", "opened", "size_of"]
 
 CHUNK = 65536  # bytes; what a pipe holds
 AHEAD = 2  # chunks
@@ -122,6 +123,21 @@ class StdinLines:
             self._reactor.callFromThread(self._came, chunk)
             if not chunk or isinstance(chunk, OSError):
                 return
+
+
+def opened(stream: TextIO | None, name: str) -> TextIO:
+    """A standard stream, which Python has no object for when the shell has closed it.
+
+    Args:
+        stream: The stream.
+        name: What it is called.
+
+    Raises:
+        ConfigError: It is closed.
+    """
+    if stream is None:
+        raise ConfigError([f"{name} is closed"])
+    return stream
 
 
 def size_of(descriptor: int) -> float | None:
