@@ -45,6 +45,9 @@ async def test_a_directory_that_cannot_be_made_is_told(tmp_path):
     service = hub_service(resolve_reactor(), HubConfig(str(tmp_path / "file" / "data")))
     with pytest.raises(ConfigError, match="cannot keep data in"):
         await service.start()
+    service = hub_service(resolve_reactor(), HubConfig(str(tmp_path / "file")))
+    with pytest.raises(ConfigError, match=r"cannot keep data in .*/file: it is no directory"):
+        await service.start()
 
 
 async def test_graphs_for_everybody_without_what_draws_them_are_told(tmp_path, monkeypatch):

@@ -270,12 +270,19 @@ def test_each_way_to_fail_has_its_status_and_its_line(tmp_path):
     with started_hub(tmp_path / "data") as hub:
         nothing_there = run_program("feeds", "show", "9", environ=hub.environ)
         wrong_key = run_program("feeds", environ={**hub.environ, "TXBRIDGE_API_KEY": "wrong"})
+        keyless = {name: text for name, text in hub.environ.items() if name != "TXBRIDGE_API_KEY"}
+        no_key = [run_program(*words, environ=keyless) for words in (("feeds",), ("hub", "project", "list"))]
         bad_line = run_program("send", "1", "-", environ=hub.environ, input="nonsense\n")
         environ = hub.environ
     away = run_program("tail", "1", environ=environ)
     assert [ended.status for ended in (nothing_there, wrong_key, bad_line, away)] == [1, 77, 1, 69]
     assert "unable to find" in nothing_there.err
     assert "TXBRIDGE_API_KEY" in wrong_key.err
+    for ended in no_key:
+        assert ended.status == 77
+        assert ended.err.startswith(
+            "txbridge: the hub wants a key, and none was given; --api-key-file, TXBRI"
+        )
     assert "line 1: 'nonsense'" in bad_line.err
     assert "cannot connect to 127.0.0.1" in away.err
     for ended in (nothing_there, wrong_key, bad_line, away):

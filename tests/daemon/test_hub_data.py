@@ -159,6 +159,16 @@ def test_what_cannot_be_read_or_written_ends_with_a_line_and_1(tmp_path, words):
     assert "nowhere" in done.err
 
 
+def test_what_is_no_directory_takes_no_import(tmp_path):
+    (tmp_path / "data").mkdir()
+    small_store(tmp_path / "data" / "hub.sqlite")
+    hub_command(tmp_path, "export", "--data", tmp_path / "data", tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    done = hub_command(tmp_path, "import", "--data", tmp_path / "file", tmp_path / "out")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"txbridge: cannot keep data in {tmp_path / 'file'}: it is no directory\n"
+
+
 @pytest.mark.parametrize(("command", "name"), [(backup, "copy"), (export, "out")])
 @pytest_twisted.inlineCallbacks
 def test_what_is_stopped_says_so_and_leaves_nothing(tmp_path, command, name):

@@ -73,6 +73,7 @@ __all__ = [
     "iobeam_account_of",
     "iobeam_of",
     "joule_history",
+    "make_data_dir",
     "node_of",
     "relay_to_hub",
     "socket_of",
@@ -277,7 +278,7 @@ async def _build_hub(reactor: Any, config: HubConfig) -> Parts:
     if config.public_graphs and not draws:
         raise ConfigError(["--public-graphs needs the package matplotlib: pip install 'txbridge[graphs]'"])
     directory = Path(config.data)
-    _make(directory)
+    make_data_dir(directory)
     store = await SqliteStore.open(directory / STORE_FILE, reactor)
     owner: OwnerSetUp | None = None
     try:
@@ -390,9 +391,16 @@ def _http_port(addresses: Sequence[str]) -> int:
     return next((port for port in ports if port is not None), 80)
 
 
-def _make(directory: Path) -> None:
+def make_data_dir(directory: Path) -> None:
+    """Make the directory of a hub's data, for its owner alone, if there is none.
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigError([f"cannot keep data in {directory}: it is no directory"]) from error
     except OSError as error:
         raise ConfigError([f"cannot keep data in {directory}: {error.strerror}"]) from error
 

@@ -61,6 +61,7 @@ from txbridge.daemon.subcommands import (
     add_connection,
     add_json,
     add_verbose,
+    explained,
     hub_of,
 )
 from txbridge.daemon.tail import tail
@@ -1017,7 +1018,7 @@ def _asking_in(
     async def run_and_close(reactor: Any, terminal: Terminal) -> int:
         client = assembly.client_of(reactor, config)
         try:
-            return await command(reactor, client, terminal)
+            return await explained(config, terminal, lambda: command(reactor, client, terminal))
         finally:
             await client.close()
 

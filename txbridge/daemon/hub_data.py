@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, TypeVar
 from attrs import asdict, define, field
 from twisted.internet.defer import CancelledError
 
+from txbridge.daemon.assembly import make_data_dir
 from txbridge.daemon.render import json_text
 from txbridge.daemon.running import DONE
 from txbridge.daemon.terminal import Report, Terminal
-from txbridge.errors import ConfigError
 from txbridge.hub.auth import KEY_FILE
 from txbridge.hub.backup import Told, back_up
 from txbridge.hub.transfer_export import export_folder, export_tar
@@ -108,10 +108,7 @@ async def take(
 
     def work(told: Told, is_stopped: Callable[[], bool]) -> tuple[Imported, bool]:
         opened = source()
-        try:
-            store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError([f"cannot keep data in {store.parent}: {error.strerror}"]) from error
+        make_data_dir(store.parent)
         done = import_into(store, opened, merge=merge, told=told, is_stopped=is_stopped)
         return done, (store.parent / KEY_FILE).exists()
 

@@ -28,6 +28,7 @@ from txbridge.daemon.subcommands import (
     add_connection,
     add_json,
     add_verbose,
+    explained,
     hub_of,
 )
 from txbridge.daemon.terminal import Terminal
@@ -295,7 +296,7 @@ def _asking(
     async def run_and_close(reactor: Any, terminal: Terminal) -> int:
         carrier = assembly.iobeam_account_of(reactor, config)
         try:
-            return await command(carrier, terminal)
+            return await explained(config, terminal, lambda: command(carrier, terminal))
         finally:
             await carrier.close()
 

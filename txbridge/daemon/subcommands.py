@@ -11,9 +11,12 @@ from twisted.internet.defer import Deferred
 
 from txbridge.daemon.config import ClientConfig, client_config, data_dir
 from txbridge.daemon.keys import key_text, local_key_text
+from txbridge.daemon.running import KEY_WORDS, REFUSED
 from txbridge.daemon.terminal import Terminal
+from txbridge.errors import AuthError
+from txbridge.net.deferred import deferred
 
-__all__ = ["Command", "add_command", "add_connection", "add_json", "add_verbose", "hub_of"]
+__all__ = ["Command", "add_command", "add_connection", "add_json", "add_verbose", "explained", "hub_of"]
 
 Command = Callable[[Any, Terminal], Deferred[int]]
 """Starts a command in a reactor."""
@@ -76,3 +79,16 @@ def hub_of(arguments: argparse.Namespace) -> ClientConfig:
         api_key_text=key_text(option, path),
         local_key_text=local_key_text(data_dir(environ)),
     )
+
+
+@deferred
+async def explained(config: ClientConfig, terminal: Terminal, command: Callable[[], Any]) -> int:
+    """Run a command that asks a hub, and say so when it wants a key and has been given none."""
+    try:
+        status: int = await command()
+    except AuthError:
+        if config.api_key is not None:
+            raise
+        terminal.say(f"the hub wants a key, and none was given; {KEY_WORDS}")
+        return REFUSED
+    return status
