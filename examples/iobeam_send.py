@@ -29,9 +29,9 @@ async def main(reactor: Any, project: int, device: str) -> None:
         try:
             pump = client.createDataStore(["flow", "rpm"])
             now = int(time() * 1000)
-            for second in range(3):
+            for step in range(3):
                 # A row need not have a value of each series.
-                pump.add(iobeam.Timestamp(now + second * 1000), {"flow": 4.5 + second})
+                pump.add(iobeam.Timestamp(now + step), {"flow": 4.5 + step})
             pump.add(iobeam.Timestamp(now), {"rpm": 900})
             await client.send()
             for series in await client.export(iobeam.QueryReq(project, device).limit(2)):
