@@ -10,7 +10,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 
 from tests.support.hub import NOON, STRANGER, running_hub
-from txbridge.errors import ConnectError
+from txbridge.errors import (
+    ConfigError,
+    ConnectError,
+    ConnectionLost,
+    RemoteProtocolError,
+    RequestRejected,
+    ServerFailed,
+    TimedOut,
+)
 from txbridge.hub.triggers import TriggerOptions, TriggerService
 
 HOOK = "http://hook.example/in"
@@ -108,6 +116,26 @@ async def test_a_delivery_that_fails_is_tried_again_and_then_given_up(world):
     assert len(world.delivered) == 3
     service = world.service
     assert (service.delivered, service.failures, service.given_up, service.silences) == (0, 3, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ServerFailed("notify", 500), "the receiver answered 500"),
+        (RequestRejected("notify", 410, "Gone", "for good"), "the receiver answered 410 Gone: for good"),
+        (ConnectError("hook.example", "connection refused"), "no connection: connection refused"),
+        (ConnectionLost("notify", "reset"), "the connection was lost: reset"),
+        (TimedOut("notify", "answer", 10.0), "no answer within 10 s"),
+        (RemoteProtocolError("notify", "a redirect"), "the receiver's answer is of no use: a redirect"),
+        (ConfigError(["the URL is none"]), "the URL is none"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_the_delivery_log_says_in_words_why_a_delivery_failed(world, error, said):
+    await watch(world)
+    world.answers = [fail(error)]
+    await world.put("21")
+    assert await world.log() == [(1, said, False)]
 
 
 @pytest_twisted.ensureDeferred

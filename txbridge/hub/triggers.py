@@ -17,7 +17,16 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from txbridge.errors import BridgeError, Closed, StoreError
+from txbridge.errors import (
+    BridgeError,
+    Closed,
+    ConnectError,
+    ConnectionLost,
+    RemoteProtocolError,
+    RequestRejected,
+    StoreError,
+    TimedOut,
+)
 from txbridge.hub.store import Notice, Store
 from txbridge.net.deferred import deferred
 from txbridge.net.reactor import utc_now
@@ -177,7 +186,7 @@ class TriggerService:
                 self._log.failure("delivering for trigger {trigger} failed", trigger=notice.trigger.id)
             self.failures += 1
             delays = self._options.delays
-            outcome = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_WORDS]
+            outcome = " ".join(_words(error).split())[:LONGEST_WORDS]
             if notice.tries < len(delays):
                 again = self._now() + timedelta(seconds=delays[notice.tries])
             else:
@@ -203,3 +212,19 @@ class TriggerService:
         if self._running and not self._store_fails:
             self._store_fails = True
             self._log.error("the storage of triggers fails: {reason}", reason=str(reason))
+
+
+def _words(error: Exception) -> str:
+    """Why a delivery failed, for the person who waits for it."""
+    if isinstance(error, RequestRejected):
+        said = ": ".join(word for word in (error.title, error.detail) if word)
+        return f"the receiver answered {error.status} {said}".rstrip()
+    if isinstance(error, ConnectError):
+        return f"no connection: {error.reason}"
+    if isinstance(error, ConnectionLost):
+        return f"the connection was lost: {error.reason}"
+    if isinstance(error, TimedOut):
+        return f"no {error.phase} within {error.seconds:g} s"
+    if isinstance(error, RemoteProtocolError):
+        return f"the receiver's answer is of no use: {error.reason}"
+    return str(error) if isinstance(error, BridgeError) else f"{type(error).__name__}: {error}"
