@@ -10,8 +10,11 @@ import pytest
 from tests.support.iobeam_service import make_token
 from tests.support.program import bare_environ as bare
 from tests.support.program import captured, hub_here, run_program
+from txbridge.daemon.assembly import iobeam_account_of
 from txbridge.daemon.relay_check import check
 from txbridge.daemon.running import DONE, MISCONFIGURED
+from txbridge.iobeam import projects
+from txbridge.iobeam.operations import register_device, with_token
 from txbridge.model.structures import Environment
 from txbridge.net.reactor import resolve_reactor
 
@@ -154,6 +157,25 @@ async def test_a_service_of_iobeam_is_asked_whether_it_takes_the_token(tmp_path)
         assert "PROBLEM  routes.boiler.to.hub: device p of project 7 at http://" in checked.out
         assert "401" in checked.out
         assert "; it refuses the key" in checked.out
+
+
+async def test_a_device_of_iobeam_that_is_not_there_is_told(tmp_path):
+    async with hub_here(tmp_path / "hub") as hub:
+        account = iobeam_account_of(hub.reactor, hub.config)
+        await account.run(projects.create_project("Pumps", 7))
+        token = (await account.run(projects.create_token(7, ("read", "write")))).text
+        url = hub.config.url.removesuffix("/v2")
+        device = '{{ url = "{url}", project = 7, device = "pump-3", token.file = "hub.key" }}'
+        to_file = 'to.hub.cosm = {{ url = "http://127.0.0.1:9", feed = 1, key.file = "hub.key" }}\n'
+        text = f"[routes.pump]\nfrom.iobeam = {device}\n{to_file}"
+        checked = await Checked(tmp_path, text, url=url, key=token).run(network=True)
+        assert checked.status == MISCONFIGURED
+        assert "PROBLEM  routes.pump.from: device pump-3 of project 7 at http://" in checked.out
+        assert "; 'txbridge iobeam register pump-3' makes it" in checked.out
+        await account.run(with_token(register_device(7, "pump-3"), token))
+        await checked.run(network=True)
+        assert "ok       routes.pump.from: device pump-3 of project 7 at http://" in checked.out
+        await account.close()
 
 
 async def test_nobody_is_asked_when_the_network_is_left_out(tmp_path):

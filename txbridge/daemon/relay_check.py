@@ -45,6 +45,8 @@ from txbridge.daemon.tables import Secret
 from txbridge.daemon.terminal import Terminal
 from txbridge.errors import Advice, AuthError, BridgeError, ConfigError, Forbidden, NotFound
 from txbridge.host.adapter import HostSource
+from txbridge.iobeam.adapter import look_at
+from txbridge.iobeam.client import Client as IobeamClient
 from txbridge.joule.client import Node
 from txbridge.net.deadline import with_deadline
 from txbridge.net.deferred import deferred
@@ -285,8 +287,7 @@ async def _ask(
             )
             findings.ok(where, f"{end_words(end)} answers; its title is {feed.title!r}")
         else:
-            asking: Deferred[Any] = client.info() if isinstance(client, Node) else client.device_timestamp()
-            await with_deadline(reactor, asking, ANSWER_SECONDS, operation="ask how it is")
+            await with_deadline(reactor, _asking(client, end), ANSWER_SECONDS, operation="ask how it is")
             findings.ok(where, f"{end_words(end)} answers")
     except BridgeError as error:
         findings.problem(where, f"{end_words(end)}: {error}{_advice(error, end)}")
@@ -295,11 +296,20 @@ async def _ask(
             await client.close()
 
 
+def _asking(client: Node | IobeamClient, end: End) -> Deferred[Any]:
+    if isinstance(client, Node):
+        return client.info()
+    # A destination makes its device, and need not be allowed to read it.
+    return look_at(client, end.device) if isinstance(end, IobeamFrom) else client.device_timestamp()
+
+
 def _advice(error: BridgeError, end: End) -> str:
     if isinstance(error, AuthError | Forbidden):
         return "; it refuses the key"
     if isinstance(error, NotFound) and isinstance(end, CosmFrom | CosmTo):
         return "; 'txbridge feeds' lists what there is, and 'txbridge feeds create' makes one"
+    if isinstance(error, NotFound) and isinstance(end, IobeamFrom):
+        return f"; 'txbridge iobeam register {end.device}' makes it"
     if error.advice is Advice.RETRY:
         return "; a relay would wait for it"
     return ""

@@ -39,7 +39,15 @@ from txbridge.net.reactor import resolve_reactor
 from txbridge.relay.ends import last_of_each, read_instants, search_refused, unexplained
 from txbridge.relay.roles import Capabilities, Receipt, Rejection, Selection, Subscription
 
-__all__ = ["BEGINNING", "NUMBERS", "SINK_CAPABILITIES", "SOURCE_CAPABILITIES", "IobeamSink", "IobeamSource"]
+__all__ = [
+    "BEGINNING",
+    "NUMBERS",
+    "SINK_CAPABILITIES",
+    "SOURCE_CAPABILITIES",
+    "IobeamSink",
+    "IobeamSource",
+    "look_at",
+]
 
 MICROSECOND = 1000  # nanoseconds
 MILLISECOND = 1000  # microseconds
@@ -279,8 +287,7 @@ class IobeamSource:
         if after is not None and set(place) != {"begin", "at"}:
             raise ConfigError(["the cursor is not one of a device of iobeam"])
         # Whoever opens it takes the device for well then, and says so.
-        there = QueryReq(self._client.project_id, self._device_id).in_time_range(0, 0).limit(1)
-        await self._client.export(there)
+        await look_at(self._client, self._device_id)
         if after is None:
             begin = self._since
             if begin is None:
@@ -302,6 +309,17 @@ class IobeamSource:
             clock=self._clock,
             is_new=after is None,
         )
+
+
+@deferred
+async def look_at(client: Client, device_id: str) -> None:
+    """Find out whether a device can be read, with as little as can be asked for.
+
+    Raises:
+        NotFound: There is no such device yet.
+        BridgeError: The service cannot be asked.
+    """
+    await client.export(QueryReq(client.project_id, device_id).in_time_range(0, 0).limit(1))
 
 
 class _IobeamFlow:
