@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,6 +18,7 @@ from txbridge.hub.sqlite_schema import connect_for_writing
 from txbridge.hub.sqlite_writes import create_account
 from txbridge.hub.transfer import TransferError
 from txbridge.hub.transfer_import import import_into
+from txbridge.model.instants import to_microseconds
 
 FEED = """
 {"title":"Cosm Office environment","id":504,"version":"1.0.0","private":"false","tags":["b","a"],
@@ -59,7 +61,7 @@ def asked(store, question):
 
 
 def test_a_feed_keeps_its_number_its_words_and_its_points(store, tmp_path):
-    take(store, DocumentSource(saved(tmp_path, "504.json", FEED), [], "owner"))
+    take(store, DocumentSource(saved(tmp_path, "504.json", FEED), [], "owner", store))
     assert asked(store, "SELECT feed, owner, title, private, tags, place, lat FROM feeds") == [
         (504, "owner", "Cosm Office environment", 0, '["a","b"]', "office", 51.5)
     ]
@@ -75,7 +77,7 @@ def test_a_feed_keeps_its_number_its_words_and_its_points(store, tmp_path):
 def test_histories_join_the_datastreams_they_are_of(store, tmp_path):
     one = saved(tmp_path, "humidity.csv", "2013-06-01T00:00:00Z,5\n2013-06-04T00:00:00.000001Z,45\n")
     other = saved(tmp_path, "all.csv", 'datastream,at,value\nwind,2013-06-01T00:00:00,"strong, from west"\n')
-    done = take(store, DocumentSource(saved(tmp_path, "504.json", FEED), [one, other], "owner"))
+    done = take(store, DocumentSource(saved(tmp_path, "504.json", FEED), [one, other], "owner", store))
     assert done.rows["points"] == 5
     assert asked(store, "SELECT id, value, min_value FROM datastreams WHERE id != 'empty' ORDER BY id") == [
         ("humidity", "45", "5.0"),
@@ -84,15 +86,48 @@ def test_histories_join_the_datastreams_they_are_of(store, tmp_path):
 
 
 def test_a_feed_that_is_imported_again_changes_nothing(store, tmp_path):
-    source = DocumentSource(saved(tmp_path, "504.json", FEED), [], "owner")
+    source = DocumentSource(saved(tmp_path, "504.json", FEED), [], "owner", store)
     take(store, source)
     before = rows_of(store)
     assert sum(take(store, source).rows.values()) == 0
     assert rows_of(store) == before
 
 
+def dated(store):
+    return asked(store, "SELECT created, updated FROM feeds")[0]
+
+
+def test_a_feed_without_dates_is_made_when_it_is_imported_and_is_as_new_as_its_newest_point(store, tmp_path):
+    feed = saved(tmp_path, "7.json", '{"id":7,"title":"x","datastreams":[{"id":"t"}]}')
+    history = saved(tmp_path, "t.csv", "2013-06-04T00:00:00Z,45\n2013-06-01T00:00:00Z,5\n")
+    before = to_microseconds(datetime.now(UTC))
+    take(store, DocumentSource(feed, [history], "owner", store))
+    created, updated = dated(store)
+    assert before <= created <= to_microseconds(datetime.now(UTC))
+    assert updated == to_microseconds(datetime(2013, 6, 4, tzinfo=UTC))
+
+
+def test_a_feed_without_dates_or_points_is_updated_when_it_is_made(store, tmp_path):
+    take(store, DocumentSource(saved(tmp_path, "7.json", '{"id":7,"title":"x"}'), [], "owner", store))
+    created, updated = dated(store)
+    assert created == updated > 0
+
+
+@pytest.mark.parametrize("title", ["x", " "])
+def test_a_feed_without_dates_is_known_again_by_its_title(store, tmp_path, title):
+    streams = '[{"id":"t","current_value":"3"}]'
+    feed = saved(tmp_path, "7.json", f'{{"id":7,"title":"{title}","datastreams":{streams}}}')
+    take(store, DocumentSource(feed, [], "owner", store))
+    before = rows_of(store)
+    assert sum(take(store, DocumentSource(feed, [], "owner", store)).rows.values()) == 0
+    assert rows_of(store) == before
+    other = saved(tmp_path, "other.json", '{"id":7,"title":"y"}')
+    with pytest.raises(TransferError, match=r"7 .*taken here, by another"):
+        take(store, DocumentSource(other, [], "owner", store))
+
+
 def test_a_feed_of_xml_is_one_too(store, tmp_path):
-    take(store, DocumentSource(saved(tmp_path, "505.xml", EEML), [], "owner"))
+    take(store, DocumentSource(saved(tmp_path, "505.xml", EEML), [], "owner", store))
     assert asked(store, "SELECT feed, title FROM feeds") == [(505, "As XML")]
     assert asked(store, "SELECT value FROM points") == [("1.50",)]
 
@@ -106,9 +141,9 @@ def test_a_feed_of_xml_is_one_too(store, tmp_path):
         ("f.json", '{"id":1,"title":"x","datastreams":[{"id":"a b"}]}', "Datastream a b"),
     ],
 )
-def test_a_document_that_is_no_feed_is_named(tmp_path, name, text, said):
+def test_a_document_that_is_no_feed_is_named(store, tmp_path, name, text, said):
     with pytest.raises(TransferError, match=said) as error:
-        DocumentSource(saved(tmp_path, name, text), [], "owner")
+        DocumentSource(saved(tmp_path, name, text), [], "owner", store)
     assert name in str(error.value)
 
 
@@ -124,10 +159,10 @@ def test_a_document_that_is_no_feed_is_named(tmp_path, name, text, said):
         ("a b,2013-06-01T00:00:00Z,3", "Datastream a b"),
     ],
 )
-def test_a_line_of_a_history_that_is_wrong_is_named(tmp_path, line, said):
+def test_a_line_of_a_history_that_is_wrong_is_named(store, tmp_path, line, said):
     history = saved(tmp_path, "t.csv", f"2013-06-01T00:00:00Z,3\n{line}\n")
     with pytest.raises(TransferError, match=said):
-        DocumentSource(saved(tmp_path, "f.json", '{"id":1,"title":"x"}'), [history], "owner")
+        DocumentSource(saved(tmp_path, "f.json", '{"id":1,"title":"x"}'), [history], "owner", store)
 
 
 def test_the_program_adds_a_saved_feed_to_a_hub_that_has_run(tmp_path):

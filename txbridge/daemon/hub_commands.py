@@ -194,7 +194,7 @@ def _import_feed(arguments: argparse.Namespace, store: Path) -> Command:
         if not store.exists():
             # An account of an owner that nobody has a key of would keep the hub from making one.
             raise ConfigError([f"there is no hub's data in {store.parent}: let the hub run once"])
-        return DocumentSource(feed, histories, OWNER)
+        return DocumentSource(feed, histories, OWNER, store)
 
     return lambda reactor, terminal: take(
         reactor, terminal, store, source, merge=True, as_json=arguments.json

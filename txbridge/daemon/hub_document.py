@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from contextlib import closing
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from itertools import groupby, islice, starmap
@@ -26,7 +28,8 @@ from txbridge.codecs import cosm_json, eeml
 from txbridge.codecs.limits import CLIENT_LIMITS
 from txbridge.cosm.refusal import Refusal
 from txbridge.cosm.rules import writable_feed
-from txbridge.errors import DecodeError
+from txbridge.errors import DecodeError, StoreError
+from txbridge.hub.sqlite_schema import connect_for_reading
 from txbridge.hub.transfer import (
     HISTORY_HEADER,
     MANIFEST,
@@ -38,7 +41,7 @@ from txbridge.hub.transfer import (
     history_name,
     to_line,
 )
-from txbridge.model.instants import EPOCH, format_instant, parse_instant, shorten, to_microseconds
+from txbridge.model.instants import format_instant, from_microseconds, parse_instant, shorten, to_microseconds
 from txbridge.model.numbers import number_text, parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit
 from txbridge.model.texts import MAX_TEXT, is_text
@@ -108,12 +111,14 @@ class DocumentSource:
         document: The file with the feed.
         histories: Files with points.
         owner: The login of the account that it shall belong to.
+        store: Where it goes, which may have it from an earlier import.
 
     Raises:
         TransferError: One of them cannot be read.
+        StoreError: The store cannot be read.
     """
 
-    def __init__(self, document: Path, histories: Sequence[Path], owner: str) -> None:
+    def __init__(self, document: Path, histories: Sequence[Path], owner: str, store: Path) -> None:
         self.size: float | None = None
         self.entries: Mapping[str, FileEntry] = {}
         feed = _read_document(document)
@@ -121,14 +126,17 @@ class DocumentSource:
             raise TransferError(str(document), "has no number of a feed, its 'id'")
         self._id, self._owner = feed.id, owner
         self._histories = tuple(histories)
-        self._created = feed.created or feed.updated or EPOCH
-        self._updated = feed.updated or self._created
         self._waypoints = [] if feed.location is None else list(feed.location.waypoints)
-        self._own = {name: list(self._points_of(stream)) for name, stream in feed.datastreams.items()}
         self._feed = _checked(document, feed)
+        born = feed.created or feed.updated or _birth(store, owner, self._id, self._feed.title)
+        self._created = born or datetime.now(UTC)
+        self._dated = feed.updated or self._created
+        self._own = {name: list(self._points_of(stream)) for name, stream in feed.datastreams.items()}
         self._known: dict[str, _Known] = {name: _Known() for name in self._feed.datastreams}
         for name, at, value in self._points():
             self._known.setdefault(name, _Known()).add(at, value)
+        newest = max((known.at for known in self._known.values() if known.at is not None), default=None)
+        self._updated = feed.updated or newest or self._created
         _checked(document, Environment(datastreams={name: Datastream(id=name) for name in self._known}))
 
     def files(self) -> Iterator[tuple[str, BinaryIO]]:
@@ -152,7 +160,7 @@ class DocumentSource:
         current = Datapoint(at=stream.at, value=stream.current_value)
         for point in [*stream.datapoints, current]:
             if point.value is not None:
-                yield point.at or self._updated, point.value
+                yield point.at or self._dated, point.value
 
     def _points(self) -> Iterator[tuple[str, datetime, str]]:
         for path in self._histories:
@@ -242,6 +250,20 @@ def _checked(path: Path, feed: Environment) -> Environment:
         return writable_feed(evolve(feed, datastreams=streams), creating=False)
     except Refusal as refusal:
         raise TransferError(str(path), refusal.errors) from refusal
+
+
+def _birth(store: Path, owner: str, number: int, title: str | None) -> datetime | None:
+    """When an account's feed of this number and title was made, if there is one.
+
+    A feed is known by its birth, so one whose document does not tell it would be another each time.
+    """
+    find = "SELECT created FROM feeds WHERE feed = ? AND owner = ? AND title IS ?"
+    try:
+        with closing(connect_for_reading(store)) as reader:
+            found = reader.execute(find, (number, owner, title)).fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read the store {store}: {error}") from error
+    return None if found is None else from_microseconds(found[0])
 
 
 def _read_history(path: Path) -> Iterator[tuple[str, datetime, str]]:
