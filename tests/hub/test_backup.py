@@ -121,6 +121,19 @@ def test_what_is_there_already_is_not_written_over(store, tmp_path):
     assert (tmp_path / "copy.sqlite").read_text() == "precious"
 
 
+def test_what_came_there_meanwhile_is_not_written_over(store, tmp_path):
+    path, _ = store
+    with pytest.raises(StoreError, match=r"there is .*copy\.sqlite already"):
+        back_up(
+            path,
+            tmp_path / "copy.sqlite",
+            lambda done, total: (tmp_path / "copy.sqlite").write_text("precious"),
+            never,
+        )
+    assert (tmp_path / "copy.sqlite").read_text() == "precious"
+    assert not (tmp_path / "copy.sqlite.partial").exists()
+
+
 @pytest.mark.parametrize("name", ["x" * 300, "link"])
 def test_a_name_that_cannot_be_used_is_refused(store, tmp_path, name):
     (tmp_path / "link").symlink_to("nowhere")

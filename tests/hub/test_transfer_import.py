@@ -26,7 +26,8 @@ from txbridge.hub.backup import Stopped
 from txbridge.hub.sqlite import StoreLock
 from txbridge.hub.sqlite_schema import connect_for_writing
 from txbridge.hub.sqlite_writes import create_account, create_feed, update_datastream
-from txbridge.hub.transfer import TransferError
+from txbridge.hub.store import MAX_DATASTREAMS
+from txbridge.hub.transfer import LONGEST_LINE, TransferError
 from txbridge.hub.transfer_export import export_folder, export_tar
 from txbridge.hub.transfer_import import ArchiveSource, FolderSource, import_into
 from txbridge.model.structures import Datastream, Environment
@@ -227,6 +228,21 @@ def test_a_manifest_that_is_damaged_is_none(old, tmp_path, text):
         take(tmp_path / "new.sqlite", old)
 
 
+def test_a_manifest_names_no_file_twice(old, tmp_path):
+    manifest = json.loads((old / "manifest.json").read_text())
+    manifest["files"].append(manifest["files"][-1])
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(TransferError, match=r"manifest\.json: names 'history/2\.csv' twice"):
+        take(tmp_path / "new.sqlite", old)
+
+
+def test_a_manifest_that_is_too_long_is_not_read_into_memory(old, tmp_path):
+    with (old / "manifest.json").open("r+b") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(TransferError, match=r"manifest\.json: is longer than"):
+        take(tmp_path / "new.sqlite", old)
+
+
 def test_names_in_a_manifest_do_not_lead_out_of_the_folder(old, tmp_path):
     text = (old / "manifest.json").read_text().replace("history/2.csv", "../secret")
     (old / "manifest.json").write_text(text)
@@ -274,6 +290,52 @@ def test_names_in_a_manifest_do_not_lead_out_of_the_folder(old, tmp_path):
             "history/1.csv, line 3: unexpected",
         ),
         ("history/1.csv", CHANGED + b"temperature,2013-06-03T12:00:01Z,\xff\n", "history/1.csv, after line"),
+        (
+            "history/1.csv",
+            CHANGED + b"temperature,2013-06-03T12:00:01Z,\x01\n",
+            "line 3: '\\x01' is no value",
+        ),
+        (
+            "history/1.csv",
+            CHANGED + b"temperature,2013-06-03T12:00:01Z,%b\n" % (b"5" * 256),
+            "5…' is no value of at most 255 characters",
+        ),
+        ("history/1.csv", CHANGED + b"5" * 200_000, "history/1.csv, line 3: has 1 fields"),
+        ("history/1.csv", CHANGED + b'"' + b"5" * 200_000, "history/1.csv, line"),
+        ("accounts.jsonl", b'{"login":"o\\u0000","document":{}}\n', "line 1: 'login' is no login"),
+        ("accounts.jsonl", b'{"login":"o\\n","document":{}}\n', "line 1: 'login' is no login"),
+        (
+            "accounts.jsonl",
+            b'{"login":"owner","document":{"about":["\\u0000"]}}\n',
+            "line 1: 'document' has characters in it that no format can give back",
+        ),
+        (
+            "accounts.jsonl",
+            b'{"login":"owner","document":{"about":"' + b"x" * LONGEST_LINE + b'"}}\n',
+            "accounts.jsonl, line 1: is longer than",
+        ),
+        ("feeds.jsonl", b'{"title":"\\u0001"}\n', "line 1: 'title' has characters in it"),
+        ("feeds.jsonl", b'{"tags":["\\u0001"]}\n', "line 1: 'tags' has characters in it"),
+        ("feeds.jsonl", b'{"lat":1000}\n', "line 1: 'lat' is not between -90 and 90"),
+        ("feeds.jsonl", b'{"lon":-180.5}\n', "line 1: 'lon' is not between -180 and 180"),
+        ("feeds.jsonl", b'{"domain":"nowhere"}\n', "line 1: 'domain' is not physical or virtual"),
+        ("waypoints.jsonl", b'{"lat":-91}\n', "waypoints.jsonl, line 1: 'lat' is not between"),
+        ("datastreams.jsonl", b'{"id":"a b/\xc3\xbc"}\n', "line 1: 'id' is no id of a datastream"),
+        (
+            "datastreams.jsonl",
+            b'{"value":"' + b"5" * 5000 + b'"}\n',
+            "line 1: 'value' is no value of at most",
+        ),
+        ("datastreams.jsonl", b'{"max_value":"high"}\n', "line 1: 'max_value' is no number"),
+        ("datastreams.jsonl", b'{"min_value":""}\n', "line 1: 'min_value' is no number"),
+        ("datastreams.jsonl", b'{"unit_type":"x"}\n', "line 1: 'unit_type' is not basicSI or"),
+        ("datastreams.jsonl", b'{"tags":["' + b"x" * 256 + b'"]}\n', "line 1: 'tags' are longer than 255"),
+        (
+            "datastreams.jsonl",
+            b"".join(b'{"stream":%d,"feed":1,"id":"%d"}\n' % (i, i) for i in range(1, MAX_DATASTREAMS + 2)),
+            f"datastreams.jsonl, line {MAX_DATASTREAMS + 1}: the feed has more than {MAX_DATASTREAMS} ",
+        ),
+        ("triggers.jsonl", b'{"type":"x"}\n', "line 1: 'type' is not gt or"),
     ],
 )
 def test_a_line_that_is_wrong_is_named_with_its_file_and_nothing_is_imported(old, tmp_path, name, data, said):
@@ -333,6 +395,21 @@ def nobody(feed_id):
 
 def allow(record):
     pass
+
+
+def test_a_feed_gets_no_more_datastreams_than_it_may_have_from_two_hubs(old, tmp_path):
+    with closing(connect_for_writing(tmp_path / "old.sqlite")) as writer:
+        many = ((1, f"s{number}") for number in range(MAX_DATASTREAMS - 1))
+        writer.execute("DELETE FROM datastreams WHERE id = 'temperature' AND feed = 1")
+        writer.executemany(
+            "INSERT INTO datastreams (feed, id, id_folded, tags_folded, units_folded)"
+            " VALUES (?, ?, '', '', '')",
+            [*many, (1, "last")],
+        )
+    before = rows_of(tmp_path / "old.sqlite")
+    with pytest.raises(TransferError, match=r"datastreams\.jsonl, line 1: the feed has more than"):
+        take(tmp_path / "old.sqlite", old, merge=True)
+    assert rows_of(tmp_path / "old.sqlite") == before
 
 
 def test_feeds_keep_their_numbers_and_what_is_taken_by_others_is_refused(old, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txbridge.model.numbers import number_text, parse_number
+from txbridge.model.numbers import is_number_text, number_text, parse_number
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,15 @@ def test_what_is_written_is_the_number_that_was_read(text):
         assert parse_number(written) == number
         assert "." in written
         assert number_text(Decimal(written)) == written
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 255, "-" + "9" * 254, "." + "0" * 253 + "1", "9" * 252 + "e99", "1e-400", "0"]
+)
+def test_what_is_written_of_the_longest_numbers_is_known_as_such(text):
+    assert is_number_text(number_text(parse_number(text)))
+
+
+@pytest.mark.parametrize("text", ["", "high", "NaN", "1\n", "9" * 263])
+def test_what_is_never_written_of_a_number_is_known_as_such(text):
+    assert not is_number_text(text)

@@ -13,14 +13,15 @@ from attrs import evolve
 from hypothesis import strategies as st
 
 from tests.support.hub import NOON
-from tests.support.strategies import datapoints, environments, tags, texts, users
+from tests.support.strategies import instants, users
+from txbridge.cosm.rules import writable_feed
 from txbridge.hub import sqlite_reads as reads
 from txbridge.hub import sqlite_triggers as triggers
 from txbridge.hub import sqlite_writes as writes
 from txbridge.hub.sqlite_schema import connect_for_reading, connect_for_writing
 from txbridge.hub.store import AccountRecord, FeedRecord, FeedSearch, KeyRecord
 from txbridge.model.accounts import Key, Permission, Resource, Trigger
-from txbridge.model.structures import Datapoint, Datastream, Environment, Location
+from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit
 
 __all__ = ["everything", "make_store", "rows_of", "small_store", "stores"]
 
@@ -35,24 +36,67 @@ def _nobody(feed_id: int) -> bool:
     return False
 
 
+def _texts() -> st.SearchStrategy[str]:
+    """Texts that the API takes."""
+    taken = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
+    odd = ["\t\r\n", '"' * 255, "\x7f\x85\u2028\ufeff", "\U0010ffff" * 255, "x" * 255, "=1+1"]
+    return st.sampled_from(odd) | st.text(taken, max_size=12)
+
+
+def _values() -> st.SearchStrategy[str]:
+    """Values that one of the APIs takes: iobeam's may be blank."""
+    numbers = ["9" * 255, "-" + "9" * 254, "." + "0" * 253 + "1", "1e400", "1e-400", "-0.0", "007", "", " "]
+    return st.sampled_from(numbers) | _texts()
+
+
+def _degrees(most: float) -> st.SearchStrategy[float | None]:
+    return st.none() | st.sampled_from([most, -most, 5e-324, -0.0]) | st.floats(-most, most)
+
+
 def _feeds() -> st.SearchStrategy[Any]:
-    ids = st.from_regex(r"[A-Za-z0-9_.+-]{1,8}", fullmatch=True)
+    ids = st.from_regex(r"[A-Za-z0-9_.+-]{1,8}", fullmatch=True) | st.sampled_from(["ü" * 255, "a\U00010400"])
+    text = st.none() | _texts()
+    at = st.none() | instants()
+    extremes = st.sampled_from([None, "9" * 255, "-1.50", "1e-400"])
+    units = st.builds(Unit, type=st.sampled_from([None, "", *Unit.Valid_Unit_Types]), symbol=text, label=text)
     streams = st.dictionaries(
         ids,
         st.builds(
             Datastream,
-            datapoints=st.lists(datapoints(), max_size=4),
-            current_value=st.none() | texts(),
-            tags=st.none() | tags(),
+            datapoints=st.lists(st.builds(Datapoint, at=at, value=_values()), max_size=4),
+            current_value=st.none() | _values(),
+            max_value=extremes,
+            min_value=extremes,
+            tags=st.none() | st.sampled_from([["x" * 255], ["a", "b"]]),
+            unit=st.none() | units,
         ),
         max_size=3,
     )
-    return st.tuples(environments().map(lambda feed: evolve(feed, datastreams={})), streams)
+    locations = st.builds(
+        Location,
+        name=text,
+        domain=st.sampled_from([None, "", *Location.Valid_Domain_Kinds]),
+        exposure=st.sampled_from([None, "", *Location.Valid_Exposure_Kinds]),
+        disposition=st.sampled_from([None, "", *Location.Valid_Disposition_Kinds]),
+        lat=_degrees(90),
+        lon=_degrees(180),
+        ele=text,
+    )
+    feeds = st.builds(
+        Environment,
+        title=text,
+        description=text,
+        website=text,
+        tags=st.none() | st.lists(_texts(), max_size=3),
+        private=st.none() | st.booleans(),
+        location=st.none() | locations,
+    )
+    return st.tuples(feeds.map(lambda feed: writable_feed(feed, creating=False)), streams)
 
 
 def stores() -> st.SearchStrategy[list[Any]]:
     """What is written to a store: for each account what it says of itself, and its feeds."""
-    return st.lists(st.tuples(users(), st.lists(_feeds(), max_size=3)), max_size=3)
+    return st.lists(st.tuples(users(xml=True), st.lists(_feeds(), max_size=3)), max_size=3)
 
 
 def make_store(path: Path, drawn: list[Any]) -> None:

@@ -26,8 +26,6 @@ MAX_PERMISSIONS = 100
 MAX_RESOURCES = 1000
 MAX_URL = 2000
 SHORTEST_PASSWORD = 8
-COMPARISONS = ("gt", "gte", "lt", "lte", "eq")
-WATCHES = ("change", "frozen", "live")
 
 _TRIGGER_MEMBERS = ("environment_id", "stream_id", "url", "trigger_type", "threshold_value")
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -165,9 +163,11 @@ def writable_trigger(document: Trigger, *, known: Trigger | None = None) -> Trig
     if whole.trigger_type is not None and whole.trigger_type.strip():
         kind = whole.trigger_type = whole.trigger_type.strip().lower()
         document.trigger_type = kind if document.trigger_type is not None else None
-        if kind not in (*COMPARISONS, *WATCHES):
-            problems.append(f"Trigger type must be among {', '.join((*COMPARISONS, *WATCHES))}")
-        elif kind in COMPARISONS:
+        if kind not in (*Trigger.Comparisons, *Trigger.Watches):
+            problems.append(
+                f"Trigger type must be among {', '.join((*Trigger.Comparisons, *Trigger.Watches))}"
+            )
+        elif kind in Trigger.Comparisons:
             problems += _threshold_problems(kind, whole.threshold_value)
     if whole.url is not None and whole.url.strip():
         problem = webhook_problem(whole.url)

@@ -9,6 +9,7 @@ Everything here blocks: it is called in a thread.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -61,21 +62,39 @@ def back_up(store: Path, target: Path, told: Told, is_stopped: Callable[[], bool
         Stopped: `is_stopped` said so; there is no copy.
         StoreError: The store cannot be read, or the copy not written, or it is not sound.
     """
-    if os.path.lexists(target):
-        raise StoreError(f"there is {target} already: give another name, or move it away")
+    _refuse_to_replace(target)
     unready = target.with_name(target.name + ".partial")
     try:
         with held_moment(store) as source, _own_file(unready) as file:
             size = _copy(source, unready, told, is_stopped)
             os.fsync(file)
             schema = _verified(unready, is_stopped)
-            unready.rename(target)
+            _name_finally(unready, target)
             sync_folder(target.parent)
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise StoreError(f"cannot copy {store} to {target}: {error}") from error
     return BackedUp(size, schema)
+
+
+def _refuse_to_replace(target: Path) -> None:
+    if os.path.lexists(target):
+        raise StoreError(f"there is {target} already: give another name, or move it away")
+
+
+def _name_finally(unready: Path, target: Path) -> None:
+    """Give a file its name, unless another has got it meanwhile."""
+    try:
+        os.link(unready, target)  # a renamed file would replace the other
+    except FileExistsError:
+        _refuse_to_replace(target)
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        _refuse_to_replace(target)  # where no file can have two names, such as on a memory stick
+        unready.rename(target)
 
 
 @contextmanager

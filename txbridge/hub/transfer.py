@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
@@ -27,10 +28,16 @@ from attrs import field, frozen
 
 from txbridge.errors import BridgeError
 from txbridge.hub.sqlite_schema import VERSIONS
-from txbridge.model.instants import format_instant, from_microseconds, parse_instant, to_microseconds
+from txbridge.model.accounts import Trigger
+from txbridge.model.instants import format_instant, from_microseconds, parse_instant, shorten, to_microseconds
+from txbridge.model.numbers import is_number_text
+from txbridge.model.structures import Location, Unit
+from txbridge.model.texts import MAX_TEXT, are_values, is_datastream_id, is_login, is_text
 
 __all__ = [
     "HISTORY_HEADER",
+    "LONGEST_LINE",
+    "LONGEST_MANIFEST",
     "MANIFEST",
     "ROWS",
     "TABLES",
@@ -51,6 +58,8 @@ VERSION = 1
 MANIFEST = "manifest.json"
 ROWS = 1_000_000  # of a file; Excel opens 1 048 576, LibreOffice as many
 HISTORY_HEADER = "datastream,at,value\n"
+LONGEST_LINE = 32 << 20  # of JSON: a feed has nine texts, each of which may have come in a request of its own
+LONGEST_MANIFEST = 256 << 20  # a million feeds
 LARGEST = 2**63 - 1  # that SQLite keeps
 
 
@@ -121,6 +130,54 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
     return read
 
 
+def _read_text(value: Any) -> str:
+    text: str = _exactly(str)(value)
+    if not is_text(text):
+        raise ValueError(_NO_TEXT)
+    return text
+
+
+def _that(is_one: Callable[[str], bool], what: str) -> Callable[[Any], str]:
+    """Reads texts that are something, or says that one ``is no``."""
+
+    def read(value: Any) -> str:
+        text: str = _exactly(str)(value)
+        if not is_one(text):
+            raise ValueError(f"is no {what}: {shorten(text)!r}")
+        return text
+
+    return read
+
+
+def _among(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in ("", *words):
+            raise ValueError(f"is not {' or '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def _degrees(most: int) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        degrees = _read_real(value)
+        if not -most <= degrees <= most:
+            raise ValueError(f"is not between -{most} and {most}")
+        return degrees
+
+    return read
+
+
+def _are_texts(value: Any) -> bool:
+    """Whether all texts in what JSON had can be given back."""
+    if isinstance(value, str):
+        return is_text(value)
+    if isinstance(value, dict):
+        return all(map(_are_texts, chain(value, value.values())))
+    return not isinstance(value, list) or all(map(_are_texts, value))
+
+
+_NO_TEXT = "has characters in it that no format can give back"
 _KINDS = {str: "text", dict: "JSON object", bool: "true or false"}
 
 
@@ -147,13 +204,25 @@ def _read_instant(value: Any) -> int:
 
 
 def _read_object(value: Any) -> str:
-    return msgspec.json.encode(_exactly(dict)(value)).decode()
+    members = _exactly(dict)(value)
+    if not _are_texts(members):
+        raise ValueError(_NO_TEXT)
+    return msgspec.json.encode(members).decode()
 
 
 def _read_tags(value: Any) -> str:
     if not (isinstance(value, list) and all(isinstance(tag, str) for tag in value)):
         raise ValueError("is no list of texts")
+    if not _are_texts(value):
+        raise ValueError(_NO_TEXT)
     return msgspec.json.encode(value).decode()
+
+
+def _read_few_tags(value: Any) -> str:
+    tags = _read_tags(value)
+    if len(",".join(value)) > MAX_TEXT:
+        raise ValueError(f"are longer than {MAX_TEXT} characters")
+    return tags
 
 
 def _read_bytes(value: Any) -> bytes:
@@ -163,13 +232,28 @@ def _read_bytes(value: Any) -> bytes:
 
 
 _WAYS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "text": (_as_is, _exactly(str)),
+    "text": (_as_is, _read_text),
+    "any": (_as_is, _exactly(str)),
+    "login": (_as_is, _that(is_login, "login")),
+    "id": (_as_is, _that(is_datastream_id, "id of a datastream")),
+    "value": (
+        _as_is,
+        _that(lambda text: are_values([text]), f"value of at most {MAX_TEXT} characters of text"),
+    ),
+    "number": (_as_is, _that(is_number_text, "number")),
+    "domain": (_as_is, _among(*Location.Valid_Domain_Kinds)),
+    "exposure": (_as_is, _among(*Location.Valid_Exposure_Kinds)),
+    "disposition": (_as_is, _among(*Location.Valid_Disposition_Kinds)),
+    "unit": (_as_is, _among(*Unit.Valid_Unit_Types)),
+    "trigger": (_as_is, _among(*Trigger.Comparisons, *Trigger.Watches)),
     "int": (_as_is, _read_whole),
-    "real": (_as_is, _read_real),
+    "lat": (_as_is, _degrees(90)),
+    "lon": (_as_is, _degrees(180)),
     "flag": (bool, _exactly(bool)),
     "instant": (lambda value: format_instant(from_microseconds(value)), _read_instant),
     "object": (msgspec.json.decode, _read_object),
     "tags": (msgspec.json.decode, _read_tags),
+    "few_tags": (msgspec.json.decode, _read_few_tags),
     "bytes": (lambda value: value.hex(), _read_bytes),
 }
 
@@ -181,7 +265,7 @@ def _columns(text: str) -> tuple[Column, ...]:
 
 
 TABLES = (
-    Table("accounts", _columns("login document:object password"), ("login",)),
+    Table("accounts", _columns("login:login document:object password"), ("login",)),
     Table(
         "keys",
         _columns("number:int digest:bytes reference login document:object"),
@@ -193,21 +277,21 @@ TABLES = (
         _columns(
             """
             feed:int owner created:instant updated:instant private:flag title description icon website email
-            auto_feed_url tags:tags place domain exposure disposition lat:real lon:real ele located:instant
-            product_id device_serial
+            auto_feed_url tags:tags place domain:domain exposure:exposure disposition:disposition
+            lat:lat lon:lon ele located:instant product_id device_serial
             """
         ),
         ("feed", "owner", "created"),
         number="feed",
         is_fixed=True,
     ),
-    Table("waypoints", _columns("feed:int at:instant lat:real lon:real ele"), ("feed", "at")),
+    Table("waypoints", _columns("feed:int at:instant lat:lat lon:lon ele"), ("feed", "at")),
     Table(
         "datastreams",
         _columns(
             """
-            stream:int feed:int id value at:instant max_value min_value tags:tags
-            unit_type unit_symbol unit_label
+            stream:int feed:int id:id value:value at:instant max_value:number min_value:number
+            tags:few_tags unit_type:unit unit_symbol unit_label
             """
         ),
         ("feed", "id"),
@@ -217,8 +301,8 @@ TABLES = (
         "triggers",
         _columns(
             """
-            trigger:int owner stream:int url type threshold fired:instant notified:instant seen:instant
-            frozen:flag
+            trigger:int owner stream:int url type:trigger threshold fired:instant notified:instant
+            seen:instant frozen:flag
             """
         ),
         ("owner", "stream", "url", "type", "threshold"),
@@ -227,7 +311,7 @@ TABLES = (
     ),
     Table(
         "notices",
-        _columns("notice:int trigger:int environment:object at:instant due:instant tries:int outcome"),
+        _columns("notice:int trigger:int environment:object at:instant due:instant tries:int outcome:any"),
         ("trigger", "at"),
         number="notice",
         refers={"trigger": "triggers"},
@@ -302,6 +386,8 @@ def from_line(table: Table, line: bytes) -> dict[str, Any]:
         if column.name in members:
             try:
                 row[column.name] = column.read(members.pop(column.name))
+            except RecursionError:
+                raise ValueError(f"{column.name!r} is nested too deeply") from None
             except (ValueError, OverflowError) as error:
                 raise ValueError(f"{column.name!r} {error}") from None
     if members:
@@ -406,8 +492,10 @@ def read_manifest(text: bytes) -> Manifest:
     """Read a manifest.
 
     Raises:
-        TransferError: It is none, or of a newer version of the format.
+        TransferError: It is none, or of a newer version of the format, or names a file twice.
     """
+    if len(text) > LONGEST_MANIFEST:
+        raise TransferError(MANIFEST, f"is longer than {LONGEST_MANIFEST} bytes")
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -418,4 +506,9 @@ def read_manifest(text: bytes) -> Manifest:
         raise TransferError(
             MANIFEST, f"the export was made by a newer txbridge ({manifest.program}): update this one"
         )
+    seen: set[str] = set()
+    for entry in manifest.files:
+        if entry.name in seen:
+            raise TransferError(MANIFEST, f"names {shorten(entry.name)!r} twice")
+        seen.add(entry.name)
     return manifest

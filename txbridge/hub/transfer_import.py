@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from lzma import LZMAError
@@ -38,8 +39,11 @@ from txbridge.errors import StoreError
 from txbridge.hub.backup import Stopped, Told, give_to_owner
 from txbridge.hub.sqlite import StoreLock
 from txbridge.hub.sqlite_schema import connect_for_writing, fold, fold_list
+from txbridge.hub.store import MAX_DATASTREAMS
 from txbridge.hub.transfer import (
     HISTORY_HEADER,
+    LONGEST_LINE,
+    LONGEST_MANIFEST,
     MANIFEST,
     TABLES,
     FileEntry,
@@ -52,11 +56,15 @@ from txbridge.hub.transfer import (
 )
 from txbridge.model.instants import EPOCH, shorten
 from txbridge.model.numbers import parse_number
+from txbridge.model.texts import MAX_TEXT, are_values
 from txbridge.net.private_file import sync_folder
 
 __all__ = ["ArchiveSource", "FolderSource", "Imported", "Source", "import_into"]
 
 CHUNK = 10_000  # points that are in memory
+LONGEST_ROW = (
+    4096  # characters of a line of a history; one that is longer is cut, and no part of it is a point
+)
 NAMED = 5  # numbers that are taken, of which an error names so many
 CACHE_KIB = 64 << 10
 
@@ -109,7 +117,8 @@ class FolderSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._manifest = (path / MANIFEST).read_bytes()
+            with (path / MANIFEST).open("rb") as file:
+                self._manifest = file.read(LONGEST_MANIFEST + 1)
         except FileNotFoundError:
             raise TransferError(
                 "", f"{path} has no {MANIFEST}: it is no export, or not a whole one"
@@ -290,6 +299,9 @@ class _Loader:
     _numbers: dict[str, dict[int, int]] = field(factory=dict)
     """Table -> number in the export -> number here."""
 
+    _room: dict[int, int] = field(factory=dict)
+    """Feed -> how many more datastreams it may have."""
+
     _keeping: set[str] = field(factory=set)
     """Tables whose numbers stay what they are."""
 
@@ -309,7 +321,7 @@ class _Loader:
             if name in self._files:
                 raise TransferError(name, "is there twice")
             if name == MANIFEST:
-                manifest = read_manifest(file.read())
+                manifest = read_manifest(file.read(LONGEST_MANIFEST + 1))
             else:
                 self._take_file(name, _Checked(file, self._count))
                 self._check(self._files[name], source.entries.get(name))
@@ -366,7 +378,7 @@ class _Loader:
 
     # -- tables
 
-    def _take_table(self, table: Table, lines: Iterator[bytes]) -> int:
+    def _take_table(self, table: Table, file: io.BufferedReader) -> int:
         is_new = self.connection.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchone() is None
         if table.is_fixed or (is_new and not self._has_numbered(table)):
             self._keeping.add(table.name)
@@ -374,8 +386,10 @@ class _Loader:
         number = 0
         self.rows[table.name] = self.known[table.name] = 0
         numbers = self._numbers.setdefault(table.name, {})
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
             try:
+                if len(line) > LONGEST_LINE:
+                    raise ValueError(f"is longer than {LONGEST_LINE} bytes")
                 row = self._mapped(table, from_line(table, line))
                 given = row.get(table.number or "")
                 here = None if is_new else self._known(table, row)
@@ -434,11 +448,22 @@ class _Loader:
         return found is not None
 
     def _insert(self, table: Table, row: dict[str, Any]) -> int:
+        if table.name == "datastreams":
+            self._take_room(row["feed"])
         row = {**row, **_folded(table, row)}
         names = ", ".join(row)
         marks = ", ".join(f":{name}" for name in row)
         cursor = self.connection.execute(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", row)
         return cursor.lastrowid or 0
+
+    def _take_room(self, feed_id: int) -> None:
+        """Count a datastream that a feed is about to get."""
+        if feed_id not in self._room:
+            count = "SELECT COUNT(*) FROM datastreams WHERE feed = ?"
+            self._room[feed_id] = MAX_DATASTREAMS - self.connection.execute(count, (feed_id,)).fetchone()[0]
+        if self._room[feed_id] <= 0:
+            raise ValueError(f"the feed has more than {MAX_DATASTREAMS} datastreams")
+        self._room[feed_id] -= 1
 
     def _extend(self, stream: int, row: Mapping[str, Any]) -> None:
         """Let a datastream take a newer value, and wider extremes."""
@@ -467,11 +492,11 @@ class _Loader:
             ).fetchall()
         )
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        reader = csv.reader(text, strict=True)
+        reader = csv.reader(iter(partial(text.readline, LONGEST_ROW), ""), strict=True)
         rows = added = 0
         line = 2
         try:
-            if text.readline() != HISTORY_HEADER:
+            if text.readline(LONGEST_ROW) != HISTORY_HEADER:
                 raise TransferError(f"{name}, line 1", f"is not {HISTORY_HEADER.strip()}")
             while batch := list(islice(reader, CHUNK)):
                 points = _points(name, line, batch, streams)
@@ -507,6 +532,8 @@ def _points(
     read, epoch = datetime.fromisoformat, EPOCH
     try:
         deltas = [read(at) - epoch for _, at, _ in batch]
+        if not are_values([value for _, _, value in batch]):
+            raise ValueError
         return [
             (
                 streams[stream],
@@ -529,6 +556,8 @@ def _wrong(row: Sequence[str], streams: Mapping[str, int]) -> str:
         return f"has {len(row)} fields, and not {HISTORY_HEADER.strip()}"
     if row[0] not in streams:
         return f"the feed has no datastream {shorten(row[0])!r}"
+    if not are_values([row[2]]):
+        return f"{shorten(row[2])!r} is no value of at most {MAX_TEXT} characters of text"
     return f"{shorten(row[1])!r} is no instant in UTC"
 
 

@@ -95,6 +95,12 @@ class Trigger(Structure):
     user: str | None = None
     notified_at: datetime | None = field(default=None, converter=as_instant)
 
+    Comparisons: ClassVar[tuple[str, ...]] = ("gt", "gte", "lt", "lte", "eq")
+    """Types that compare a value with the threshold."""
+
+    Watches: ClassVar[tuple[str, ...]] = ("change", "frozen", "live")
+    """Types that need no threshold."""
+
 
 @define(kw_only=True, repr=False)
 class TriggerList(Structure):

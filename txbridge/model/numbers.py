@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from decimal import Context, Decimal
 
-__all__ = ["number_text", "parse_number"]
+__all__ = ["is_number_text", "number_text", "parse_number"]
 
 MAX_LENGTH = 255  # of a value; Cosm API v2, "API resource attributes"
 MAX_MAGNITUDE = 400  # decimal digits before or after the point; a double reaches 308 and 324
@@ -49,6 +49,11 @@ def number_text(number: Decimal) -> str:
     if _LEAST_PLAIN <= magnitude <= _GREATEST_PLAIN:
         return _with_point(format(plain, "f"))
     return f"{_with_point(format(plain.scaleb(-magnitude, _EXACT), 'f'))}e{magnitude:+d}"
+
+
+def is_number_text(text: str) -> bool:
+    """Whether it can be what `number_text` wrote, which may be longer than what `parse_number` reads."""
+    return len(text) <= MAX_LENGTH + len(".0e-400") and _NUMBER.fullmatch(text) is not None
 
 
 def _with_point(digits: str) -> str:
