@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
 
 from tests.conformance.page.hub import ask, enter, feed_with, put
 from tests.support.program import StartedHub, program, started_hub
@@ -51,6 +51,24 @@ def test_a_restart_of_the_hub_is_seen_and_what_came_meanwhile_is_shown(
         put(again, number, "t", "4")
         expect(page.locator(".chart")).to_have_attribute("data-points", "4")
         assert page.evaluate("window.never_reloaded") is True
+
+
+def test_an_answer_that_is_late_draws_nothing_over_a_view_that_is_newer(page: Page, hub: StartedHub) -> None:
+    number = feed_with(hub, "Newer", [{"id": "t", "current_value": "1"}])
+    page.goto(f"{hub.url}/#/keys")
+    expect(page.locator("h1")).to_have_text("Keys")
+    held: list[Route] = []
+    page.route("**/v2/feeds.json?*", lambda route: held.append(route))  # playwright marks what it is given
+    with page.expect_request("**/v2/feeds.json?*"):
+        page.goto(f"{hub.url}/#/")
+    page.goto(f"{hub.url}/#/feeds/{number}")
+    expect(page.locator("#view")).to_have_attribute("aria-busy", "true")
+    answer = held[0].fetch()
+    with page.expect_event("requestfinished", lambda request: request == held[0].request):
+        held[0].fulfill(response=answer)
+    expect(page.locator("#view")).not_to_have_attribute("aria-busy", "true")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(page.locator("h1")).to_have_text("Newer")
 
 
 def test_a_key_that_is_deleted_meanwhile_asks_for_another_and_goes_on_where_it_was(

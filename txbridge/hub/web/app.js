@@ -37,6 +37,7 @@ const EXPIRED = "The hub does not know this key any more: it was deleted, replac
 const view = document.getElementById("view");
 let shown = null; // {path, leave, move}
 let turn = 0;
+let drawing = Promise.resolve(); // views draw one after another: an answer that is late must not draw over a newer view
 
 function close() {
   shown?.leave?.();
@@ -58,7 +59,12 @@ async function links() {
 }
 
 function enter(words) {
-  turn++;
+  const mine = ++turn;
+  const next = () => (mine === turn ? signIn(words) : null);
+  drawing = drawing.then(next, next);
+}
+
+function signIn(words) {
   close();
   forgetWho();
   forgetLogin();
@@ -67,13 +73,19 @@ function enter(words) {
   signInView(go, typeof words === "string" ? words : null);
 }
 
-async function go() {
+function go() {
+  const mine = ++turn;
+  const next = () => (mine === turn ? draw(mine) : null);
+  drawing = drawing.then(next, next);
+  return drawing;
+}
+
+async function draw(mine) {
   if (!signedIn()) return enter();
   const [path, query] = (location.hash.slice(1) || "/").split("?");
   const parameters = new URLSearchParams(query);
   if (shown?.path === path && shown.move) return shown.move(parameters);
   document.getElementById("toasts").replaceChildren();
-  const mine = ++turn;
   const again = shown?.path === path;
   close();
   frame(true);
