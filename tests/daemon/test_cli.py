@@ -7,6 +7,8 @@ import signal
 import socket
 import ssl
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -179,7 +181,19 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         arguments = ("hub", "--data", str(tmp_path / "other"), "--listen", endpoint)
         second = run_program(*arguments, environ=bare_environ(tmp_path))
         assert second.status == 1
-        assert second.err.splitlines()[-1] == f"txbridge: cannot listen at {endpoint}: Address already in use"
+        said = f"txbridge: cannot listen at {endpoint}: Address already in use; --listen chooses another"
+        assert second.err.splitlines()[-1] == said
+
+
+def test_a_command_whose_output_is_closed_is_done_all_the_same(tmp_path):
+    with started_hub(tmp_path / "data") as hub:
+        program = (sys.executable, "-m", "txbridge", "feeds", "create", "Boiler")
+        closed = ("sh", "-c", '"$@" >&-', "sh", *program)
+        done = subprocess.run(
+            closed, env=hub.environ, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Boiler" in run_program("feeds", environ=hub.environ).out
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; see `txbridge.daemon.running`.
     """
-    terminal = Terminal(sys.stdout, sys.stderr)
+    # Python has no object for a stream that the shell has closed.
+    out = sys.stdout if sys.stdout is not None else open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    terminal = Terminal(out, sys.stderr)
     arguments = parser().parse_args(argv)
     try:
         command: Command = arguments.command(arguments)
