@@ -139,6 +139,16 @@ def test_a_feed_of_xml_is_one_too(store, tmp_path):
         ("f.json", '{"title":', "is no feed"),
         ("f.xml", "<eeml>", "is no feed"),
         ("f.json", '{"id":1,"title":"x","datastreams":[{"id":"a b"}]}', "Datastream a b"),
+        (
+            "f.json",
+            f'{{"id":1,"datastreams":[{{"id":"t","current_value":"{"x" * 256}"}}]}}',
+            "Datastream t: 'xxx.*' is no value",
+        ),
+        (
+            "f.json",
+            '{"id":1,"location":{"waypoints":[{"at":"2013-06-01T00:00:00Z","lat":91,"lon":0}]}}',
+            "Latitude must be",
+        ),
     ],
 )
 def test_a_document_that_is_no_feed_is_named(store, tmp_path, name, text, said):

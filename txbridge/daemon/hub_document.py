@@ -44,7 +44,7 @@ from txbridge.hub.transfer import (
 from txbridge.model.instants import format_instant, from_microseconds, parse_instant, shorten, to_microseconds
 from txbridge.model.numbers import number_text, parse_number
 from txbridge.model.structures import Datapoint, Datastream, Environment, Location, Unit
-from txbridge.model.texts import MAX_TEXT, is_text
+from txbridge.model.texts import MAX_TEXT, are_values, is_text
 
 __all__ = ["DocumentSource"]
 
@@ -127,12 +127,19 @@ class DocumentSource:
         self._id, self._owner = feed.id, owner
         self._histories = tuple(histories)
         self._waypoints = [] if feed.location is None else list(feed.location.waypoints)
+        for point in self._waypoints:
+            _checked(document, Environment(location=Location(lat=point.lat, lon=point.lon, ele=point.ele)))
         self._feed = _checked(document, feed)
         born = feed.created or feed.updated or _birth(store, owner, self._id, self._feed.title)
         self._created = born or datetime.now(UTC)
         self._dated = feed.updated or self._created
         self._own = {name: list(self._points_of(stream)) for name, stream in feed.datastreams.items()}
         self._known: dict[str, _Known] = {name: _Known() for name in self._feed.datastreams}
+        for name, points in self._own.items():
+            for _, value in points:
+                if not are_values([value]):
+                    problem = f"{shorten(value)!r} is no value of at most {MAX_TEXT} characters of text"
+                    raise TransferError(str(document), f"Datastream {name}: {problem}")
         for name, at, value in self._points():
             self._known.setdefault(name, _Known()).add(at, value)
         newest = max((known.at for known in self._known.values() if known.at is not None), default=None)
