@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_twisted
 from attrs import evolve
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import DeferredList
 
-from tests.contract.store import MORNING, allow, key_of
+from tests.contract.beside import BesideAStore
+from tests.contract.store import MORNING, allow
 from txbridge.hub import sqlite_products
 from txbridge.hub.products import Activated, activation_code, device_key
 from txbridge.hub.store import AccountFull, Full, Missing, Taken
@@ -30,31 +27,8 @@ DEFAULTS = Environment(
 )
 
 
-class ProductsContract(ABC):
+class ProductsContract(BesideAStore):
     """The contract that `txbridge.hub.products` states."""
-
-    @abstractmethod
-    async def open(self, folder: Path) -> tuple[Any, Any]:
-        """Open the store of a folder, and the products in it."""
-
-    @pytest.fixture
-    def stores(self, tmp_path: Path) -> Iterator[tuple[Any, Any]]:
-        """An open store with the accounts ``ann`` and ``bob``, and its products."""
-
-        async def start() -> tuple[Any, Any]:
-            store, products = await self.open(tmp_path)
-            await store.create_account("ann", key_of("ann", b"a" * 32))
-            await store.create_account("bob", key_of("bob", b"b" * 32))
-            return store, products
-
-        store, products = pytest_twisted.blockon(ensureDeferred(start()))
-        yield store, products
-        pytest_twisted.blockon(store.close())
-
-    @pytest.fixture
-    def store(self, stores: tuple[Any, Any]) -> Any:
-        """The store."""
-        return stores[0]
 
     @pytest.fixture
     def products(self, stores: tuple[Any, Any]) -> Any:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_twisted
 from attrs import evolve
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import gatherResults
 
-from tests.contract.store import MORNING, allow, key_of
+from tests.contract.beside import BesideAStore
+from tests.contract.store import MORNING, allow
 from txbridge.hub import sqlite_projects
 from txbridge.hub.projects import REFRESH_DAYS, NameTaken, TokenRecord
 from txbridge.hub.store import AccountFull, Full, Missing, Taken
@@ -29,31 +26,8 @@ def token(project_id: int, digest: bytes = b"t" * 32, **members: Any) -> TokenRe
     return TokenRecord(digest, project_id, **{"created": MORNING, "write": True, **members})
 
 
-class ProjectsContract(ABC):
+class ProjectsContract(BesideAStore):
     """The contract that `txbridge.hub.projects` states."""
-
-    @abstractmethod
-    async def open(self, folder: Path) -> tuple[Any, Any]:
-        """Open the store of a folder, and the projects in it."""
-
-    @pytest.fixture
-    def stores(self, tmp_path: Path) -> Iterator[tuple[Any, Any]]:
-        """An open store with the accounts ``ann`` and ``bob``, and its projects."""
-
-        async def start() -> tuple[Any, Any]:
-            store, projects = await self.open(tmp_path)
-            await store.create_account("ann", key_of("ann", b"a" * 32))
-            await store.create_account("bob", key_of("bob", b"b" * 32))
-            return store, projects
-
-        store, projects = pytest_twisted.blockon(ensureDeferred(start()))
-        yield store, projects
-        pytest_twisted.blockon(store.close())
-
-    @pytest.fixture
-    def store(self, stores: tuple[Any, Any]) -> Any:
-        """The store."""
-        return stores[0]
 
     @pytest.fixture
     def projects(self, stores: tuple[Any, Any]) -> Any:

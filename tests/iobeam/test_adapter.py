@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 
-from tests.support.hub_in_memory import HubInMemory
 from tests.support.iobeam_project import client_of, token_of_project
 from tests.support.iobeam_service import IobeamService, error_answer, json_answer, make_token
 from tests.support.relay import ScriptedDeadLetters, ScriptedLedger
@@ -41,27 +40,11 @@ EVERYTHING = Selection()
 
 
 @pytest.fixture
-def hub(tmp_path):
-    with HubInMemory(tmp_path) as hub:
-        yield hub
-
-
-@pytest.fixture
 def client(hub):
     client = client_of(hub, PROJECT, token_of_project(hub, PROJECT))
     hub.run(client.registerDevice("pump-3"))
     yield client
     hub.run(client.close())
-
-
-@pytest.fixture
-def network():
-    return MemoryNetwork()
-
-
-@pytest.fixture
-def service(network):
-    return IobeamService(network)
 
 
 @pytest.fixture

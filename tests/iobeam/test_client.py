@@ -7,9 +7,8 @@ import json
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from tests.support.hub_in_memory import HubInMemory
 from tests.support.iobeam_project import client_of, token_of_project
-from tests.support.iobeam_service import IobeamService, error_answer, json_answer, make_token
+from tests.support.iobeam_service import error_answer, json_answer, make_token
 from txbridge.errors import (
     BridgeError,
     ConfigError,
@@ -32,17 +31,10 @@ from txbridge.iobeam.errors import (
 from txbridge.iobeam.points import DataPoint, DataSeries
 from txbridge.iobeam.structures import DataStore, QueryReq, Row, Timestamp, TimeUnit
 from txbridge.net.http1 import Response
-from txbridge.net.memory import MemoryNetwork
 
 PROJECT = 14436643675940
 AT = 1_370_250_000_000_000
 TOKEN = make_token()
-
-
-@pytest.fixture
-def hub(tmp_path):
-    with HubInMemory(tmp_path) as hub:
-        yield hub
 
 
 @pytest.fixture
@@ -55,16 +47,6 @@ def client(hub, token):
     client = client_of(hub, PROJECT, token)
     yield client
     hub.run(client.close())
-
-
-@pytest.fixture
-def network():
-    return MemoryNetwork()
-
-
-@pytest.fixture
-def service(network):
-    return IobeamService(network)
 
 
 @pytest.fixture
