@@ -340,11 +340,8 @@ async def create_project(
 async def delete_project(hub: HttpCarrier, terminal: Terminal, number: int, form: Form) -> int:
     """Delete a project with its tokens."""
     await hub.run(projects.delete_project(number))
-    if form == "json":
-        terminal.give(json_text({"project": number, "deleted": True}))
-    else:
-        terminal.say(f"project {number} is deleted; the feeds of its devices are still there")
-    return DONE
+    words = f"project {number} is deleted; the feeds of its devices are still there"
+    return _done(terminal, form, {"project": number, "deleted": True}, words)
 
 
 @deferred
@@ -399,11 +396,8 @@ async def create_token(
     with _new_secret(save) as file:
         made = await hub.run(asked)
         file.write(f"{made.text}\n")
-    if form == "json":
-        terminal.give(json_text({"file": save, **_token_members(made.token)}))
-    else:
-        terminal.say(f"token {made.token.reference} is in {save}; {_words(made.token)}")
-    return DONE
+    words = f"token {made.token.reference} is in {save}; {_words(made.token)}"
+    return _done(terminal, form, {"file": save, **_token_members(made.token)}, words)
 
 
 @deferred
@@ -412,21 +406,24 @@ async def adopt_token(
 ) -> int:
     """Let a token that a device has open a project."""
     token = await _of_project(hub, project, projects.adopt_token(project, text, permissions))
-    if form == "json":
-        terminal.give(json_text(_token_members(token)))
-    else:
-        terminal.say(f"token {token.reference} opens project {token.project} now; {_words(token)}")
-    return DONE
+    words = f"token {token.reference} opens project {token.project} now; {_words(token)}"
+    return _done(terminal, form, _token_members(token), words)
 
 
 @deferred
 async def revoke_token(hub: HttpCarrier, terminal: Terminal, reference: str, form: Form) -> int:
     """Make a token open nothing any more."""
     await hub.run(projects.revoke_token(reference))
+    words = f"token {reference} opens nothing any more"
+    return _done(terminal, form, {"token_id": reference, "revoked": True}, words)
+
+
+def _done(terminal: Terminal, form: Form, members: dict[str, Any], words: str) -> int:
+    """Say what was done, to a program or to a person."""
     if form == "json":
-        terminal.give(json_text({"token_id": reference, "revoked": True}))
+        terminal.give(json_text(members))
     else:
-        terminal.say(f"token {reference} opens nothing any more")
+        terminal.say(words)
     return DONE
 
 

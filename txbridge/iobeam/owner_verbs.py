@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import evolve
 
-from txbridge.hub.auth import EVERYTHING, Accounts, Credentials, digest_of, generate_key, may_manage
+from txbridge.hub.auth import EVERYTHING, Accounts, Credentials, digest_of, generate_key, may_everything
 from txbridge.hub.projects import REFRESH_DAYS, ProjectRecord, Projects, TokenRecord
 from txbridge.hub.store import KeyRecord, Missing, Store, Taken
 from txbridge.iobeam.call import DONE, Call, Verb, answer, service_time
@@ -141,7 +141,7 @@ class OwnerVerbs:
         if principal is None:
             raise unauthorized(scheme)
         self._count(principal.reference or principal.login)
-        if not may_manage(principal) or not principal.private_access:
+        if not may_everything(principal):
             raise forbidden("the key is limited: projects are managed with one that may do everything")
         return principal.login
 
